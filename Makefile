@@ -1,0 +1,48 @@
+# Everything a user or a contributor runs. Each target needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(INSTALLED): pyproject.toml setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	@touch $@
+
+$(INSTALLED)-test: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(INSTALLED)-check: $(INSTALLED)-test
+	$(BIN)/python -m pip install --quiet --group check
+	@touch $@
+
+install: $(INSTALLED) ## Install the SDK and the server into .venv
+
+demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED)-test ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)-check ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)-check ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and every cache in the tree
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,211 @@
+"""The model package: a flat folder, or its zip, with `maas.toml`, `model.onnx` and what the task needs.
+
+Both sides use this module: the SDK validates a package before it uploads it, the server validates what
+arrived. Nothing here runs a model or believes an archive: names come from a short list, links and folders
+are refused, and no more bytes are read than were declared and allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+import tomllib
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from pydantic import ValidationError
+
+from maas_client.errors import PackageError, describe_validation
+from maas_client.types import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MANIFEST = "maas.toml"
+GRAPH = "model.onnx"
+LABELS = "labels.txt"
+TOKENIZER = "tokenizer.json"
+ALLOWED_FILES = (MANIFEST, GRAPH, LABELS, TOKENIZER, "README.md", "LICENSE", "LICENSE.txt", "NOTICE")
+
+# A protobuf message, and so an ONNX graph without external data, cannot be larger (protobuf.dev, limits).
+MAX_PACKAGE_BYTES = 2**31
+_MAX_TEXT_BYTES = 16 * 2**20
+_CHUNK = 2**20
+
+
+class _Files(Protocol):
+    """Where the files of a package lie: a folder or a zip."""
+
+    sizes: Mapping[str, int]
+
+    def open(self, name: str) -> IO[bytes]: ...
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        for entry in entries:
+            if entry.is_symlink() or not entry.is_file():
+                raise PackageError(f"{entry.name!r} in {path} is not a plain file; a package is a flat folder")
+        self.sizes = {entry.name: entry.stat().st_size for entry in entries}
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self._path / name).open("rb")
+
+
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in archive.infolist():
+            _check_entry(entry)
+            if entry.filename in self._entries:
+                raise PackageError(f"the zip holds {entry.filename!r} twice")
+            self._entries[entry.filename] = entry
+        self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
+
+    def open(self, name: str) -> IO[bytes]:
+        return self._archive.open(self._entries[name])
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    if "/" in name or "\\" in name or name != entry.orig_filename:
+        raise PackageError(f"the zip entry {name[:100]!r} is in a folder; zip the files, not the folder")
+    mode = entry.external_attr >> 16
+    if entry.flag_bits & 1 or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
+        raise PackageError(f"the zip entry {name[:100]!r} is encrypted, a link or a device; store plain files")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package whose structure and manifest have been checked; valid while its source is open."""
+
+    manifest: Manifest
+    labels: tuple[str, ...]
+    digest: str
+    sizes: Mapping[str, int]
+    _files: _Files
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open one of its files for reading."""
+        return self._files.open(name)
+
+    def read(self, name: str) -> bytes:
+        """Return one of its files whole."""
+        with self.open(name) as file:
+            return file.read()
+
+
+@contextmanager
+def open_package(source: Path | IO[bytes], *, max_bytes: int = MAX_PACKAGE_BYTES) -> Iterator[Package]:
+    """Open and check a package.
+
+    Args:
+        source: A folder, a zip file, or a seekable binary file that holds a zip.
+        max_bytes: The most that its files may hold together, uncompressed.
+
+    Raises:
+        PackageError: Whatever is wrong with it, naming the file and the field.
+    """
+    if isinstance(source, Path) and source.is_dir():
+        yield _check(_Folder(source), max_bytes)
+        return
+    try:
+        archive = zipfile.ZipFile(source)
+    except FileNotFoundError:
+        raise PackageError(f"there is no package at {source}") from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise PackageError(f"this is neither a folder nor a readable zip: {error}") from error
+    with archive:
+        try:
+            yield _check(_Zip(archive), max_bytes)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+            raise PackageError(f"the zip is damaged: {error}") from error
+
+
+def write_zip(package: Package, target: IO[bytes]) -> None:
+    """Write a package as a zip with fixed times and order, so that equal packages give equal bytes."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in sorted(package.sizes):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            entry.file_size = package.sizes[name]
+            with package.open(name) as source, archive.open(entry, "w") as out:
+                while chunk := source.read(_CHUNK):
+                    out.write(chunk)
+
+
+def content_digest(hashes: Mapping[str, str]) -> str:
+    """Return the digest of a package: sha256 over its sorted lines `path NUL sha256(file) LF`."""
+    lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(hashes.items()))
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+def _check(files: _Files, max_bytes: int) -> Package:
+    for name in files.sizes:
+        if name not in ALLOWED_FILES:
+            raise PackageError(
+                f"{name[:100]!r} has no place in a package; it may hold {', '.join(ALLOWED_FILES)}"
+            )
+    for name in (MANIFEST, GRAPH):
+        if name not in files.sizes:
+            raise PackageError(f"the package has no {name}")
+    if sum(files.sizes.values()) > max_bytes:
+        raise PackageError(f"the package's files hold more than the {max_bytes:,} bytes allowed")
+    manifest = _manifest(_text(files, MANIFEST))
+    labels = _labels(files, manifest)
+    if (tokenizer := manifest.preprocessing.tokenizer) not in (None, TOKENIZER):
+        raise PackageError(f"preprocessing.tokenizer is {tokenizer!r}; the file is called {TOKENIZER}")
+    if (tokenizer is None) == (TOKENIZER in files.sizes):
+        raise PackageError(f"{TOKENIZER} and preprocessing.tokenizer in {MANIFEST} go together")
+    hashes = {name: _sha256(files, name) for name in files.sizes}
+    return Package(manifest, labels, content_digest(hashes), dict(files.sizes), files)
+
+
+def _manifest(text: str) -> Manifest:
+    try:
+        return Manifest.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise PackageError(f"{MANIFEST} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise PackageError(f"{MANIFEST}: {describe_validation(error)}") from error
+
+
+def _labels(files: _Files, manifest: Manifest) -> tuple[str, ...]:
+    labels = manifest.labels
+    if LABELS in files.sizes:
+        if labels:
+            raise PackageError(f"labels stand in {MANIFEST} and in {LABELS}; keep one of the two")
+        labels = re.split(r"\r?\n", _text(files, LABELS).strip("\r\n"))
+    if len(set(labels)) != len(labels) or "" in labels:
+        raise PackageError("labels must be distinct and not empty")
+    return tuple(labels)
+
+
+def _text(files: _Files, name: str) -> str:
+    if files.sizes[name] > _MAX_TEXT_BYTES:
+        raise PackageError(f"{name} is larger than {_MAX_TEXT_BYTES:,} bytes")
+    try:
+        with files.open(name) as file:
+            return file.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PackageError(f"{name} is not UTF-8: {error}") from error
+
+
+def _sha256(files: _Files, name: str) -> str:
+    digest = hashlib.sha256()
+    left = files.sizes[name]
+    with files.open(name) as file:
+        while chunk := file.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise PackageError(f"{name} holds more bytes than its entry declares")
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,498 @@
+"""The wire contract: every JSON object that the SDK and the server exchange.
+
+Two bases. A `Reply` is frozen and keeps fields that it does not know, so that an older SDK reads a newer
+server. A `Request` forbids unknown fields, so that a misspelt option is an error and not a silent default.
+The server imports these same classes; the two sides cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    WrapSerializer,
+)
+
+# Anchored with `$`: the engine behind pydantic, like ECMA 262, lets it match at the very end only.
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+ACCOUNT_NAME = r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?"
+ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
+VERSION_NUMBER = r"[1-9][0-9]{0,8}"
+RESERVED_MODEL_NAMES = frozenset({"stats"})
+RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
+
+Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
+SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
+Visibility: TypeAlias = Literal["private", "public"]
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_MODEL_NAMES:
+        raise ValueError(f"the model name {name!r} is reserved, choose another")
+    return name
+
+
+def _reveal(value: SecretStr, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> object:
+    context = info.context
+    revealed = isinstance(context, dict) and context.get("reveal") is True
+    return value.get_secret_value() if revealed else handler(value)
+
+
+ModelName = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{MODEL_NAME}$"),
+    AfterValidator(_not_reserved),
+]
+AccountName = Annotated[str, StringConstraints(pattern=rf"^{ACCOUNT_NAME}$")]
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^\s@]{1,64}@[^\s@]+\.[^\s@]+$"
+    ),
+]
+Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+Notes = Annotated[str, StringConstraints(max_length=4000)]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+# Masked in every dump unless the writer says `context={"reveal": True}`: only the transport and the server do.
+Secret = Annotated[SecretStr, WrapSerializer(_reveal)]
+
+
+class Reply(BaseModel):
+    """Base of everything that a server sends: frozen, unknown fields kept, enumerations open."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class Request(BaseModel):
+    """Base of everything that a caller sends: unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+Item = TypeVar("Item")
+
+
+class Page(Reply, Generic[Item]):
+    """One page of a listing, in the list shape of the OpenAI API with a cursor added."""
+
+    object: str = "list"
+    data: list[Item]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+class PageQuery(Request):
+    """Query parameters that every listing takes."""
+
+    limit: int = Field(100, ge=1, le=1000, description="The largest number of items on a page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+class ErrorDetail(Reply):
+    """One of several faults in one request, such as one bad row of a batch."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class ErrorBody(Reply):
+    """What went wrong, in the error shape of the OpenAI API."""
+
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    request_id: str | None = None
+    errors: list[ErrorDetail] | None = None
+
+
+class ErrorReply(Reply):
+    """The body of every `/v1` answer whose status is 400 or above."""
+
+    error: ErrorBody
+
+
+# --- the service ----------------------------------------------------------------------------------------
+
+
+class UsagePolicy(Reply):
+    """The terms that an account accepts at registration, by version."""
+
+    version: str
+    text: str
+
+
+class ServiceInfo(Reply):
+    """What `GET /` tells anyone."""
+
+    name: str
+    version: str
+    usage_policy: UsagePolicy
+    documentation: str = "/docs"
+    openapi: str = "/openapi.json"
+
+
+class Health(Reply):
+    """Whether the server takes new work: `ok` (200) or `draining` (503)."""
+
+    status: str
+    instance: str
+
+
+# --- accounts, sessions, keys ---------------------------------------------------------------------------
+
+
+class AccountCreate(Request):
+    """Registration. `accept_policy` is the version of the usage policy that `GET /` shows."""
+
+    email: Email
+    password: Password
+    accept_policy: str = Field(max_length=64)
+    name: AccountName | None = Field(
+        None, description="The public handle in `account~model`; one is made up when none is given."
+    )
+
+
+class Account(Reply):
+    """An account as its owner sees it."""
+
+    id: str
+    name: str
+    email: str
+    role: str
+    policy_version: str
+    created_at: datetime
+
+
+class PasswordChange(Request):
+    """A change of password; it ends every other session of the account."""
+
+    current_password: SecretStr = Field(max_length=1024)
+    new_password: Password
+
+
+class SessionCreate(Request):
+    """Log in."""
+
+    email: Email
+    password: SecretStr = Field(max_length=1024)
+
+
+class Session(Reply):
+    """A log-in session."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    current: bool = False
+
+
+class SessionCreated(Session):
+    """A new session with its token, which is shown this once."""
+
+    token: Secret
+    account: Account
+
+
+class KeyCreate(Request):
+    """A new API key; its scopes must be among those of whoever makes it."""
+
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(
+        default=["models:read", "predict"], min_length=1, description="What the key may be used for."
+    )
+    expires_at: datetime | None = Field(None, description="RFC 3339 with an offset; never when left out.")
+
+
+class KeyRotate(Request):
+    """A new secret for a key; the old one stops after the overlap."""
+
+    overlap_seconds: int = Field(0, ge=0, le=7 * 86_400)
+
+
+class Key(Reply):
+    """An API key without its secret."""
+
+    id: str
+    name: str
+    prefix: str
+    last4: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class KeyCreated(Key):
+    """A key with its secret, which is shown this once."""
+
+    secret: Secret
+
+
+# --- the model package ----------------------------------------------------------------------------------
+
+
+class Metric(Reply):
+    """One measured quality figure and what it was measured on."""
+
+    name: str = Field(min_length=1, max_length=64)
+    value: float = Field(allow_inf_nan=False)
+    dataset: str = Field(min_length=1, max_length=200)
+    rows: int = Field(ge=1)
+    split: str = Field("", max_length=200)
+    measured_at: datetime | None = None
+
+
+class Preprocessing(Request):
+    """How a task's input becomes tensors, as data.
+
+    Fields that a task has no use for are refused when the package is validated.
+    """
+
+    max_characters: int = Field(100_000, ge=1, le=10_000_000, description="Longest text taken, in characters.")
+    tokenizer: str | None = Field(
+        None, description="A `tokenizer.json` in the package, for graphs that take token ids."
+    )
+    max_tokens: int = Field(512, ge=1, le=131_072, description="Longer token sequences are truncated.")
+
+
+class Postprocessing(Request):
+    """How the graph's output becomes an answer."""
+
+    output: str | None = Field(None, description="The graph output to read; the only one when left out.")
+    activation: Literal["none", "softmax"] = Field(
+        "none", description="`softmax` when the graph returns logits, `none` when it returns probabilities."
+    )
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,64}$")]
+
+
+class Manifest(Request):
+    """`maas.toml`, the description inside a model package."""
+
+    format: Literal[1] = 1
+    task: str = Field(min_length=1, max_length=64)
+    description: str = Field(min_length=1, max_length=4000)
+    license: str = Field(min_length=1, max_length=200)
+    intended_use: str = Field("", max_length=4000)
+    limitations: str = Field("", max_length=4000)
+    tags: list[Tag] = Field(default_factory=list, max_length=32)
+    labels: list[Label] = Field(
+        default_factory=list,
+        max_length=100_000,
+        description="Class names in the order of the graph's output; or a `labels.txt` in the package.",
+    )
+    preprocessing: Preprocessing = Preprocessing()
+    postprocessing: Postprocessing = Postprocessing()
+    metrics: list[Metric] = Field(default_factory=list, max_length=100)
+    example: dict[str, JsonValue] = Field(description="Example input: the task signature's names and values.")
+
+
+# --- models, versions, aliases --------------------------------------------------------------------------
+
+
+class InputSpec(Reply):
+    """One input of a task signature, as `/v1` takes it."""
+
+    name: str
+    type: str
+    description: str = ""
+    max_length: int | None = None
+
+
+class OutputSpec(Reply):
+    """One field of a prediction, as `/v1` returns it."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+class TaskSignature(Reply):
+    """What `/v1` takes and returns for one instance."""
+
+    inputs: list[InputSpec]
+    outputs: list[OutputSpec]
+
+
+class TensorSpec(Reply):
+    """One tensor of the graph: its Open Inference datatype and shape, −1 where a dimension varies."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class TensorSignature(Reply):
+    """The graph's own inputs and outputs."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class ModelCreate(Request):
+    """A model without versions yet, which claims its name."""
+
+    name: ModelName
+    visibility: Visibility = "private"
+
+
+class ModelUpdate(Request):
+    """A change of a model's visibility."""
+
+    visibility: Visibility
+
+
+class Model(Reply):
+    """A model in the catalogue; what describes its quality comes from the `default` version."""
+
+    id: str = Field(description="The shortest name by which the caller reaches it: `name` or `account~name`.")
+    object: str = "model"
+    created: int = Field(description="Unix time in seconds.")
+    owned_by: str = Field(description="The owning account's name.")
+    name: str
+    visibility: str
+    task: str | None = None
+    description: str = ""
+    intended_use: str = ""
+    limitations: str = ""
+    license: str | None = None
+    tags: list[str] = []
+    labels: list[str] = []
+    metrics: list[Metric] = []
+    signature: TaskSignature | None = None
+    example: dict[str, JsonValue] | None = None
+    default_version: int | None = None
+    latest_version: int | None = None
+    updated_at: datetime
+
+
+class ModelQuery(PageQuery):
+    """Filters of `GET /v1/models`."""
+
+    task: str | None = Field(None, max_length=64, description="Only models of this task.")
+    q: str | None = Field(
+        None, max_length=200, description="Words that name, description or tags must contain, all of them."
+    )
+    owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
+    sort: Literal["name", "-name", "created", "-created"] = Field("name", description="`-` reverses the order.")
+
+
+class Version(Reply):
+    """One immutable version of a model."""
+
+    model: str
+    version: int
+    digest: str = Field(description="`sha256:` and the content digest of the package's files.")
+    task: str
+    size: int = Field(description="Bytes of the stored package.")
+    notes: str = ""
+    author: str
+    created_at: datetime
+    aliases: list[str] = []
+    manifest: Manifest
+    signature: TaskSignature
+    tensors: TensorSignature
+
+
+class PublishQuery(Request):
+    """Query parameters of a publish, whose body is the package's zip."""
+
+    notes: Notes = Field("", description="What is new in this version.")
+    visibility: Visibility | None = Field(
+        None, description="For a model that this creates (`private` when left out); others keep theirs."
+    )
+    set_default: bool = Field(False, description="Move the alias `default` to the new version.")
+
+
+class Alias(Reply):
+    """A name that points to a version. `latest` is computed and cannot be moved."""
+
+    name: str
+    version: int
+    revision: int = Field(description="Counts the moves; sent as the ETag, compared with `If-Match`.")
+    note: str = ""
+    moved_by: str | None = None
+    moved_at: datetime
+
+
+class AliasMove(Request):
+    """Where an alias is to point, and why."""
+
+    version: int = Field(ge=1)
+    note: Notes = ""
+
+
+class AliasRollback(Request):
+    """Why an alias goes back to the version it pointed to before."""
+
+    note: Notes = ""
+
+
+class AliasChange(Reply):
+    """One entry of an alias's history, newest first."""
+
+    alias: str
+    from_version: int | None
+    to_version: int
+    revision: int
+    note: str = ""
+    moved_by: str
+    moved_at: datetime
+
+
+class AccountExport(Reply):
+    """Everything that the service holds about an account, without secrets."""
+
+    account: Account
+    sessions: list[Session]
+    keys: list[Key]
+    models: list[Model]
+    versions: list[Version]
+    alias_changes: dict[str, list[AliasChange]]
+
+
+# --- predictions ----------------------------------------------------------------------------------------
+
+
+class Usage(Reply):
+    """What a call counted as."""
+
+    instances: int
+
+
+class Timing(Reply):
+    """Where the server spent its time, in milliseconds."""
+
+    queue_ms: float
+    compute_ms: float
+
+
+class PredictReply(Reply):
+    """The answer to a predict call: one prediction per instance, in the same order."""
+
+    id: str
+    model: str
+    version: int
+    digest: str
+    device: str
+    predictions: list[dict[str, Any]]
+    usage: Usage
+    timing: Timing
