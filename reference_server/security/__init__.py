@@ -1,0 +1,1 @@
+"""Passwords, credentials, scopes, sealing and throttling. Nothing here knows HTTP or the database."""

@@ -1,0 +1,116 @@
+"""Every setting of the server: flags, then `MAAS_SERVER_*` variables, then a TOML file, then these defaults."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+CONFIG_FILE_VARIABLE = "MAAS_SERVER_CONFIG"
+
+DEFAULT_POLICY = """\
+Use this service for lawful purposes and within its limits. Do not try to reach other people's data or models,
+to overload the service, or to send it data that you have no right to send. Inputs and outputs of predictions
+are not stored. The operator may suspend an account that breaks these terms. Predictions can be wrong: check
+them before you act on them.
+"""
+
+
+class Settings(BaseSettings):
+    """The server's settings; the same names in lower case in the TOML file, in upper case as variables."""
+
+    model_config = SettingsConfigDict(env_prefix="MAAS_SERVER_", extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("maas-server")),
+        description="Where the embedded store keeps everything.",
+    )
+    database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in the data directory if unset.")
+    artifacts_url: str | None = Field(None, description="fsspec URL of the packages; a folder if unset.")
+    provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="ONNX Runtime execution provider.")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes.")
+    lanes: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 8),
+        ge=1,
+        le=256,
+        description="Model runs at a time in each worker.",
+    )
+    queue_limit: int = Field(1000, ge=1, description="Predictions waiting for a lane before callers get 503.")
+    memory_budget_bytes: int = Field(4 * 2**30, ge=2**20, description="What loaded models may take together.")
+    tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
+    tls_key: Path | None = Field(None, description="PEM private key of the certificate.")
+    insecure_behind_proxy: bool = Field(
+        default=False, description="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS."
+    )
+    grace_seconds: float = Field(1.0, ge=0, le=300, description="Time between not-ready and closing the port.")
+    drain_seconds: float = Field(30.0, ge=1, le=3600, description="Time that accepted requests have to finish.")
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest body of anything but a package.")
+    max_package_bytes: int = Field(2**31, ge=1024, description="Largest package, zipped and unzipped.")
+    max_instances: int = Field(10_000, ge=1, description="Largest number of instances in one predict call.")
+    request_seconds: float = Field(60.0, gt=0, le=3600, description="Longest that a prediction may take.")
+    body_seconds: float = Field(30.0, gt=0, le=3600, description="Longest that a body may take to arrive.")
+    session_hours: float = Field(12.0, gt=0, le=24 * 90, description="Life of a log-in session.")
+    logins_per_minute: float = Field(10.0, gt=0, description="Log-in tries per address and per e-mail.")
+    registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
+    policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
+    policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both or neither")
+        if not (self.tls_cert or self.insecure_behind_proxy or _is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host} is not a loopback address and there is no TLS: passwords would travel in clear; "
+                "give tls_cert and tls_key, or insecure_behind_proxy if a proxy in front ends TLS"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings' own
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags first, then the environment, then the file that `MAAS_SERVER_CONFIG` names."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get(CONFIG_FILE_VARIABLE):
+            if not Path(path).is_file():
+                raise ValueError(f"{CONFIG_FILE_VARIABLE} names {path}, and there is no such file")
+            sources += (TomlConfigSettingsSource(settings_cls, path),)
+        return sources
+
+    @property
+    def database(self) -> str:
+        """The database's URL, resolved."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'maas.db'}"
+
+    @property
+    def artifacts(self) -> str:
+        """The artifact store's URL or folder, resolved."""
+        return self.artifacts_url or str(self.data_dir / "artifacts")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
