@@ -20,6 +20,7 @@ from pydantic import (
     SerializationInfo,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    WithJsonSchema,
     WrapSerializer,
 )
 
@@ -65,7 +66,7 @@ Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 # Masked in every dump unless the writer says `context={"reveal": True}`: only the transport and the server do.
-Secret = Annotated[SecretStr, WrapSerializer(_reveal)]
+Secret = Annotated[SecretStr, WrapSerializer(_reveal), WithJsonSchema({"type": "string"})]
 
 
 class Reply(BaseModel):

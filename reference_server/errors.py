@@ -94,11 +94,19 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """The route exists, with other methods."""
+    """The route exists, with other methods.
+
+    Args:
+        allowed: Those methods, for the header `Allow`.
+    """
 
     status = 405
     type = "invalid_request_error"
     default_code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
 
 
 class Conflict(ServiceError):

@@ -1,0 +1,56 @@
+"""What a worker does beside answering: note when keys were used, forget what has expired, sweep orphans."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from reference_server.registry import housekeeping, publishing
+
+if TYPE_CHECKING:
+    from reference_server.http.authenticate import Authenticator
+    from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.database import Database
+
+_FLUSH_SECONDS = 1.0
+_PURGE_EVERY = 600
+_log = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """A background thread of one worker."""
+
+    def __init__(self, database: Database, artifacts: ArtifactStore, authenticate: Authenticator) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._authenticate = authenticate
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the round under way and write what is left."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        rounds = 0
+        while True:
+            stopping = self._stop.wait(_FLUSH_SECONDS)
+            try:
+                self._authenticate.flush()
+                if rounds % _PURGE_EVERY == 0:
+                    housekeeping.purge(self._database)
+                    publishing.sweep(self._database, self._artifacts)
+            except (SQLAlchemyError, OSError):
+                # A store that is away now may be back in the next round; requests tell the callers themselves.
+                _log.exception("housekeeping failed")
+            if stopping:
+                return
+            rounds += 1

@@ -1,0 +1,76 @@
+"""Accounts: registration, and what an owner may do with the own one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maas_client.types import Account, AccountCreate, AccountExport, PasswordChange
+from reference_server.errors import Unauthenticated, Unprocessable
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call
+from reference_server.registry import accounts, export
+
+if TYPE_CHECKING:
+    from reference_server.security.callers import Caller
+
+routes = Routes("accounts")
+
+
+@routes.route("POST", "/v1/accounts", access="open", status=201)
+def register(call: Call, body: AccountCreate) -> Account:
+    """Register an account, accepting the usage policy that `GET /` shows."""
+    services = call.services
+    services.registrations.take(call.request.address)
+    policy = services.settings.policy_version
+    if body.accept_policy != policy:
+        raise Unprocessable(
+            f"the usage policy in force is version {policy!r}; read it at GET / and accept that version",
+            code="policy_not_accepted",
+            param="accept_policy",
+        )
+    return accounts.create(
+        services.database,
+        email=body.email,
+        password_hash=services.passwords.hash(body.password.get_secret_value()),
+        name=body.name,
+        role="user",
+        policy_version=policy,
+    )
+
+
+@routes.route("GET", "/v1/account", access="session")
+def get(call: Call) -> Account:
+    """Return one's own account."""
+    return accounts.get(call.services.database, call.by.account_id)
+
+
+@routes.route("PATCH", "/v1/account", access="session")
+def change_password(call: Call, body: PasswordChange) -> Account:
+    """Change the password and end every other session of the account."""
+    services, caller = call.services, call.by
+    services.logins.take(caller.account_id)
+    _confirm_password(call, caller, body.current_password.get_secret_value())
+    accounts.set_password(
+        services.database,
+        caller.account_id,
+        services.passwords.hash(body.new_password.get_secret_value()),
+        keep_session=caller.credential_id,
+    )
+    services.authenticate.forget()
+    return accounts.get(services.database, caller.account_id)
+
+
+@routes.route("GET", "/v1/account/export", access="session")
+def export_data(call: Call) -> AccountExport:
+    """Return everything that the service holds about the account, without secrets."""
+    return export.export(call.services.database, call.by.account_id)
+
+
+def _confirm_password(call: Call, caller: Caller, password: str) -> None:
+    services = call.services
+    email = accounts.get(services.database, caller.account_id).email
+    login = accounts.find_login(services.database, email)
+    if not services.passwords.verify(login.password_hash if login else None, password):
+        raise Unauthenticated(
+            "the current password is not right", code="wrong_password", param="current_password"
+        )

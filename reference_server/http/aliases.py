@@ -1,0 +1,77 @@
+"""Aliases: names that point to a version, move, and remember."""
+
+from __future__ import annotations
+
+import re
+
+from maas_client.types import Alias, AliasChange, AliasMove, AliasRollback, Page, PageQuery
+from reference_server.errors import InvalidRequest
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call, Replied
+from reference_server.registry import aliases
+
+routes = Routes("aliases")
+
+_ETAG = re.compile(r'"?(\d{1,18})"?')
+
+
+@routes.route("GET", "/v1/models/<model>/aliases", access="models:read")
+def list_aliases(call: Call, model: str, query: PageQuery) -> Page[Alias]:
+    """List a model's aliases, `latest` among them."""
+    return aliases.list_aliases(call.services.database, call.by, model, query)
+
+
+@routes.route("GET", "/v1/models/<model>/aliases/<alias>", access="models:read")
+def get(call: Call, model: str, alias: str) -> Replied[Alias]:
+    """Return an alias; its ETag is the revision that `If-Match` compares."""
+    return _tagged(aliases.get(call.services.database, call.by, model, alias))
+
+
+@routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
+def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
+    """Point an alias to a version; with `If-Match` only if nobody moved it since."""
+    moved = aliases.move(
+        call.services.database,
+        call.by,
+        model,
+        alias,
+        version=body.version,
+        note=body.note,
+        expected_revision=_expected(call),
+    )
+    call.services.forget_targets()
+    return _tagged(moved)
+
+
+@routes.route("POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write")
+def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
+    """Point an alias to where it pointed before its last move."""
+    moved = aliases.rollback(
+        call.services.database, call.by, model, alias, note=body.note, expected_revision=_expected(call)
+    )
+    call.services.forget_targets()
+    return _tagged(moved)
+
+
+@routes.route("GET", "/v1/models/<model>/aliases/<alias>/history", access="models:read")
+def history(call: Call, model: str, alias: str, query: PageQuery) -> Page[AliasChange]:
+    """List where an alias pointed, since when, by whom and why; newest first."""
+    return aliases.history(call.services.database, call.by, model, alias, query)
+
+
+def _tagged(alias: Alias) -> Replied[Alias]:
+    return Replied(alias, headers={"etag": f'"{alias.revision}"'})
+
+
+def _expected(call: Call) -> int | None:
+    given = call.request.headers.get("if-match")
+    if given is None or given.strip() == "*":
+        return None
+    tag = _ETAG.fullmatch(given.strip())
+    if tag is None:
+        raise InvalidRequest(
+            'If-Match must be the ETag of the alias, its revision in quotes, such as "3"',
+            code="invalid_header",
+            param="If-Match",
+        )
+    return int(tag[1])

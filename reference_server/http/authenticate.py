@@ -1,0 +1,92 @@
+"""Who is calling: `Authorization: Bearer …` (RFC 6750), looked up once a second at most."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+from reference_server.errors import Unauthenticated
+from reference_server.registry import callers
+from reference_server.security import credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
+
+# A key revoked in another process must stop within a second here too.
+_SECONDS = 1.0
+_MOST = 10_000
+
+
+class Authenticator:
+    """Finds the account behind a credential.
+
+    Args:
+        database: Where hashes of credentials are.
+        timer: Seconds, monotonic.
+    """
+
+    def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
+        self._database = database
+        self._known: TTLCache[str, Caller] = TTLCache(_MOST, _SECONDS, timer=timer)
+        self._used: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, authorization: str | None) -> Caller:
+        """Return the caller.
+
+        Raises:
+            Unauthenticated: Saying whether the header is missing, malformed or its credential invalid.
+        """
+        credential = credentials.parse(_bearer(authorization))
+        if credential is None:
+            raise Unauthenticated(
+                "this is not a credential of this service: its form or its checksum is wrong; check that all of "
+                "it was copied",
+                code="malformed_credential",
+            )
+        with self._lock:
+            caller = self._known.get(credential.hash)
+        if caller is None:
+            caller = callers.find_caller(self._database, credential)
+        if caller is None:
+            raise Unauthenticated(
+                "this credential is unknown, expired or revoked; log in or make a new key",
+                code="invalid_credential",
+            )
+        with self._lock:
+            self._known[credential.hash] = caller
+            if caller.kind == "key":
+                self._used[caller.credential_id] = self._database.clock()
+        return caller
+
+    def forget(self) -> None:
+        """Look everybody up again, as after a change to keys, sessions or accounts."""
+        with self._lock:
+            self._known.clear()
+
+    def flush(self) -> None:
+        """Store when keys were last used."""
+        with self._lock:
+            used, self._used = self._used, {}
+        if used:
+            callers.touch(self._database, used)
+
+
+def _bearer(authorization: str | None) -> str:
+    if not authorization:
+        raise Unauthenticated(
+            "no credential was sent; send the header `Authorization: Bearer YOUR_API_KEY`",
+            code="missing_credential",
+        )
+    scheme, _, secret = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthenticated(
+            "the Authorization header must read `Bearer YOUR_API_KEY`", code="malformed_credential"
+        )
+    return secret.strip()

@@ -1,0 +1,93 @@
+"""The endpoints as Flask views; the only file that knows Flask's requests and responses."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from flask import Blueprint, Flask, Response
+from flask import request as incoming
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
+from reference_server.http import bodies
+from reference_server.http.exchange import Request
+from reference_server.http.pipeline import handle, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import IO
+
+    from reference_server.app import Services
+    from reference_server.http.endpoints import Endpoint
+    from reference_server.http.exchange import Answer
+
+
+def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None:
+    """Register every endpoint, one blueprint for each noun, and answers for what no endpoint takes."""
+    blueprints: dict[str, Blueprint] = {}
+    for endpoint in endpoints:
+        blueprint = blueprints.setdefault(endpoint.tag, Blueprint(endpoint.tag, __name__))
+        blueprint.add_url_rule(
+            endpoint.path,
+            endpoint.handler.__name__,
+            _view(services, endpoint),
+            methods=[endpoint.method],
+            provide_automatic_options=False,
+        )
+    for blueprint in blueprints.values():
+        app.register_blueprint(blueprint)
+
+    def unmatched(error: HTTPException) -> Response:
+        return _response(refuse(services, _request(services, b""), _failure(error, services)))
+
+    app.register_error_handler(HTTPException, unmatched)
+
+
+def _view(services: Services, endpoint: Endpoint) -> object:
+    def view(**path: str) -> Response:
+        body: bytes | IO[bytes] = b""
+        if endpoint.body_kind == "upload":
+            body = cast("IO[bytes]", incoming.stream)
+        elif endpoint.body_kind != "none":
+            # One byte too many is enough to know; the pipeline refuses it.
+            body = incoming.stream.read(services.settings.max_body_bytes + 1)
+        return _response(handle(services, endpoint, _request(services, body), path))
+
+    return view
+
+
+def _request(services: Services, body: bytes | IO[bytes]) -> Request:
+    return Request(
+        method=incoming.method,
+        path=incoming.path,
+        query=incoming.query_string.decode("latin-1"),
+        headers={name.lower(): value for name, value in incoming.headers.items()},
+        body=body,
+        address=incoming.remote_addr or "",
+        received=services.timer(),
+    )
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.chunks or answer.body, status=answer.status)
+    response.headers.clear()
+    response.headers.extend(answer.headers)
+    if answer.chunks is None and answer.status != HTTPStatus.NO_CONTENT:
+        response.content_length = len(answer.body)
+    return response
+
+
+def _failure(error: HTTPException, services: Services) -> ServiceError:
+    if error.code == HTTPStatus.NOT_FOUND:
+        return NotFound(
+            f"there is no route {incoming.method} {incoming.path[:200]}; see /docs", code="route_not_found"
+        )
+    if error.code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = sorted(getattr(error, "valid_methods", None) or ())
+        return MethodNotAllowed(
+            f"{incoming.path[:200]} takes {', '.join(allowed)}, not {incoming.method[:20]}", allowed=allowed
+        )
+    if isinstance(error, RequestEntityTooLarge):
+        return bodies.body_too_large(services.settings.max_body_bytes)
+    return InvalidRequest(f"the request is malformed: {error.description}")

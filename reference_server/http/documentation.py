@@ -1,0 +1,229 @@
+"""OpenAPI 3.1 from the table of endpoints, and a page that shows it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+from functools import lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import orjson
+from pydantic.json_schema import models_json_schema
+
+from maas_client import types
+from reference_server.http.exchange import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reference_server.http.endpoints import Endpoint
+
+_REF = "#/components/schemas/{model}"
+_JSON = "application/json"
+_PATTERNS = {
+    "model": rf"^(?:{types.ACCOUNT_NAME}~)?{types.MODEL_NAME}$",
+    "version": rf"^(?:{types.VERSION_NUMBER}|{types.ALIAS_NAME})$",
+    "alias": rf"^{types.ALIAS_NAME}$",
+}
+_MEANINGS = {
+    "model": "`name`, or `account~name` where it must be exact.",
+    "version": "A version's number, an alias, or `latest`.",
+    "alias": "An alias, such as `default`.",
+    "key": "A key's id.",
+    "session": "A session's id, or `current`.",
+}
+_PREDICT_SCHEMA = {
+    "type": "object",
+    "description": "The model's inputs by name for one instance, or `instances` for many; options under "
+    "`parameters`. Which inputs a model takes stands in its `signature`.",
+    "properties": {
+        "instances": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        "parameters": {"type": "object"},
+    },
+    "additionalProperties": True,
+    "examples": [
+        {"text": "This is a sample text for classification."},
+        {"instances": [{"text": "Good."}, {"text": "Bad."}]},
+    ],
+}
+
+Schema = dict[str, Any]
+
+
+@lru_cache(maxsize=1)
+def openapi(endpoints: tuple[Endpoint, ...]) -> Schema:
+    """Return the description as a JSON-ready object."""
+    schemas, definitions = models_json_schema(list(_used(endpoints)), ref_template=_REF)
+    references = {model: schema for (model, _), schema in schemas.items()}
+    paths: dict[str, Schema] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.template, {})[endpoint.method.lower()] = _operation(endpoint, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Model as a Service",
+            "version": version("maas-client"),
+            "description": "Register, log in, choose a model, call it, read the result.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (`maas_key_…`) or the token of a log-in session (`maas_ses_…`).",
+                }
+            },
+            "schemas": definitions.get("$defs", {}),
+        },
+    }
+
+
+@lru_cache(maxsize=1)
+def openapi_json(endpoints: tuple[Endpoint, ...]) -> bytes:
+    """Return the description as JSON."""
+    return orjson.dumps(openapi(endpoints))
+
+
+@lru_cache(maxsize=1)
+def page(endpoints: tuple[Endpoint, ...]) -> Answer:
+    """Return the description as an HTML page, under a policy that lets nothing else in."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reference_server.http"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = environment.get_template("docs.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    html = environment.get_template("docs.html").render(
+        document=openapi(endpoints), style=style, groups=_groups(endpoints)
+    )
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
+    headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": policy}
+    return Answer(200, headers, html.encode())
+
+
+def _used(endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[type[Any], Any]]:
+    yield types.ErrorReply, "serialization"
+    yield types.PredictReply, "serialization"
+    for endpoint in endpoints:
+        if endpoint.body is not None:
+            yield endpoint.body, "validation"
+        if endpoint.reply is not None:
+            yield endpoint.reply, "serialization"
+
+
+def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
+    summary, _, more = (inspect.getdoc(endpoint.handler) or "").partition("\n\n")
+    operation: Schema = {
+        "operationId": endpoint.name,
+        "tags": [endpoint.tag],
+        "summary": " ".join(summary.split()),
+        "description": "\n\n".join(part for part in (" ".join(more.split()), _needs(endpoint)) if part),
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint), *_header_parameters(endpoint)],
+        "responses": {
+            str(endpoint.status): _success(endpoint, references),
+            "default": {
+                "description": "Any failure.",
+                "content": {_JSON: {"schema": references[types.ErrorReply]}},
+            },
+        },
+    }
+    if (body := _request_body(endpoint, references)) is not None:
+        operation["requestBody"] = body
+    if endpoint.access == "open":
+        operation["security"] = []
+    return operation
+
+
+def _needs(endpoint: Endpoint) -> str:
+    if endpoint.access == "open":
+        return "Open to anyone."
+    if endpoint.access == "session":
+        return "Needs a log-in session."
+    return f"Needs the scope `{endpoint.access}`."
+
+
+def _success(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
+    if endpoint.inference:
+        return {
+            "description": "The predictions, one for each instance.",
+            "content": {_JSON: {"schema": references[types.PredictReply]}},
+        }
+    if endpoint.reply is not None:
+        return {"description": "Done.", "content": {_JSON: {"schema": references[endpoint.reply]}}}
+    return {"description": "Done."}
+
+
+def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema | None:
+    if endpoint.body_kind == "none":
+        return None
+    if endpoint.body_kind == "upload":
+        binary = {"type": "string", "contentMediaType": "application/zip"}
+        return {"required": True, "content": {"application/zip": {"schema": binary}}}
+    schema = _PREDICT_SCHEMA if endpoint.body is None else references[endpoint.body]
+    return {"required": True, "content": {_JSON: {"schema": schema}}}
+
+
+def _path_parameters(endpoint: Endpoint) -> list[Schema]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _MEANINGS[name],
+            "schema": {"type": "string", **({"pattern": _PATTERNS[name]} if name in _PATTERNS else {})},
+        }
+        for name in endpoint.parameters
+    ]
+
+
+def _query_parameters(endpoint: Endpoint) -> list[Schema]:
+    if endpoint.query is None:
+        return []
+    schema = endpoint.query.model_json_schema()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": field.pop("description", ""),
+            "schema": field,
+        }
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _header_parameters(endpoint: Endpoint) -> list[Schema]:
+    headers: dict[str, tuple[str, Schema]] = {}
+    if endpoint.replayable:
+        headers["Idempotency-Key"] = (
+            "Makes a repeat safe for 24 hours: the same key gets the first call's answer.",
+            {"type": "string", "minLength": 1, "maxLength": 255},
+        )
+    if endpoint.inference:
+        headers["X-Request-Timeout-Ms"] = (
+            "How long the caller will wait, in milliseconds; then the answer is 504.",
+            {"type": "integer", "minimum": 1},
+        )
+    if endpoint.body_kind == "upload":
+        headers["Content-Digest"] = ("`sha-256=:BASE64:` of the body (RFC 9530).", {"type": "string"})
+    return [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in headers.items()
+    ]
+
+
+def _groups(endpoints: tuple[Endpoint, ...]) -> dict[str, list[tuple[str, str]]]:
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for endpoint in endpoints:
+        groups.setdefault(endpoint.tag, []).append((endpoint.template, endpoint.method.lower()))
+    return groups

@@ -1,0 +1,142 @@
+"""The table of endpoints: Flask's routes, access control, parsing and OpenAPI all come from it.
+
+A handler states what it takes and returns in its annotations, once: parameters named in the path are strings,
+`query` and `body` are request types (or `bytes`, or a file of an upload), the return type is the reply.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import SecretStr
+
+from maas_client.types import Reply, Request, Scope
+from reference_server.http.exchange import Answer, Replied
+
+Access: TypeAlias = Literal["open", "session"] | Scope
+BodyKind: TypeAlias = Literal["none", "json", "raw", "upload"]
+Handler = Callable[..., Any]
+
+_PLACEHOLDER = re.compile(r"<(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method on one path.
+
+    Args:
+        access: `open`, `session` (a log-in session), or the scope that a credential must carry.
+        replayable: Whether it honours `Idempotency-Key`.
+        inference: Whether it runs a model: the front computes it in a lane and keeps its deadline.
+    """
+
+    method: str
+    path: str
+    tag: str
+    access: Access
+    handler: Handler
+    status: int
+    parameters: tuple[str, ...]
+    query: type[Request] | None
+    body: type[Request] | None
+    body_kind: BodyKind
+    reply: type[Reply] | None
+    replayable: bool
+    inference: bool
+
+    @property
+    def name(self) -> str:
+        """A unique name: `keys.create`."""
+        return f"{self.tag}.{self.handler.__name__}"
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI and the log write it: `/v1/models/{model}`."""
+        return _PLACEHOLDER.sub(r"{\1}", self.path)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """A pattern that matches its paths whole and names their parts."""
+        return re.compile(_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", self.path))
+
+    @property
+    def secret(self) -> bool:
+        """Whether the reply shows a secret."""
+        return self.reply is not None and any(
+            field.annotation is SecretStr for field in self.reply.model_fields.values()
+        )
+
+
+class Routes:
+    """Collects the endpoints of one noun.
+
+    Args:
+        tag: The noun, by which the documentation groups them.
+    """
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.endpoints: list[Endpoint] = []
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        *,
+        access: Access,
+        status: int = 200,
+        replayable: bool | None = None,
+        inference: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Register a handler; every POST that is no inference is replayable unless it says otherwise."""
+
+        def register(handler: Handler) -> Handler:
+            hints = get_type_hints(handler)
+            reply = _reply_type(hints.pop("return"))
+            body = hints.get("body")
+            parameters = tuple(_PLACEHOLDER.findall(path))
+            taken = [name for name in inspect.signature(handler).parameters if name not in ("query", "body")]
+            if taken != ["call", *parameters]:
+                raise TypeError(f"{handler.__name__} takes {taken}, its path gives {parameters}")
+            self.endpoints.append(
+                Endpoint(
+                    method=method,
+                    path=path,
+                    tag=self.tag,
+                    access=access,
+                    handler=handler,
+                    status=status,
+                    parameters=parameters,
+                    query=hints.get("query"),
+                    body=body if isinstance(body, type) and issubclass(body, Request) else None,
+                    body_kind=_body_kind(body),
+                    reply=reply,
+                    replayable=method == "POST" and not inference if replayable is None else replayable,
+                    inference=inference,
+                )
+            )
+            return handler
+
+        return register
+
+
+def _body_kind(annotation: object) -> BodyKind:
+    if annotation is None:
+        return "none"
+    if annotation is bytes:
+        return "raw"
+    return "upload" if get_origin(annotation) is IO or annotation == IO[bytes] else "json"
+
+
+def _reply_type(annotation: object) -> type[Reply] | None:
+    if get_origin(annotation) is Replied:
+        (annotation,) = get_args(annotation)
+    if annotation is Answer or annotation is type(None):
+        return None
+    if isinstance(annotation, type) and issubclass(annotation, Reply):
+        return annotation
+    raise TypeError(f"a handler cannot return {annotation!r}")

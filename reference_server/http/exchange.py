@@ -1,0 +1,81 @@
+"""One request and one answer, free of any web framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
+
+from maas_client.types import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reference_server.app import Services
+    from reference_server.http.endpoints import Endpoint
+    from reference_server.security.callers import Caller
+
+ReplyT = TypeVar("ReplyT", bound=Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What came in.
+
+    Args:
+        method: In upper case.
+        query: The raw query string.
+        headers: Values by name in lower case.
+        body: The bytes, or for an upload a stream of them.
+        address: The peer's address, for throttling alone.
+        received: When the body was complete, on the services' timer in seconds.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes | IO[bytes]
+    address: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out; either `body` or, for what is large, `chunks`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    chunks: Iterator[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replied(Generic[ReplyT]):
+    """A handler's reply with a status or headers of its own."""
+
+    reply: ReplyT
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through the pipeline, as the handlers see it."""
+
+    services: Services
+    endpoint: Endpoint
+    request: Request
+    request_id: str
+    caller: Caller | None = None
+    deadline: float | None = None
+
+    @property
+    def by(self) -> Caller:
+        """The authenticated caller.
+
+        Raises:
+            RuntimeError: On an open endpoint, which has none; a defect of the handler.
+        """
+        if self.caller is None:
+            raise RuntimeError(f"{self.endpoint.name} is open and has no caller")
+        return self.caller

@@ -1,0 +1,36 @@
+"""The catalogue."""
+
+from __future__ import annotations
+
+from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call
+from reference_server.registry import models
+
+routes = Routes("models")
+
+
+@routes.route("GET", "/v1/models", access="models:read")
+def list_models(call: Call, query: ModelQuery) -> Page[Model]:
+    """List the models that the caller can see, in the list shape of the OpenAI API with more fields."""
+    return models.list_models(call.services.database, call.by, query)
+
+
+@routes.route("POST", "/v1/models", access="models:write", status=201)
+def create(call: Call, body: ModelCreate) -> Model:
+    """Claim a name for a model that has no versions yet."""
+    return models.create(call.services.database, call.by, name=body.name, visibility=body.visibility)
+
+
+@routes.route("GET", "/v1/models/<model>", access="models:read")
+def get(call: Call, model: str) -> Model:
+    """Return a model with the description, metrics and signature of its default version."""
+    return models.get(call.services.database, call.by, model)
+
+
+@routes.route("PATCH", "/v1/models/<model>", access="models:write")
+def update(call: Call, model: str, body: ModelUpdate) -> Model:
+    """Change a model's visibility."""
+    updated = models.update(call.services.database, call.by, model, visibility=body.visibility)
+    call.services.forget_targets()
+    return updated

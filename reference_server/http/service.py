@@ -1,0 +1,43 @@
+"""What anyone may ask: what this service is, whether it is well, and how it is used."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from maas_client.types import Health, ServiceInfo, UsagePolicy
+from reference_server.http import documentation
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Answer, Call, Replied
+
+routes = Routes("service")
+
+
+@routes.route("GET", "/", access="open")
+def info(call: Call) -> ServiceInfo:
+    """Return the service's name, version and usage policy."""
+    settings = call.services.settings
+    return ServiceInfo(
+        name="Model as a Service",
+        version=version("maas-client"),
+        usage_policy=UsagePolicy(version=settings.policy_version, text=settings.policy_text),
+    )
+
+
+@routes.route("GET", "/healthz", access="open")
+def health(call: Call) -> Replied[Health]:
+    """Tell whether the server takes new work: 200 `ok`, or 503 `draining`."""
+    draining = call.services.draining.is_set()
+    reply = Health(status="draining" if draining else "ok", instance=call.services.instance)
+    return Replied(reply, status=503 if draining else 200, headers={"retry-after": "1"} if draining else {})
+
+
+@routes.route("GET", "/openapi.json", access="open")
+def openapi(call: Call) -> Answer:
+    """Return the OpenAPI 3.1 description of this service."""
+    return Answer(200, {"content-type": "application/json"}, documentation.openapi_json(call.services.endpoints))
+
+
+@routes.route("GET", "/docs", access="open")
+def docs(call: Call) -> Answer:
+    """Show the same as a page that needs no script and no outside host."""
+    return documentation.page(call.services.endpoints)

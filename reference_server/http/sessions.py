@@ -1,0 +1,60 @@
+"""Log-in sessions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from maas_client.types import Page, PageQuery, Session, SessionCreate, SessionCreated
+from reference_server.errors import Unauthenticated
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call
+from reference_server.registry import accounts, sessions
+from reference_server.security import credentials
+
+routes = Routes("sessions")
+
+
+@routes.route("POST", "/v1/sessions", access="open", status=201, replayable=False)
+def log_in(call: Call, body: SessionCreate) -> SessionCreated:
+    """Log in with e-mail and password; the reply's token is the Bearer credential of the session."""
+    services = call.services
+    services.logins.take(f"address {call.request.address}")
+    services.logins.take(f"email {body.email}")
+    login = accounts.find_login(services.database, body.email)
+    right = services.passwords.verify(login.password_hash if login else None, body.password.get_secret_value())
+    # One answer for a wrong password, an unknown e-mail and a disabled account: who asks learns nothing.
+    if login is None or not right or login.disabled:
+        raise Unauthenticated(
+            "the e-mail and the password do not belong together, or the account is disabled",
+            code="wrong_password",
+        )
+    services.logins.forget(f"email {body.email}")
+    token = credentials.issue("session")
+    expires_at = services.database.clock() + timedelta(hours=services.settings.session_hours)
+    session = sessions.create(services.database, login.account.id, token, expires_at=expires_at)
+    return SessionCreated(
+        id=session.id,
+        created_at=session.created_at,
+        expires_at=session.expires_at,
+        current=True,
+        token=token.secret,
+        account=login.account,
+    )
+
+
+@routes.route("GET", "/v1/sessions", access="session")
+def list_sessions(call: Call, query: PageQuery) -> Page[Session]:
+    """List one's own log-in sessions that have not ended."""
+    caller = call.by
+    return sessions.list_sessions(
+        call.services.database, caller.account_id, query, current=caller.credential_id
+    )
+
+
+@routes.route("DELETE", "/v1/sessions/<session>", access="session")
+def end(call: Call, session: str) -> None:
+    """End a session; `current` is the one that asks."""
+    caller = call.by
+    session_id = caller.credential_id if session == "current" else session
+    sessions.end(call.services.database, caller.account_id, session_id)
+    call.services.authenticate.forget()

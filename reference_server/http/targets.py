@@ -1,0 +1,56 @@
+"""Which version a name means to a caller, resolved once a second at most."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+from reference_server.registry import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reference_server.registry.database import Database
+    from reference_server.registry.versions import ServingTarget
+    from reference_server.security.callers import Caller
+
+# An alias moved in another process must be followed within a second here too.
+_SECONDS = 1.0
+_MOST = 10_000
+
+
+class Targets:
+    """Resolves model names and selectors for predictions.
+
+    Args:
+        timer: Seconds, monotonic.
+    """
+
+    def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
+        self._database = database
+        self._known: TTLCache[tuple[str, str, str | None], ServingTarget] = TTLCache(
+            _MOST, _SECONDS, timer=timer
+        )
+        self._lock = threading.Lock()
+
+    def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+        """Return the version that the caller means.
+
+        Raises:
+            NotFound: If there is none that this caller can see.
+        """
+        asked = (caller.account_id, model, selector)
+        with self._lock:
+            target = self._known.get(asked)
+        if target is None:
+            target = versions.serving_target(self._database, caller, model, selector)
+            with self._lock:
+                self._known[asked] = target
+        return target
+
+    def forget(self) -> None:
+        """Resolve everything again."""
+        with self._lock:
+            self._known.clear()
