@@ -1,0 +1,173 @@
+"""The store's connections and transactions; the one module that knows which database it is.
+
+On both databases one writer runs at a time: on SQLite by BEGIN IMMEDIATE, on PostgreSQL by an advisory lock
+of the transaction. Writes are rare (no prediction makes one), and a check followed by an insert cannot race.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from reference_server.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+_BUSY_SECONDS = 10.0
+_WAL_RETRY_SECONDS = 0.01
+_WRITES = "maas_writes"
+_MIGRATIONS = "reference_server.registry:migrations"
+# Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
+_WRITER_LOCK = 0x6D616173
+
+
+def utc_now() -> datetime:
+    """Return the time as an aware datetime in UTC."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """The registry's store.
+
+    Args:
+        url: SQLAlchemy URL of an SQLite file or a PostgreSQL database that `upgrade` has prepared.
+        clock: The time that rows get and expiries are held against; aware.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.clock = clock
+        self._reader = _open(url)
+        self._writer = self._reader.execution_options(**{_WRITES: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session whose queries see one state of the store; nothing it does is kept."""
+        with Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give the session of the only writer; commits at the end, rolls back on any exception.
+
+        Raises:
+            Unavailable: When another writer holds the store for too long.
+        """
+        try:
+            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            if not _is_busy(error):
+                raise
+            raise Unavailable(
+                "the store is busy with other changes; repeat the request", code="store_busy", retry_after=1.0
+            ) from error
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self._reader.dispose()
+
+
+def upgrade(url: str) -> None:
+    """Bring the store's tables to the newest revision, making the file and its folder if need be.
+
+    Runs whole or not at all, in the one writer's transaction, so workers that start together wait in line.
+    """
+    # Only start-up needs Alembic.
+    from alembic import command
+    from alembic.config import Config
+
+    _make_file(make_url(url))
+    engine = _open(url)
+    try:
+        with engine.execution_options(**{_WRITES: True}).begin() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", _MIGRATIONS)
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _make_file(url: URL) -> None:
+    if url.get_backend_name() != "sqlite":
+        return
+    file = Path(_sqlite_path(url))
+    if not file.parent.exists():
+        file.parent.mkdir(mode=0o700, parents=True)
+    # SQLite gives its -wal and -shm files the mode of the database file.
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+
+
+def _sqlite_path(url: URL) -> str:
+    if url.database in (None, "", ":memory:") or "mode" in url.query:
+        raise ValueError(
+            f"database URL {url.render_as_string()!r} names no file, and the registry outlives one process; "
+            "use sqlite:////path/to/maas.db or a PostgreSQL URL"
+        )
+    return str(url.database)
+
+
+def _open(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        _sqlite_path(parsed)
+        engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = create_engine(parsed, pool_pre_ping=True)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not open or commit transactions by itself (sqlite3, "Transaction control").
+    connection.isolation_level = None
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Of two processes that switch a new file to WAL at once, one fails without waiting: SQLite leaves the
+    # busy handler out where waiting could deadlock (sqlite.org, sqlite3_busy_handler).
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if _sqlite_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_WRITES):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.Error) and _sqlite_code(error.orig) == sqlite3.SQLITE_BUSY
+
+
+def _sqlite_code(error: sqlite3.Error) -> int:
+    # The low byte is the primary result code, the rest tells the kind (sqlite.org, "Result Codes").
+    return error.sqlite_errorcode & 0xFF

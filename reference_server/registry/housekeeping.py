@@ -1,0 +1,22 @@
+"""What time has made useless: expired sessions, secrets past their overlap, old stored replies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete
+
+from reference_server.registry import idempotency
+from reference_server.registry.tables import KeySecretRow, SessionRow
+
+if TYPE_CHECKING:
+    from reference_server.registry.database import Database
+
+
+def purge(db: Database) -> None:
+    """Delete it. Keys stay after they expire, so that their owner can see why they stopped."""
+    now = db.clock()
+    with db.write() as session:
+        session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
+        session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
+    idempotency.purge(db)

@@ -1,0 +1,202 @@
+"""The tables. `migrations/` builds the same ones step by step; a test keeps the two equal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as UTC: SQLite forgets the offset, PostgreSQL answers in its own zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Turn an aware datetime into UTC; a naive one is our own defect."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; the registry takes aware datetimes only")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give back an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The root of the tables; constraints get names, so that later migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
+        datetime: UTCDateTime,
+        dict[str, JsonValue]: JSON,
+        list[str]: JSON,
+        bytes: LargeBinary,
+    }
+
+
+class AccountRow(Base):
+    """An account; the e-mail is kept in lower case and serves log-in only."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(String(16))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    policy_version: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class SessionRow(Base):
+    """A log-in session; an ended one is deleted."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class KeyRow(Base):
+    """An API key; a revoked one is deleted."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    prefix: Mapped[str] = mapped_column(String(32))
+    last4: Mapped[str] = mapped_column(String(4))
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class KeySecretRow(Base):
+    """A secret that opens a key: the present one, or an old one until its overlap ends."""
+
+    __tablename__ = "api_key_secrets"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    valid_until: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class ModelRow(Base):
+    """A model. `public_name` repeats the name while it is public, so that its uniqueness is the claim."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("account_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    name: Mapped[str] = mapped_column(String(128))
+    public_name: Mapped[str | None] = mapped_column(String(128), unique=True)
+    versions_made: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class VersionRow(Base):
+    """An immutable version. `search` holds description and tags, case-folded, for the catalogue's filter."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model_id", "digest"),)
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(71))
+    artifact: Mapped[str] = mapped_column(String(200), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    task: Mapped[str] = mapped_column(String(64), index=True)
+    search: Mapped[str] = mapped_column(Text)
+    notes: Mapped[str] = mapped_column(Text)
+    author_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    created_at: Mapped[datetime]
+    manifest: Mapped[dict[str, JsonValue]]
+    signature: Mapped[dict[str, JsonValue]]
+    tensors: Mapped[dict[str, JsonValue]]
+
+
+class AliasRow(Base):
+    """Where an alias points now: the newest of its changes, kept apart because predictions read it."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (
+        ForeignKeyConstraint(["model_id", "version"], ["versions.model_id", "versions.number"]),
+    )
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int]
+    revision: Mapped[int]
+    note: Mapped[str] = mapped_column(Text)
+    moved_by: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    moved_at: Mapped[datetime]
+
+
+class AliasChangeRow(Base):
+    """One move of an alias; never changed, never deleted."""
+
+    __tablename__ = "alias_changes"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(64), primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    from_version: Mapped[int | None]
+    to_version: Mapped[int]
+    note: Mapped[str] = mapped_column(Text)
+    moved_by: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    moved_at: Mapped[datetime]
+
+
+class IdempotencyRow(Base):
+    """A request that carried an Idempotency-Key: under way while `status` is null, then its stored reply."""
+
+    __tablename__ = "idempotency"
+
+    owner: Mapped[str] = mapped_column(Text, primary_key=True)
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    leased_until: Mapped[datetime]
+    status: Mapped[int | None]
+    body: Mapped[bytes | None]
+    sealed: Mapped[bool] = mapped_column(default=False)
