@@ -1,1 +1,107 @@
-"""The SDK of Model as a Service."""
+"""The SDK of Model as a Service: register, log in, choose a model, call it, read the result.
+
+    import maas_client
+
+    client = maas_client.Client()  # MAAS_API_KEY and MAAS_BASE_URL, or the profile of `maas login`
+    result = client.predict("text_classification_model", text="This is a sample text for classification.")
+    print(result.label, result.score, result.version)
+    for version in client.model("text_classification_model").versions.list():
+        print(version)
+
+`client.models` is the catalogue, `client.model(name)` a handle on one model, `client.keys` and `client.account`
+are yours. Every failure is a `MaasError`; `maas_client.errors` draws the tree. Types are in `maas_client.types`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from maas_client._calls import RetryDecision
+    from maas_client._client import Client
+    from maas_client.errors import (
+        ArgumentError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConflictError,
+        ConnectionFailedError,
+        DeadlineError,
+        DroppedError,
+        GatewayTimeoutError,
+        InvalidReplyError,
+        MaasError,
+        NotFoundError,
+        NotSentError,
+        PackageError,
+        PermissionDeniedError,
+        PreconditionFailedError,
+        RateLimitError,
+        RedirectError,
+        ServerError,
+        StatusError,
+        TooLargeError,
+        UnavailableError,
+        UnprocessableError,
+        UnsupportedMediaTypeError,
+    )
+    from maas_client.predictions import ClassificationPrediction, Prediction, Predictions
+
+__all__ = [
+    "ArgumentError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClassificationPrediction",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DeadlineError",
+    "DroppedError",
+    "GatewayTimeoutError",
+    "InvalidReplyError",
+    "MaasError",
+    "NotFoundError",
+    "NotSentError",
+    "PackageError",
+    "PermissionDeniedError",
+    "PreconditionFailedError",
+    "Prediction",
+    "Predictions",
+    "RateLimitError",
+    "RedirectError",
+    "RetryDecision",
+    "ServerError",
+    "StatusError",
+    "TooLargeError",
+    "UnavailableError",
+    "UnprocessableError",
+    "UnsupportedMediaTypeError",
+    "__version__",
+]
+
+_HOMES = {
+    "Client": "_client",
+    "RetryDecision": "_calls",
+    "ClassificationPrediction": "predictions",
+    "Prediction": "predictions",
+    "Predictions": "predictions",
+}
+
+# Hidden from type checkers, which would otherwise take every misspelt name for a lazy one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562): the import alone stays quick."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -53,6 +53,7 @@ class MaasError(Exception):
         param: The input at fault, such as `instances[17].text`.
         request_id: The `X-Request-Id` to quote to whoever runs the service.
         retry_after: Seconds after which the server expects that a repeat may succeed.
+        should_retry: Whether the server knows a repeat to be right or wrong; None when it does not say.
         body: The beginning of the answer's body, at most `MAX_BODY_CHARACTERS` long.
         errors: The single faults, when the answer lists several.
     """
@@ -70,6 +71,7 @@ class MaasError(Exception):
         param: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
         body: str | None = None,
         errors: Iterable[ErrorDetail] = (),
     ) -> None:
@@ -81,6 +83,7 @@ class MaasError(Exception):
         self.param = param
         self.request_id = request_id
         self.retry_after = retry_after
+        self.should_retry = should_retry
         self.body = body if body is None else body[:MAX_BODY_CHARACTERS]
         self.errors = list(errors)
 

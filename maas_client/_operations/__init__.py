@@ -1,0 +1,1 @@
+"""One pure function per API call, one file per noun: arguments in, an `Operation` out, nothing sent."""

@@ -1,0 +1,121 @@
+"""What a failed answer means: the one place where statuses, headers and bodies become errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from maas_client._masking import scrub
+from maas_client.errors import MAX_BODY_CHARACTERS, class_for_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from maas_client._masking import Masked
+    from maas_client.errors import StatusError
+    from maas_client.types import ErrorDetail
+
+# A UTF-8 character has at most four bytes.
+MAX_BODY_BYTES = 256 * 1024
+
+
+def error_from(
+    status: int, headers: Mapping[str, str], body: bytes, *, secrets: Iterable[Masked] = ()
+) -> StatusError:
+    """Return the error that an answer of status 400 or above stands for.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers, read without regard to case.
+        body: The answer's body: our error object, another server's (a string, an object, FastAPI's `detail`)
+            or plain text.
+        secrets: What must not appear in the error even if the server echoes it.
+    """
+    text = scrub(body[:MAX_BODY_BYTES].decode("utf-8", "replace"), secrets)
+    fault = _fault(text)
+    message = fault.get("message") or text[:MAX_BODY_CHARACTERS].strip()
+    return class_for_status(status)(
+        str(message) or f"the server answered with status {status} and no explanation",
+        status=status,
+        code=_word(fault.get("code")),
+        type=_word(fault.get("type")),
+        param=_word(fault.get("param")),
+        request_id=headers.get("X-Request-Id") or _word(fault.get("request_id")),
+        retry_after=retry_after(headers, now=datetime.now(UTC)),
+        should_retry=_should_retry(headers),
+        body=text,
+        errors=_details(fault.get("errors")),
+    )
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Return the seconds to wait that an answer asks for (RFC 9110, section 10.2.3), or None.
+
+    `retry-after-ms` is finer and goes first; a date counts from the server's own `Date`, so that a wrong clock
+    on either side does no harm.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("Retry-After")
+    if value is None or (seconds := _number(value)) is not None:
+        return seconds if value is not None else None
+    due = _date(value)
+    return None if due is None else max(0.0, (due - (_date(headers.get("Date")) or now)).total_seconds())
+
+
+def _should_retry(headers: Mapping[str, str]) -> bool | None:
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if number >= 0 and math.isfinite(number) else None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _fault(text: str) -> dict[str, Any]:
+    try:
+        reply = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(reply, dict):
+        return {}
+    fault = reply.get("error", reply.get("detail"))
+    if isinstance(fault, dict):
+        return fault
+    return (
+        {"message": fault if isinstance(fault, str) else json.dumps(fault, ensure_ascii=False)}
+        if fault
+        else {}
+    )
+
+
+def _word(value: object) -> str | None:
+    return value[:200] if isinstance(value, str) and value else None
+
+
+def _details(faults: object) -> list[ErrorDetail]:
+    from pydantic import ValidationError
+
+    from maas_client.types import ErrorDetail
+
+    details = []
+    for fault in faults if isinstance(faults, list) else []:
+        try:
+            details.append(ErrorDetail.model_validate(fault))
+        except ValidationError:
+            details.append(ErrorDetail(code="unknown", message=str(fault)[:200]))
+    return details

@@ -1,0 +1,90 @@
+"""One logical call: its budget, its idempotency key, and the headers of each of its attempts."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Generic, TypeAlias
+
+from maas_client._masking import Masked
+from maas_client._operations._operation import Operation, Result
+from maas_client.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from maas_client.errors import MaasError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """What was decided after a failed attempt; `on_retry` gets one each time.
+
+    Args:
+        attempt: The attempt that failed, from 1.
+        error: Why it failed.
+        wait: Seconds until the next attempt; None when there is none and the error is raised.
+        operation: Method and path template, such as `POST /v1/models/{model}/predict`.
+    """
+
+    attempt: int
+    error: MaasError
+    wait: float | None
+    operation: str
+
+
+OnRetry: TypeAlias = Callable[[RetryDecision], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Call(Generic[Result]):
+    """An operation under way; `ends_at` is a point of `time.monotonic`."""
+
+    operation: Operation[Result]
+    timeout: float | None
+    max_retries: int
+    on_retry: OnRetry | None = None
+    credential: Masked | None = None
+    attempt: int = 0
+    ends_at: float = field(init=False)
+    # Replies that hold a secret are sealed under this key on the server, so it is one too.
+    idempotency_key: Masked | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ends_at = math.inf if self.timeout is None else monotonic() + self.timeout
+        self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
+        if self.operation.credential and self.credential is None:
+            raise ConfigurationError(
+                f"{self.name} needs a credential and there is none: set MAAS_API_KEY, pass api_key=, "
+                "or log in with client.login(...) or `maas login`"
+            )
+
+    @property
+    def name(self) -> str:
+        """Method and path template: what a log may show."""
+        return f"{self.operation.method} {self.operation.template}"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a request that may have been carried out may be sent again."""
+        return self.operation.repeatable or self.operation.keyed
+
+    @property
+    def secrets(self) -> tuple[Masked, ...]:
+        """What no error may show."""
+        own = (self.credential, self.idempotency_key)
+        return (*self.operation.secrets, *(secret for secret in own if secret is not None))
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the attempt that starts now."""
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **self.operation.headers}
+        if self.operation.body is not None:
+            headers["Content-Type"] = self.operation.content_type
+        if self.ends_at != math.inf:
+            headers["X-Request-Timeout-Ms"] = str(max(1, int((self.ends_at - monotonic()) * 1000)))
+        if self.idempotency_key is not None:
+            headers["Idempotency-Key"] = self.idempotency_key
+        if self.operation.credential and self.credential is not None:
+            headers["Authorization"] = Masked(f"Bearer {self.credential.reveal()}")
+        return headers

@@ -1,0 +1,48 @@
+"""Names that become parts of a path, checked before the path is built."""
+
+from __future__ import annotations
+
+import re
+
+from maas_client.errors import ArgumentError
+from maas_client.types import ACCOUNT_NAME, ALIAS_NAME, MODEL_NAME, RESERVED_MODEL_NAMES, VERSION_NUMBER
+
+_MODEL = re.compile(rf"(?:{ACCOUNT_NAME}~)?({MODEL_NAME})")
+_ALIAS = re.compile(ALIAS_NAME)
+_SELECTOR = re.compile(rf"{VERSION_NUMBER}|{ALIAS_NAME}")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def model(name: object) -> str:
+    """Return a model's name, `name` or `account~name`, when it can be one."""
+    match = _MODEL.fullmatch(name) if isinstance(name, str) else None
+    if match is None or match[1] in RESERVED_MODEL_NAMES:
+        raise ArgumentError(
+            f"{name!r:.200} cannot be a model's name: 1 to 128 of letters, digits, '.', '_' and '-', starting "
+            "with a letter or digit, with 'account~' before it for another account's model"
+        )
+    return match[0]
+
+
+def alias(name: str) -> str:
+    """Return an alias when it can be one."""
+    return _checked(_ALIAS, name, "an alias: up to 64 of letters, digits, '.', '_' and '-', a letter first")
+
+
+def selector(version: int | str) -> str:
+    """Return what selects a version: its number or an alias."""
+    text = str(version) if isinstance(version, int) and not isinstance(version, bool) else version
+    return _checked(
+        _SELECTOR, text, "a version: a number from 1 up, such as 3, or an alias, such as 'default'"
+    )
+
+
+def identifier(value: str) -> str:
+    """Return the id of a key or a session when it can be one."""
+    return _checked(_IDENTIFIER, value, "an id: take it from the `id` of what was listed")
+
+
+def _checked(form: re.Pattern[str], value: object, what: str) -> str:
+    if not isinstance(value, str) or form.fullmatch(value) is None:
+        raise ArgumentError(f"{value!r:.200} cannot be {what}")
+    return value

@@ -1,0 +1,141 @@
+"""What one API call is, as data: how to ask, how to read the answer, whether it may be repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from maas_client._masking import Masked
+from maas_client.errors import ArgumentError, InvalidReplyError, describe_validation
+from maas_client.types import Request
+
+Result = TypeVar("Result")
+Sent = TypeVar("Sent", bound=Request)
+Received = TypeVar("Received", bound=BaseModel)
+Body: TypeAlias = bytes | IO[bytes]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole successful reply; `headers` is read without regard to case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[Result]):
+    """One API call, described and not yet made.
+
+    Args:
+        method: The HTTP method.
+        template: The path with the names of its parts, which is what logs show.
+        path: The path itself, quoted.
+        read: Turns the answer into the result.
+        body: JSON as bytes, or a seekable file that is streamed.
+        content_type: What the body is.
+        headers: Further headers.
+        repeatable: Whether doing it twice does no more than doing it once.
+        keyed: Whether it carries an `Idempotency-Key`, which makes it repeatable.
+        credential: Whether it needs one.
+        secrets: What an answer must not echo into an error.
+        timeout: Seconds in total, where neither the call nor the client says otherwise.
+    """
+
+    method: Method
+    template: str
+    path: str
+    read: Callable[[Answer], Result]
+    body: Body | None = field(default=None, repr=False)
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    keyed: bool = False
+    credential: bool = True
+    secrets: tuple[Masked, ...] = ()
+    timeout: float = DEFAULT_TIMEOUT
+
+
+def build(kind: type[Sent], **fields: object) -> Sent:
+    """Return a request of the contract; a field that is None is left out.
+
+    Raises:
+        ArgumentError: A field breaks the contract. The value itself is not shown: it may be a secret.
+    """
+    given = {name: _plain(value) for name, value in fields.items() if value is not None}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise ArgumentError(describe_validation(error)) from None
+
+
+def encode(request: Request) -> bytes:
+    """Return a request as JSON, its secrets in clear: these bytes are for the wire only."""
+    fields = request.model_dump(mode="json", exclude_none=True)
+    revealed = {name: value.get_secret_value() for name, value in request if isinstance(value, SecretStr)}
+    return json.dumps(fields | revealed, ensure_ascii=False).encode()
+
+
+def secrets_of(request: Request) -> tuple[Masked, ...]:
+    """Return the secret fields of a request, masked."""
+    return tuple(Masked(value.get_secret_value()) for _, value in request if isinstance(value, SecretStr))
+
+
+def fill(template: str, query: Request | None = None, **parts: str) -> str:
+    """Return the path for a template, its parts quoted, with what of the query is not the default."""
+    path = template.format(**{name: quote(part, safe="~") for name, part in parts.items()})
+    asked = query.model_dump(mode="json", exclude_defaults=True) if query else {}
+    return f"{path}?{urlencode({name: _text(value) for name, value in asked.items()})}" if asked else path
+
+
+def reader(kind: type[Received]) -> Callable[[Answer], Received]:
+    """Return a function that reads an answer as one type of the contract."""
+
+    def read(answer: Answer) -> Received:
+        try:
+            return kind.model_validate_json(answer.body)
+        except ValidationError as error:
+            raise unexpected(describe_validation(error), answer) from None
+
+    return read
+
+
+def nothing(_: Answer) -> None:
+    """Read an answer that has no content."""
+
+
+def unexpected(fault: str, answer: Answer) -> InvalidReplyError:
+    """Return the error for an answer that the contract does not know."""
+    return InvalidReplyError(
+        f"the answer is not what this call promises: {fault}",
+        status=answer.status,
+        request_id=answer.headers.get("X-Request-Id"),
+        body=_beginning(answer.body),
+    )
+
+
+def _beginning(body: bytes) -> str:
+    from maas_client._masking import scrub
+    from maas_client.errors import MAX_BODY_CHARACTERS
+
+    return scrub(body[: 4 * MAX_BODY_CHARACTERS].decode("utf-8", "replace"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Masked):
+        return SecretStr(value.reveal())
+    is_series = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    return list(value) if is_series else value  # type: ignore[call-overload]
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,55 @@
+"""Calls about a model's versions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import IO
+
+from maas_client._operations import _names
+from maas_client._operations._operation import Operation, build, fill, reader
+from maas_client.types import Page, PageQuery, PublishQuery, Version, Visibility
+
+_VERSIONS = "/v1/models/{model}/versions"
+_VERSION = "/v1/models/{model}/versions/{version}"
+
+# The server probes a package for up to a minute; the rest is for the upload.
+PUBLISH_TIMEOUT = 600.0
+
+
+def list_page(model: str, *, limit: int | None = None, cursor: str | None = None) -> Operation[Page[Version]]:
+    """Ask for a page of a model's versions, newest first."""
+    path = fill(_VERSIONS, build(PageQuery, limit=limit, cursor=cursor), model=_names.model(model))
+    return Operation(method="GET", template=_VERSIONS, path=path, read=reader(Page[Version]))
+
+
+def get(model: str, version: int | str) -> Operation[Version]:
+    """Ask for one version, by number or alias."""
+    path = fill(_VERSION, model=_names.model(model), version=_names.selector(version))
+    return Operation(method="GET", template=_VERSION, path=path, read=reader(Version))
+
+
+def publish(
+    model: str, package: IO[bytes], *, notes: str, visibility: Visibility | None, set_default: bool
+) -> Operation[Version]:
+    """Upload a version from a seekable file that holds the package's zip, read here once for its sha256."""
+    query = build(PublishQuery, notes=notes, visibility=visibility, set_default=set_default)
+    return Operation(
+        method="POST",
+        template=_VERSIONS,
+        path=fill(_VERSIONS, query, model=_names.model(model)),
+        body=package,
+        content_type="application/zip",
+        headers={"Content-Digest": content_digest(package)},
+        read=reader(Version),
+        keyed=True,
+        timeout=PUBLISH_TIMEOUT,
+    )
+
+
+def content_digest(file: IO[bytes]) -> str:
+    """Return the `Content-Digest` of a file's bytes (RFC 9530), and leave it at its start."""
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]  # any binary reader will do
+    file.seek(0)
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"

@@ -1,0 +1,249 @@
+"""The synchronous face's only sockets: `requests` adapters, one pool, a total deadline for each call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
+
+from maas_client import __version__
+from maas_client._answers import error_from
+from maas_client._deadline import DeadlineAdapter, spend_until, tls_context
+from maas_client._masking import scrub
+from maas_client._operations._operation import Answer
+from maas_client.errors import (
+    DeadlineError,
+    DroppedError,
+    InvalidReplyError,
+    MaasError,
+    NotSentError,
+    RedirectError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maas_client._calls import Call
+    from maas_client._operations._operation import Result
+
+_log = logging.getLogger("maas_client")
+_MAX_REDIRECTS = 5
+_USER_AGENT = f"maas-client/{__version__} python/{platform.python_version()} {sys.platform}"
+_FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
+_NEVER_SENT = (
+    requests.ConnectTimeout,
+    requests.exceptions.SSLError,
+    requests.exceptions.ProxyError,
+    urllib3.exceptions.NewConnectionError,
+)
+
+
+@dataclass(slots=True)
+class Transport:
+    """A pool of connections to one service, shared by threads and not across a fork.
+
+    Args:
+        base_url: Where the service is, without a slash at the end.
+        verify: True for the default authorities, the path of others, False for no check.
+        proxies: Proxy URLs by scheme, as `requests` takes them.
+    """
+
+    base_url: str
+    verify: bool | str = True
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _adapter: DeadlineAdapter | None = field(default=None, repr=False, init=False)
+    _process: int = field(default=0, repr=False, init=False)
+
+    def call(self, call: Call[Result]) -> Result:
+        """Make a call and return its result.
+
+        Raises:
+            MaasError: Whatever went wrong; nothing of the libraries below comes through.
+        """
+        try:
+            answer = self._attempt(call)
+        except MaasError as error:
+            answer = self._repeat(call, error)
+        return call.operation.read(answer)
+
+    def close(self) -> None:
+        """Close the idle connections; a later call opens new ones."""
+        adapter, self._adapter = self._adapter, None
+        if adapter is not None and self._process == os.getpid():
+            adapter.close()
+
+    def _repeat(self, call: Call[Any], failure: MaasError) -> Answer:
+        # tenacity costs some 200 µs a call, so its loop starts with a failure in hand.
+        from tenacity import Retrying
+
+        from maas_client._retry import POLICY, tell
+
+        failures = [failure]
+
+        def attempt(call: Call[Any]) -> Answer:
+            if failures:
+                raise failures.pop()
+            return self._attempt(call)
+
+        try:
+            return Retrying(sleep=time.sleep, **POLICY)(attempt, call)
+        except MaasError as error:
+            tell(call, error, None)
+            raise
+
+    def _attempt(self, call: Call[Any]) -> Answer:
+        call.attempt += 1
+        started = time.perf_counter()
+        status: int | str = "no answer"
+        request_id: str | None = None
+        try:
+            answer = self._exchange(call)
+            status, request_id = answer.status, answer.headers.get("X-Request-Id")
+        except MaasError as error:
+            status, request_id = error.status or type(error).__name__, error.request_id
+            raise
+        finally:
+            spent = (time.perf_counter() - started) * 1000
+            _log.debug(
+                "%s: %s, attempt %d, %.1f ms, request %s", call.name, status, call.attempt, spent, request_id
+            )
+        return answer
+
+    def _exchange(self, call: Call[Any]) -> Answer:
+        url = f"{self.base_url}{call.operation.path}"
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._send(call, url)
+            if not _is_redirect(answer.status):
+                return _accepted(call, answer)
+            url = _next_place(call, url, answer)
+        raise RedirectError(
+            f"{call.name} was sent from place to place {_MAX_REDIRECTS} times", status=answer.status
+        )
+
+    def _send(self, call: Call[Any], url: str) -> Answer:
+        request = _prepared(call, url)
+        with spend_until(call.ends_at) as budget:
+            try:
+                response = self._pool().send(
+                    request, stream=True, timeout=_left(call), proxies=dict(self.proxies)
+                )
+                body = response.raw.read(decode_content=True)
+            except _FOREIGN as error:
+                raise _ours(call, error, never_sent=budget.connect_failed) from _without_frames(error)
+            except BaseException as error:
+                _without_frames(error)
+                raise
+        return Answer(response.status_code, response.headers, body)
+
+    def _pool(self) -> DeadlineAdapter:
+        # A child of a fork shares its parent's sockets; what it sent on them would mix with the parent's calls.
+        if self._adapter is None or self._process != os.getpid():
+            self._adapter = self._new_adapter()
+            self._process = os.getpid()
+        return self._adapter
+
+    def _new_adapter(self) -> DeadlineAdapter:
+        secure = self.base_url.startswith("https:") or any(
+            proxy.startswith("https:") for proxy in self.proxies.values()
+        )
+        return DeadlineAdapter(tls_context(self.verify) if secure else None)
+
+
+def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
+    """Return the request as the adapter takes it: no session, so no netrc, no cookies and no redirects."""
+    body = call.operation.body
+    headers = {"User-Agent": _USER_AGENT, **call.headers()}
+    if body is not None:
+        headers["Content-Length"] = str(_size(body))
+    request = requests.PreparedRequest()
+    request.method = call.operation.method
+    request.url = url
+    request.headers = CaseInsensitiveDict(headers)
+    request.body = body
+    request.hooks = {}
+    return request
+
+
+def _size(body: bytes | IO[bytes]) -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size
+
+
+def _left(call: Call[Any]) -> float | None:
+    if call.timeout is None:
+        return None
+    return max(0.001, call.ends_at - time.monotonic())
+
+
+def _accepted(call: Call[Any], answer: Answer) -> Answer:
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise error_from(answer.status, answer.headers, answer.body, secrets=call.secrets)
+    return answer
+
+
+def _is_redirect(status: int) -> bool:
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+
+
+def _next_place(call: Call[Any], url: str, answer: Answer) -> str:
+    target = urljoin(url, answer.headers.get("Location", ""))
+    here, there = urlsplit(url), urlsplit(target)
+    if call.operation.method == "GET" and (here.scheme, here.netloc) == (there.scheme, there.netloc):
+        return target
+    raise RedirectError(
+        scrub(f"the server at {here.scheme}://{here.netloc} redirects {call.name} to {target}", call.secrets),
+        status=answer.status,
+        request_id=answer.headers.get("X-Request-Id"),
+    )
+
+
+def _ours(call: Call[Any], error: Exception, *, never_sent: bool) -> MaasError:
+    reason = _innermost(error)
+    place = urlsplit(call.operation.path).path
+    if time.monotonic() >= call.ends_at:
+        return DeadlineError(
+            f"{call.name} did not finish within its {call.timeout:g} s, in attempt {call.attempt}"
+        )
+    said = scrub(f"{type(reason).__name__}: {reason}", call.secrets)
+    if never_sent or isinstance(error, _NEVER_SENT) or isinstance(reason, _NEVER_SENT):
+        return NotSentError(f"{call.name} could not be sent: {said}")
+    if isinstance(reason, BadStatusLine) and not isinstance(reason, RemoteDisconnected):
+        return InvalidReplyError(f"{call.name} was not answered in HTTP: {said}")
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return InvalidReplyError(f"the answer to {call.name} cannot be unpacked: {said}")
+    return DroppedError(f"the connection broke during {call.name} ({place}): {said}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what really happened, which `requests` and `urllib3` wrap in each other's exceptions."""
+    for inner in (getattr(error, "reason", None), *reversed(error.args)):
+        if isinstance(inner, BaseException):
+            return _innermost(inner)
+    return error
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Take the frames off an exception and its causes: their locals hold headers and bodies in clear."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        if (current := pending.pop()) is not None and id(current) not in seen:
+            seen.add(id(current))
+            current.__traceback__ = None
+            pending += [current.__cause__, current.__context__]
+            pending += [inner for inner in current.args if isinstance(inner, BaseException)]
+    return error

@@ -1,0 +1,173 @@
+"""What a predict call returns: typed predictions that know which version, device and time made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+from pydantic import ConfigDict, PrivateAttr, ValidationError
+
+from maas_client.types import PredictReply, Reply, Timing, Usage
+
+
+class Call(Reply):
+    """What made a prediction: shared by all predictions of one call.
+
+    Args:
+        id: The call's own id, to quote to whoever runs the service.
+        model: The model's name.
+        version: The version that answered.
+        digest: The content digest of that version.
+        device: What really ran it, such as `cpu`.
+        usage: What the call counted as.
+        timing: Where the server spent its time, in milliseconds.
+    """
+
+    id: str
+    model: str
+    version: int
+    digest: str
+    device: str
+    usage: Usage
+    timing: Timing
+
+
+class _OfCall:
+    """Gives the call's data as attributes."""
+
+    @property
+    def call(self) -> Call:
+        """Everything about the call in one object."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """The call's own id."""
+        return self.call.id
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.call.model
+
+    @property
+    def version(self) -> int:
+        """The version that answered."""
+        return self.call.version
+
+    @property
+    def digest(self) -> str:
+        """The content digest of that version."""
+        return self.call.digest
+
+    @property
+    def device(self) -> str:
+        """What really ran it."""
+        return self.call.device
+
+    @property
+    def usage(self) -> Usage:
+        """What the call counted as."""
+        return self.call.usage
+
+    @property
+    def timing(self) -> Timing:
+        """Where the server spent its time, in milliseconds."""
+        return self.call.timing
+
+
+class Prediction(_OfCall, Reply):
+    """One prediction; its outputs are attributes, and items where a name clashes: `prediction["version"]`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", protected_namespaces=(), arbitrary_types_allowed=True
+    )
+
+    _call: Call = PrivateAttr()
+
+    @property
+    def call(self) -> Call:
+        """Everything about the call in one object."""
+        return self._call
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The task's outputs by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields} | (self.model_extra or {})
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
+        return self.outputs[name]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401 - any JSON value
+
+
+class ClassificationPrediction(Prediction):
+    """A prediction of one class among several.
+
+    Args:
+        label: The most probable class.
+        score: Its probability, 0 to 1.
+        scores: The probability of every class.
+    """
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+AnyPrediction: TypeAlias = ClassificationPrediction | Prediction
+
+
+class Predictions(_OfCall, Sequence[AnyPrediction]):
+    """The predictions of one call, in the order of its instances."""
+
+    __slots__ = ("_call", "_items")
+
+    def __init__(self, items: Iterable[AnyPrediction], call: Call) -> None:
+        self._items = tuple(items)
+        self._call = call
+
+    @classmethod
+    def from_reply(cls, reply: PredictReply) -> Predictions:
+        """Return the typed predictions of a reply."""
+        call = Call.model_construct(**{name: value for name, value in reply if name != "predictions"})
+        return cls((_typed(outputs, call) for outputs in reply.predictions), call)
+
+    @property
+    def call(self) -> Call:
+        """Everything about the call in one object."""
+        return self._call
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> AnyPrediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[AnyPrediction, ...]: ...
+    def __getitem__(self, index: int | slice) -> AnyPrediction | tuple[AnyPrediction, ...]:
+        return self._items[index]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Predictions):
+            return NotImplemented
+        return (self._call, self._items) == (other._call, other._items)
+
+    def __hash__(self) -> int:
+        return hash((self._call.id, len(self._items)))
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self._items)} of {self.model} version {self.version})"
+
+
+def _typed(outputs: dict[str, Any], call: Call) -> AnyPrediction:
+    kind = ClassificationPrediction if outputs.keys() >= {"label", "score", "scores"} else Prediction
+    try:
+        prediction = kind.model_validate(outputs)
+    except ValidationError:
+        # Another task may use the same names for something else: then they are read as they are.
+        prediction = Prediction.model_validate(outputs)
+    prediction._call = call  # noqa: SLF001 - set once, where the prediction is made
+    return prediction
