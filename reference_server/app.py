@@ -1,7 +1,7 @@
 """The wiring of the server: each room's parts, made once and handed on.
 
-`flask --app reference_server.app run` serves the whole API for development; `maas-server serve` puts the front
-of `http/front.py` before the same endpoints.
+`flask --app reference_server.app run` serves the whole API for development; `maas-server serve` puts the
+front of `http/front.py` before the same endpoints.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
 
 from maas_client._package import Package, open_package
+from reference_server.housekeeping import Housekeeping
 from reference_server.http import accounts, aliases, keys, models, predict, service, sessions, versions
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
-from reference_server.housekeeping import Housekeeping
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import choose
@@ -72,8 +72,8 @@ class Services:
     endpoints: tuple[Endpoint, ...]
     draining: Flag
     timer: Callable[[], float]
+    instance: str
     random: Callable[[], str] = lambda: secrets.token_hex(12)
-    instance: str = field(default_factory=lambda: secrets.token_hex(12))
 
     def new_request_id(self) -> str:
         """Return the id by which a request is found in the log."""
@@ -103,19 +103,22 @@ class Services:
 
 
 def open_services(
-    settings: Settings, *, draining: Flag | None = None, timer: Callable[[], float] = time.monotonic
+    settings: Settings,
+    *,
+    draining: Flag | None = None,
+    instance: str | None = None,
+    timer: Callable[[], float] = time.monotonic,
 ) -> Services:
     """Open the stores, bringing their schema up to date, and make every part.
 
     Args:
         draining: Set from outside when the server is about to stop.
+        instance: What `/healthz` shows, so that a supervisor knows its own workers.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
     upgrade(settings.database)
     database = Database(settings.database)
-    pool = ModelPool(
-        provider=choose(settings.provider), memory_budget_bytes=settings.memory_budget_bytes
-    )
+    pool = ModelPool(provider=choose(settings.provider), memory_budget_bytes=settings.memory_budget_bytes)
     return Services(
         settings=settings,
         database=database,
@@ -130,6 +133,7 @@ def open_services(
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
         draining=draining or threading.Event(),
         timer=timer,
+        instance=instance or secrets.token_hex(12),
     )
 
 

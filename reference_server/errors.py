@@ -1,19 +1,19 @@
 """Every failure that a caller may see, each with its HTTP status; `http/errors.py` alone serialises them.
 
-    ServiceError
-    ├── InvalidRequest        400   malformed: not JSON, a bad header, NaN
-    ├── Unauthenticated       401   no credential, or one that does not hold
-    ├── Forbidden             403   a known caller without the scope or role
-    ├── NotFound              404   absent, or not visible to the caller
-    ├── MethodNotAllowed      405
-    ├── Conflict              409   a name taken, a request under way
-    ├── PreconditionFailed    412   a lost compare-and-swap
-    ├── TooLarge              413
-    ├── UnsupportedMediaType  415
-    ├── Unprocessable         422   well-formed, but against the signature or the rules
-    ├── TooManyRequests       429
-    ├── Unavailable           503   loading, full, draining
-    └── DeadlineExceeded      504
+ServiceError
+├── InvalidRequest        400   malformed: not JSON, a bad header, NaN
+├── Unauthenticated       401   no credential, or one that does not hold
+├── Forbidden             403   a known caller without the scope or role
+├── NotFound              404   absent, or not visible to the caller
+├── MethodNotAllowed      405
+├── Conflict              409   a name taken, a request under way
+├── PreconditionFailed    412   a lost compare-and-swap
+├── TooLarge              413
+├── UnsupportedMediaType  415
+├── Unprocessable         422   well-formed, but against the signature or the rules
+├── TooManyRequests       429
+├── Unavailable           503   loading, full, draining
+└── DeadlineExceeded      504
 """
 
 from __future__ import annotations

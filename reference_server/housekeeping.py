@@ -49,7 +49,7 @@ class Housekeeping:
                     housekeeping.purge(self._database)
                     publishing.sweep(self._database, self._artifacts)
             except (SQLAlchemyError, OSError):
-                # A store that is away now may be back in the next round; requests tell the callers themselves.
+                # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:
                 return

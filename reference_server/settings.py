@@ -1,4 +1,4 @@
-"""Every setting of the server: flags, then `MAAS_SERVER_*` variables, then a TOML file, then these defaults."""
+"""Every setting of the server: flags, `MAAS_SERVER_*` variables, a TOML file, then these defaults."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("maas-server")),
         description="Where the embedded store keeps everything.",
     )
-    database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in the data directory if unset.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL; SQLite in the data directory if unset."
+    )
     artifacts_url: str | None = Field(None, description="fsspec URL of the packages; a folder if unset.")
     provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="ONNX Runtime execution provider.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
@@ -54,8 +56,12 @@ class Settings(BaseSettings):
     insecure_behind_proxy: bool = Field(
         default=False, description="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS."
     )
-    grace_seconds: float = Field(1.0, ge=0, le=300, description="Time between not-ready and closing the port.")
-    drain_seconds: float = Field(30.0, ge=1, le=3600, description="Time that accepted requests have to finish.")
+    grace_seconds: float = Field(
+        1.0, ge=0, le=300, description="Time between not-ready and closing the port."
+    )
+    drain_seconds: float = Field(
+        30.0, ge=1, le=3600, description="Time that accepted requests have to finish."
+    )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest body of anything but a package.")
     max_package_bytes: int = Field(2**31, ge=1024, description="Largest package, zipped and unzipped.")
     max_instances: int = Field(10_000, ge=1, description="Largest number of instances in one predict call.")
@@ -74,8 +80,8 @@ class Settings(BaseSettings):
             raise ValueError("tls_cert and tls_key go together: give both or neither")
         if not (self.tls_cert or self.insecure_behind_proxy or _is_loopback(self.host)):
             raise ValueError(
-                f"host {self.host} is not a loopback address and there is no TLS: passwords would travel in clear; "
-                "give tls_cert and tls_key, or insecure_behind_proxy if a proxy in front ends TLS"
+                f"host {self.host} is not a loopback address and there is no TLS: passwords would travel in "
+                "clear; give tls_cert and tls_key, or insecure_behind_proxy if a proxy in front ends TLS"
             )
         return self
 

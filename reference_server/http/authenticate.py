@@ -46,8 +46,8 @@ class Authenticator:
         credential = credentials.parse(_bearer(authorization))
         if credential is None:
             raise Unauthenticated(
-                "this is not a credential of this service: its form or its checksum is wrong; check that all of "
-                "it was copied",
+                "this is not a credential of this service: its form or its checksum is wrong; check that all "
+                "of it was copied",
                 code="malformed_credential",
             )
         with self._lock:

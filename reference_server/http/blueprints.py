@@ -11,16 +11,20 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
 from reference_server.http import bodies
-from reference_server.http.exchange import Request
+from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
+from reference_server.http.uploads import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import IO
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.exchange import Answer
+
+# Under `maas.` and this name in the WSGI environment lies an upload that a server has received already.
+UPLOAD = "upload"
 
 
 def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None:
@@ -39,33 +43,44 @@ def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None
         app.register_blueprint(blueprint)
 
     def unmatched(error: HTTPException) -> Response:
-        return _response(refuse(services, _request(services, b""), _failure(error, services)))
+        return _response(refuse(services, _request(services), _failure(error, services)))
 
     app.register_error_handler(HTTPException, unmatched)
 
 
 def _view(services: Services, endpoint: Endpoint) -> object:
     def view(**path: str) -> Response:
-        body: bytes | IO[bytes] = b""
-        if endpoint.body_kind == "upload":
-            body = cast("IO[bytes]", incoming.stream)
-        elif endpoint.body_kind != "none":
+        if endpoint.body_kind == "none":
+            return answered(b"", path)
+        if endpoint.body_kind != "upload":
             # One byte too many is enough to know; the pipeline refuses it.
-            body = incoming.stream.read(services.settings.max_body_bytes + 1)
-        return _response(handle(services, endpoint, _request(services, body), path))
+            return answered(incoming.stream.read(services.settings.max_body_bytes + 1), path)
+        if (upload := incoming.environ.get(f"maas.{UPLOAD}")) is not None:
+            return answered(upload, path)
+        source = cast("IO[bytes]", incoming.stream)
+        with Upload(max_bytes=services.settings.max_package_bytes, source=source) as upload:
+            return answered(upload, path)
+
+    def answered(body: bytes | Upload, path: Mapping[str, str]) -> Response:
+        return _response(handle(Call(services, endpoint, _request(services, body)), path))
 
     return view
 
 
-def _request(services: Services, body: bytes | IO[bytes]) -> Request:
+def _request(services: Services, body: bytes | Upload = b"") -> Request:
+    address = incoming.remote_addr or ""
+    if services.settings.insecure_behind_proxy:
+        # The proxy in front appends whom it spoke with; what stands before that anyone can write.
+        address = incoming.headers.get("X-Forwarded-For", address).rpartition(",")[2].strip()
     return Request(
+        id=services.new_request_id(),
         method=incoming.method,
         path=incoming.path,
         query=incoming.query_string.decode("latin-1"),
         headers={name.lower(): value for name, value in incoming.headers.items()},
-        body=body,
-        address=incoming.remote_addr or "",
+        address=address,
         received=services.timer(),
+        body=body,
     )
 
 

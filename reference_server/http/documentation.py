@@ -77,7 +77,7 @@ def openapi(endpoints: tuple[Endpoint, ...]) -> Schema:
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key (`maas_key_…`) or the token of a log-in session (`maas_ses_…`).",
+                    "description": "An API key (`maas_key_…`) or a log-in session's token (`maas_ses_…`).",
                 }
             },
             "schemas": definitions.get("$defs", {}),
@@ -128,7 +128,11 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
         "tags": [endpoint.tag],
         "summary": " ".join(summary.split()),
         "description": "\n\n".join(part for part in (" ".join(more.split()), _needs(endpoint)) if part),
-        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint), *_header_parameters(endpoint)],
+        "parameters": [
+            *_path_parameters(endpoint),
+            *_query_parameters(endpoint),
+            *_header_parameters(endpoint),
+        ],
         "responses": {
             str(endpoint.status): _success(endpoint, references),
             "default": {

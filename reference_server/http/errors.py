@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from maas_client.types import ErrorDetail
-from reference_server.errors import InvalidRequest, MethodNotAllowed, ServiceError, Unauthenticated, Unprocessable
+from reference_server.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    ServiceError,
+    Unauthenticated,
+    Unprocessable,
+)
 from reference_server.http.exchange import Answer
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from maas_client.types import Reply
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
+    from reference_server.http.uploads import Upload
     from reference_server.security.callers import Caller
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -25,18 +26,19 @@ class Request:
         method: In upper case.
         query: The raw query string.
         headers: Values by name in lower case.
-        body: The bytes, or for an upload a stream of them.
         address: The peer's address, for throttling alone.
         received: When the body was complete, on the services' timer in seconds.
+        body: The bytes, or what is or will be an upload's file.
     """
 
+    id: str
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes | IO[bytes]
     address: str
     received: float
+    body: bytes | Upload = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,6 @@ class Call:
     services: Services
     endpoint: Endpoint
     request: Request
-    request_id: str
     caller: Caller | None = None
     deadline: float | None = None
 

@@ -1,4 +1,7 @@
-"""`Idempotency-Key`: a repeated POST has one effect and the first one's answer (draft-ietf-httpapi-idempotency-key)."""
+"""`Idempotency-Key`: a repeated POST has one effect, and the first one's answer.
+
+After draft-ietf-httpapi-idempotency-key-header.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from reference_server.errors import InvalidRequest, ServiceError
+from reference_server.errors import InvalidRequest
 from reference_server.http.exchange import Answer
 from reference_server.registry import idempotency
 from reference_server.registry.idempotency import StoredReply
@@ -77,11 +80,6 @@ def once(
         database, owner=owner, key_hash=key_hash, reply=StoredReply(answer.status, body, secret)
     )
     return answer
-
-
-def storable(error: ServiceError) -> bool:
-    """Tell whether a failure is the lasting answer to its call."""
-    return error.status < _NEVER_STORED and error.status != _TOO_MANY
 
 
 def _packed(answer: Answer) -> bytes:

@@ -61,9 +61,7 @@ def rotate(call: Call, key: str, body: KeyRotate) -> KeyCreated:
     # Otherwise a key of few scopes could take over one of many.
     caller.grant(keys.get(database, caller.account_id, key).scopes)
     secret = credentials.issue("key")
-    rotated = keys.rotate(
-        database, caller.account_id, key, secret, overlap_seconds=body.overlap_seconds
-    )
+    rotated = keys.rotate(database, caller.account_id, key, secret, overlap_seconds=body.overlap_seconds)
     call.services.authenticate.forget()
     return _shown(rotated, secret)
 

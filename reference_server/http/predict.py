@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
-from maas_client.types import RESERVED_INPUT_NAMES
 from reference_server.errors import InvalidRequest, Unprocessable
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
@@ -79,8 +78,8 @@ def _check_instances(instances: object, beside: JsonObject, most: int) -> None:
     if beside:
         names = ", ".join(sorted(repr(name) for name in beside)[:5])
         raise Unprocessable(
-            f"beside `instances` there may only be {' and '.join(sorted(RESERVED_INPUT_NAMES - {'instances'}))}, "
-            f"not {names[:200]}; put inputs into the instances",
+            f"beside `instances` there may only be `parameters`, not {names[:200]}; put inputs into the "
+            "instances",
             code="unknown_field",
         )
     if not isinstance(instances, list) or not instances:
@@ -89,7 +88,7 @@ def _check_instances(instances: object, beside: JsonObject, most: int) -> None:
         )
     if len(instances) > most:
         raise Unprocessable(
-            f"there are {len(instances):,} instances, at most {most:,} are taken in a call; send them in parts",
+            f"there are {len(instances):,} instances, a call takes at most {most:,}; send them in parts",
             code="too_many_instances",
             param="instances",
         )

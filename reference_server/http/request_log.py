@@ -1,4 +1,4 @@
-"""The request log: one JSON line for each request, without bodies, query strings, credentials or addresses."""
+"""The request log: one JSON line for each, without bodies, query strings, credentials or addresses."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class RequestLog:
         self._timer = timer
 
     def write(
-        self, request: Request, answer: Answer, *, request_id: str, template: str, caller: Caller | None
+        self, request: Request, answer: Answer, *, template: str | None = None, caller: Caller | None = None
     ) -> None:
         """Log one request by its route's template, so that names of models and keys stay out."""
         _log.info(
             "request",
             extra={
                 "fields": {
-                    "request_id": request_id,
+                    "request_id": request.id,
                     "method": request.method[:16],
-                    "route": template or None,
+                    "route": template,
                     "status": answer.status,
                     "ms": round((self._timer() - request.received) * 1000, 2),
                     "account": caller.account_id if caller else None,
@@ -71,7 +71,7 @@ class _Unformatted(logging.handlers.QueueHandler):
 
 
 def start_logging(level: str) -> logging.handlers.QueueListener:
-    """Send this package's log as JSON lines to standard error, through a queue; return its running listener."""
+    """Send this package's log as JSON lines to standard error, through a queue; return the listener."""
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(_Json())

@@ -34,7 +34,9 @@ def health(call: Call) -> Replied[Health]:
 @routes.route("GET", "/openapi.json", access="open")
 def openapi(call: Call) -> Answer:
     """Return the OpenAPI 3.1 description of this service."""
-    return Answer(200, {"content-type": "application/json"}, documentation.openapi_json(call.services.endpoints))
+    return Answer(
+        200, {"content-type": "application/json"}, documentation.openapi_json(call.services.endpoints)
+    )
 
 
 @routes.route("GET", "/docs", access="open")

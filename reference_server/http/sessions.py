@@ -21,7 +21,9 @@ def log_in(call: Call, body: SessionCreate) -> SessionCreated:
     services.logins.take(f"address {call.request.address}")
     services.logins.take(f"email {body.email}")
     login = accounts.find_login(services.database, body.email)
-    right = services.passwords.verify(login.password_hash if login else None, body.password.get_secret_value())
+    right = services.passwords.verify(
+        login.password_hash if login else None, body.password.get_secret_value()
+    )
     # One answer for a wrong password, an unknown e-mail and a disabled account: who asks learns nothing.
     if login is None or not right or login.disabled:
         raise Unauthenticated(

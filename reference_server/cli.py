@@ -1,0 +1,250 @@
+"""The `maas-server` command: serve, and look after accounts on the server's own machine."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from maas_client.types import AccountName, Email, Password
+from reference_server.errors import ServiceError
+from reference_server.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maas_client.types import Account
+    from reference_server.registry.database import Database
+
+ResultT = TypeVar("ResultT")
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the embedded store keeps everything.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="maas-client")
+def main() -> None:
+    """Serve models, and look after accounts.
+
+    Every setting is a flag here, a MAAS_SERVER_… variable, or a line of the TOML file that MAAS_SERVER_CONFIG
+    names; flags win over variables, variables over the file.
+    """
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
+@_DATA_DIR
+@click.option(
+    "--provider", type=click.Choice(["auto", "cpu", "cuda"]), help="ONNX Runtime execution provider."
+)
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]")
+@click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS.")
+@click.option("--tls-key", type=_FILE, help="PEM private key of the certificate.")
+@click.option(
+    "--insecure-behind-proxy",
+    is_flag=True,
+    default=None,
+    help="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS.",
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level logged."
+)
+@click.option("--ready-file", type=_FILE, help="Write JSON with url and pid here once requests are answered.")
+@click.option("--demo", is_flag=True, help="Add a demo account, an operator account and the demo models.")
+def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
+    """Serve until SIGTERM: then readiness turns false, accepted requests finish, and the server stops."""
+    settings = _settings(**flags)
+    from reference_server import serving
+
+    ready: dict[str, str] = {}
+    if demo:
+        from reference_server.demo.provisioning import provision
+
+        ready = _or_fail(lambda: provision(settings, log=lambda line: click.echo(line, err=True)))
+    try:
+        serving.serve(settings, ready_file=ready_file, ready=ready)
+    except serving.StartError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.group()
+def accounts() -> None:
+    """Make and change accounts; who can run this has the store's files and needs no other right."""
+
+
+@accounts.command()
+@click.argument("email")
+@click.option("--name", help="Public handle; made up when left out.")
+@click.option("--operator", is_flag=True, help="Give it the role `operator`.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@_DATA_DIR
+def create(
+    email: str, *, name: str | None, operator: bool, password_stdin: bool, data_dir: Path | None
+) -> None:
+    """Make an account; a password is made up and shown once unless one is given."""
+    settings = _settings(data_dir=data_dir)
+    email = _checked("e-mail", Email, email)
+    name = _checked("name", AccountName, name) if name is not None else None
+    password, made_up = _password(from_stdin=password_stdin)
+    from reference_server.registry import accounts as registry
+
+    account = _with_database(
+        settings,
+        lambda database: registry.create(
+            database,
+            email=email,
+            password_hash=_hash(password),
+            name=name,
+            role="operator" if operator else "user",
+            policy_version=settings.policy_version,
+        ),
+    )
+    click.echo(f"{account.role} account {account.name} ({account.email}) made")
+    _show_password(password, made_up=made_up)
+
+
+@accounts.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_DATA_DIR
+def list_(*, as_json: bool, data_dir: Path | None) -> None:
+    """List every account."""
+    from reference_server.registry import accounts as registry
+
+    found = _with_database(_settings(data_dir=data_dir), registry.list_accounts)
+    if as_json:
+        click.echo(json.dumps([account.model_dump(mode="json") for account in found], indent=2))
+        return
+    for account in found:
+        click.echo(f"{account.name:<24} {account.role:<9} {account.email:<36} {account.created_at:%Y-%m-%d}")
+
+
+@accounts.command("reset-password")
+@click.argument("account")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@_DATA_DIR
+def reset_password(account: str, *, password_stdin: bool, data_dir: Path | None) -> None:
+    """Give an account (name or e-mail) a new password and end its sessions; its keys stay."""
+    password, made_up = _password(from_stdin=password_stdin)
+    from reference_server.registry import accounts as registry
+
+    found = _change(
+        account,
+        data_dir,
+        lambda database, one: registry.set_password(database, one.id, _hash(password), keep_session=None),
+    )
+    click.echo(f"the password of {found.name} ({found.email}) is changed and its sessions are ended")
+    _show_password(password, made_up=made_up)
+
+
+@accounts.command("set-role")
+@click.argument("account")
+@click.argument("role", type=click.Choice(["user", "operator"]))
+@_DATA_DIR
+def set_role(account: str, role: Any, *, data_dir: Path | None) -> None:  # noqa: ANN401 - one of the choices
+    """Change the role of an account (name or e-mail)."""
+    from reference_server.registry import accounts as registry
+
+    found = _change(account, data_dir, lambda database, one: registry.set_role(database, one.id, role))
+    click.echo(f"{found.name} ({found.email}) is now {role}")
+
+
+@accounts.command()
+@click.argument("account")
+@_DATA_DIR
+def disable(account: str, *, data_dir: Path | None) -> None:
+    """Disable an account (name or e-mail): its sessions end, its keys stop."""
+    _set_disabled(account, data_dir, disabled=True)
+
+
+@accounts.command()
+@click.argument("account")
+@_DATA_DIR
+def enable(account: str, *, data_dir: Path | None) -> None:
+    """Enable an account (name or e-mail) again."""
+    _set_disabled(account, data_dir, disabled=False)
+
+
+def _set_disabled(account: str, data_dir: Path | None, *, disabled: bool) -> None:
+    from reference_server.registry import accounts as registry
+
+    found = _change(
+        account, data_dir, lambda database, one: registry.set_disabled(database, one.id, disabled=disabled)
+    )
+    click.echo(f"{found.name} ({found.email}) is {'disabled' if disabled else 'enabled'}")
+
+
+def _settings(**flags: object) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type] # pydantic checks each
+    except ValidationError as error:
+        from maas_client.errors import describe_validation
+
+        raise click.UsageError(describe_validation(error)) from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _with_database(settings: Settings, act: Callable[[Database], ResultT]) -> ResultT:
+    from reference_server.registry.database import Database, upgrade
+
+    upgrade(settings.database)
+    database = Database(settings.database)
+    try:
+        return _or_fail(lambda: act(database))
+    finally:
+        database.dispose()
+
+
+def _change(account: str, data_dir: Path | None, act: Callable[[Database, Account], object]) -> Account:
+    from reference_server.registry import accounts as registry
+
+    def find_and_act(database: Database) -> Account:
+        found = registry.find(database, account)
+        act(database, found)
+        return found
+
+    return _with_database(_settings(data_dir=data_dir), find_and_act)
+
+
+def _or_fail(act: Callable[[], ResultT]) -> ResultT:
+    try:
+        return act()
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _checked(what: str, kind: Any, value: str) -> Any:  # noqa: ANN401 - whatever the type says
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise click.UsageError(f"{what}: {error.errors()[0]['msg']}") from error
+
+
+def _password(*, from_stdin: bool) -> tuple[str, bool]:
+    if not from_stdin:
+        return secrets.token_urlsafe(18), True
+    password = sys.stdin.readline().rstrip("\r\n")
+    _checked("password", Password, password)
+    return password, False
+
+
+def _hash(password: str) -> str:
+    from reference_server.security.passwords import Passwords
+
+    return Passwords().hash(password)
+
+
+def _show_password(password: str, *, made_up: bool) -> None:
+    if made_up:
+        click.echo(f"password, shown this once: {password}")

@@ -1,0 +1,231 @@
+"""The front: one event loop that receives bodies, runs inference in lanes and hands the rest to Flask.
+
+The loop reads every body itself, within limits of size and time, so that slow senders hold no thread, and it
+answers 504 at a deadline even while a kernel still runs: the lane then counts as busy until it returns.
+It speaks RSGI, granian's interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from reference_server.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
+from reference_server.http import bodies, pipeline
+from reference_server.http.blueprints import UPLOAD
+from reference_server.http.bridge import Bridge
+from reference_server.http.errors import answer_for, internal_error
+from reference_server.http.exchange import Answer, Call, Request
+from reference_server.http.uploads import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from flask import Flask
+
+    from reference_server.app import Services
+    from reference_server.http.bridge import HTTPProtocol, Scope
+
+_FLASK_THREADS = 8
+# A publish may try a model for seconds; more than two at a time would starve the lanes.
+_UPLOAD_THREADS = 2
+# A larger body is read only for those whose credential holds.
+_ANONYMOUS_BYTES = 64 * 2**10
+# Most clients read no answer before they have sent all: swallow this much so that they see the refusal.
+_SWALLOWED_BYTES = 32 * 2**20
+_SWALLOWED_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Front:
+    """An RSGI application before a Flask one.
+
+    Args:
+        services: What the endpoints use.
+        flask: The same endpoints and everything else, as a WSGI application.
+        on_close: Called once when the worker ends.
+    """
+
+    def __init__(self, services: Services, flask: Flask, *, on_close: Callable[[], None]) -> None:
+        settings = services.settings
+        self._services = services
+        self._settings = settings
+        self._on_close = on_close
+        self._lanes = ThreadPoolExecutor(settings.lanes, thread_name_prefix="lane")
+        self._threads = ThreadPoolExecutor(_FLASK_THREADS, thread_name_prefix="flask")
+        self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
+        self._flask = Bridge(flask.wsgi_app, self._threads)
+        self._flask_uploads = Bridge(flask.wsgi_app, self._upload_threads)
+        self._most_waiting = settings.lanes + settings.queue_limit
+        self._waiting = 0
+        self._own = [
+            (endpoint.pattern, endpoint)
+            for endpoint in services.endpoints
+            if endpoint.inference or endpoint.body_kind == "upload"
+        ]
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Answer one request."""
+        call, path = self._match(scope)
+        request = call.request if call else self._request(scope)
+        try:
+            if call is None:
+                await self._flask(scope, protocol, await self._body(scope, protocol, call))
+            elif call.endpoint.inference:
+                _send(protocol, await self._infer(scope, protocol, call, path))
+            else:
+                await self._receive(scope, protocol, call)
+        except ServiceError as error:
+            await _swallow(protocol, scope)
+            _send(protocol, pipeline.refuse(self._services, request, error))
+        except Exception:  # noqa: BLE001 - logged whole, shown to nobody
+            # The last line of defence, as in the pipeline.
+            _log.exception("the request failed", extra={"fields": {"request_id": request.id}})
+            _send(protocol, pipeline.refuse(self._services, request, internal_error()))
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Finish what runs and close the services."""
+        for executor in (self._threads, self._upload_threads, self._lanes):
+            executor.shutdown()
+        self._on_close()
+
+    def _match(self, scope: Scope) -> tuple[Call | None, Mapping[str, str]]:
+        if scope.method == "POST":
+            for pattern, endpoint in self._own:
+                if (match := pattern.fullmatch(scope.path)) is not None:
+                    return Call(self._services, endpoint, self._request(scope)), match.groupdict()
+        return None, {}
+
+    def _request(self, scope: Scope, body: bytes = b"") -> Request:
+        return Request(
+            id=self._services.new_request_id(),
+            method=scope.method,
+            path=scope.path,
+            query=scope.query_string,
+            headers=dict(scope.headers.items()),
+            address=scope.client,
+            received=self._services.timer(),
+            body=body,
+        )
+
+    async def _infer(
+        self, scope: Scope, protocol: HTTPProtocol, call: Call, path: Mapping[str, str]
+    ) -> Answer:
+        if self._waiting >= self._most_waiting:
+            raise Unavailable(
+                "every lane is busy and the queue is full; try again in a moment",
+                code="queue_full",
+                retry_after=1.0,
+            )
+        seconds = pipeline.budget(self._services, call.request.headers)
+        self._waiting += 1
+        try:
+            call.request = self._request(scope, await self._body(scope, protocol, call))
+        except BaseException:
+            self._waiting -= 1
+            raise
+        running = asyncio.get_running_loop().run_in_executor(self._lanes, pipeline.compute, call, path)
+        running.add_done_callback(self._leave)
+        done, _ = await asyncio.wait((running,), timeout=seconds)
+        late = pipeline.too_late(seconds)
+        answer = running.result() if done else answer_for(late, request_id=call.request.id)
+        return pipeline.finish(call, answer)
+
+    def _leave(self, _running: asyncio.Future[Answer]) -> None:
+        self._waiting -= 1
+
+    async def _receive(self, scope: Scope, protocol: HTTPProtocol, call: Call) -> None:
+        await self._in_thread(pipeline.authorize, call)
+        limit = self._settings.max_package_bytes
+        if (_declared_length(scope) or 0) > limit:
+            raise bodies.body_too_large(limit)
+        with Upload(max_bytes=limit) as upload:
+            async for chunk in _chunks(protocol, self._settings.body_seconds):
+                upload.write(chunk)
+            await self._flask_uploads(scope, protocol, b"", **{UPLOAD: upload})
+
+    async def _body(self, scope: Scope, protocol: HTTPProtocol, call: Call | None) -> bytes:
+        length = _declared_length(scope)
+        if length == 0:
+            return b""
+        limit = self._settings.max_body_bytes
+        if length is None or length > _ANONYMOUS_BYTES:
+            limit = await self._allowance(scope, call)
+        if length is not None and length > limit:
+            raise bodies.body_too_large(limit)
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                return await protocol() if length is not None else await _collect(protocol, limit)
+        except TimeoutError:
+            raise _too_slow(self._settings.body_seconds) from None
+
+    async def _allowance(self, scope: Scope, call: Call | None) -> int:
+        try:
+            if call is not None:
+                await self._in_thread(pipeline.authorize, call)
+            else:
+                await self._in_thread(self._services.authenticate, scope.headers.get("authorization"))
+        except Unauthenticated:
+            if call is not None:
+                raise
+            return min(_ANONYMOUS_BYTES, self._settings.max_body_bytes)
+        return self._settings.max_body_bytes
+
+    async def _in_thread(self, function: Callable[..., object], *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def _declared_length(scope: Scope) -> int | None:
+    length: str | None = scope.headers.get("content-length")
+    if length is not None:
+        return int(length)
+    return None if "transfer-encoding" in scope.headers else 0
+
+
+async def _collect(protocol: HTTPProtocol, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in protocol:
+        body += chunk
+        if len(body) > limit:
+            raise bodies.body_too_large(limit)
+    return bytes(body)
+
+
+async def _chunks(protocol: HTTPProtocol, seconds: float) -> AsyncIterator[bytes]:
+    chunks = aiter(protocol)
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _too_slow(seconds) from None
+        yield chunk
+
+
+async def _swallow(protocol: HTTPProtocol, scope: Scope) -> None:
+    if _declared_length(scope) == 0:
+        return
+    swallowed = 0
+    try:
+        async with asyncio.timeout(_SWALLOWED_SECONDS):
+            async for chunk in protocol:
+                swallowed += len(chunk)
+                if swallowed > _SWALLOWED_BYTES:
+                    return
+    except TimeoutError:
+        return
+
+
+def _send(protocol: HTTPProtocol, answer: Answer) -> None:
+    protocol.response_bytes(answer.status, list(answer.headers.items()), answer.body)
+
+
+def _too_slow(seconds: float) -> InvalidRequest:
+    return InvalidRequest(
+        f"the body did not arrive within {seconds:g} s; send it faster or in parts", code="body_too_slow"
+    )
