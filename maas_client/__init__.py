@@ -8,8 +8,9 @@
     for version in client.model("text_classification_model").versions.list():
         print(version)
 
-`client.models` is the catalogue, `client.model(name)` a handle on one model, `client.keys` and `client.account`
-are yours. Every failure is a `MaasError`; `maas_client.errors` draws the tree. Types are in `maas_client.types`.
+`client.models` is the catalogue, `client.model(name)` a handle on one model, `client.keys` and
+`client.account` are yours. Every failure is a `MaasError`; `maas_client.errors` draws the tree. The types of
+what comes back are in `maas_client.types` and `maas_client.predictions`.
 """
 
 from __future__ import annotations

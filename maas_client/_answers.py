@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from maas_client.errors import StatusError
     from maas_client.types import ErrorDetail
 
-# A UTF-8 character has at most four bytes.
+# A list of a hundred faults fits in; more than this is no explanation.
 MAX_BODY_BYTES = 256 * 1024
 
 
@@ -54,8 +54,8 @@ def error_from(
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     """Return the seconds to wait that an answer asks for (RFC 9110, section 10.2.3), or None.
 
-    `retry-after-ms` is finer and goes first; a date counts from the server's own `Date`, so that a wrong clock
-    on either side does no harm.
+    `retry-after-ms` is finer and goes first; a date counts from the server's own `Date`, so that a wrong
+    clock on either side does no harm.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000

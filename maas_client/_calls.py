@@ -6,8 +6,9 @@ import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, TypeAlias
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from maas_client._masking import Masked
 from maas_client._operations._operation import Operation, Result
@@ -34,6 +35,14 @@ class RetryDecision:
     operation: str
 
 
+class NotGiven(Enum):
+    """Tells an argument that was left out from None, which means no limit."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+Timeout: TypeAlias = float | None | NotGiven
 OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 

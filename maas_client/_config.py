@@ -59,8 +59,8 @@ def resolve(
 ) -> Settings:
     """Return the settings for a client.
 
-    An argument goes before the environment, and that before the profile file; a profile named by argument goes
-    before the environment too. A saved key is only used with the host that it was saved for.
+    An argument goes before the environment, and that before the profile file; a profile named by argument
+    goes before the environment too. A saved key is only used with the host that it was saved for.
 
     Raises:
         ConfigurationError: There is no host, a value is malformed, or the profile file cannot be read.
@@ -98,7 +98,7 @@ def check_base_url(text: str) -> str:
         valid = False
     if not valid or not _CREDENTIAL.fullmatch(text):
         raise ConfigurationError(
-            f"base_url is {text!r:.200}, expected http:// or https:// and a host, such as https://models.example.com"
+            f"base_url is {text!r:.200}, expected a scheme and a host, such as https://models.example.com"
         )
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError("base_url holds a user, a query or a fragment; pass the key as api_key=")

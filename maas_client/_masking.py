@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,8 @@ class Masked(str):
 
     __slots__ = ()
 
-    def __new__(cls, value: str) -> Masked:
-        return value if isinstance(value, Masked) else super().__new__(cls, value)
+    def __new__(cls, value: str) -> Self:
+        return super().__new__(cls, value.reveal() if isinstance(value, Masked) else value)
 
     def __repr__(self) -> str:
         return f"'{MASK}'"

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("maas_client")
 _MAX_REDIRECTS = 5
+# Seconds by which a socket's timer may go off early.
+_TIMER_SLACK = 0.005
 _USER_AGENT = f"maas-client/{__version__} python/{platform.python_version()} {sys.platform}"
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 _NEVER_SENT = (
@@ -62,8 +64,7 @@ class Transport:
     base_url: str
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
-    _adapter: DeadlineAdapter | None = field(default=None, repr=False, init=False)
-    _process: int = field(default=0, repr=False, init=False)
+    _adapters: dict[int, DeadlineAdapter] = field(default_factory=dict, repr=False, init=False)
 
     def call(self, call: Call[Result]) -> Result:
         """Make a call and return its result.
@@ -79,8 +80,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
-        adapter, self._adapter = self._adapter, None
-        if adapter is not None and self._process == os.getpid():
+        if adapter := self._adapters.pop(os.getpid(), None):
             adapter.close()
 
     def _repeat(self, call: Call[Any], failure: MaasError) -> Answer:
@@ -127,9 +127,7 @@ class Transport:
             if not _is_redirect(answer.status):
                 return _accepted(call, answer)
             url = _next_place(call, url, answer)
-        raise RedirectError(
-            f"{call.name} was sent from place to place {_MAX_REDIRECTS} times", status=answer.status
-        )
+        raise RedirectError(f"{call.name} was sent around {_MAX_REDIRECTS} times", status=answer.status)
 
     def _send(self, call: Call[Any], url: str) -> Answer:
         request = _prepared(call, url)
@@ -147,11 +145,14 @@ class Transport:
         return Answer(response.status_code, response.headers, body)
 
     def _pool(self) -> DeadlineAdapter:
-        # A child of a fork shares its parent's sockets; what it sent on them would mix with the parent's calls.
-        if self._adapter is None or self._process != os.getpid():
-            self._adapter = self._new_adapter()
-            self._process = os.getpid()
-        return self._adapter
+        # A child of a fork has its parent's sockets; what it sent there would mix with the parent's calls.
+        process = os.getpid()
+        if (adapter := self._adapters.get(process)) is None:
+            # Of threads that come here at once, all get what the first one stored; no lock can outlive a fork.
+            adapter = self._adapters.setdefault(process, self._new_adapter())
+            for other in self._adapters.keys() - {process}:
+                self._adapters.pop(other, None)
+        return adapter
 
     def _new_adapter(self) -> DeadlineAdapter:
         secure = self.base_url.startswith("https:") or any(
@@ -170,7 +171,7 @@ def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
     request.method = call.operation.method
     request.url = url
     request.headers = CaseInsensitiveDict(headers)
-    request.body = body
+    request.body = body  # type: ignore[assignment]  # any seekable file is streamed
     request.hooks = {}
     return request
 
@@ -214,7 +215,7 @@ def _next_place(call: Call[Any], url: str, answer: Answer) -> str:
 def _ours(call: Call[Any], error: Exception, *, never_sent: bool) -> MaasError:
     reason = _innermost(error)
     place = urlsplit(call.operation.path).path
-    if time.monotonic() >= call.ends_at:
+    if time.monotonic() >= call.ends_at - _TIMER_SLACK:
         return DeadlineError(
             f"{call.name} did not finish within its {call.timeout:g} s, in attempt {call.attempt}"
         )

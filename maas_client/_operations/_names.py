@@ -26,7 +26,7 @@ def model(name: object) -> str:
 
 def alias(name: str) -> str:
     """Return an alias when it can be one."""
-    return _checked(_ALIAS, name, "an alias: up to 64 of letters, digits, '.', '_' and '-', a letter first")
+    return _checked(_ALIAS, name, "an alias: up to 64 letters, digits, '.', '_', '-', a letter first")
 
 
 def selector(version: int | str) -> str:

@@ -81,8 +81,14 @@ def build(kind: type[Sent], **fields: object) -> Sent:
 def encode(request: Request) -> bytes:
     """Return a request as JSON, its secrets in clear: these bytes are for the wire only."""
     fields = request.model_dump(mode="json", exclude_none=True)
-    revealed = {name: value.get_secret_value() for name, value in request if isinstance(value, SecretStr)}
-    return json.dumps(fields | revealed, ensure_ascii=False).encode()
+    # Masked here too: a traceback may show these locals.
+    revealed = {
+        name: Masked(value.get_secret_value()) for name, value in request if isinstance(value, SecretStr)
+    }
+    try:
+        return json.dumps(fields | revealed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ArgumentError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from None
 
 
 def secrets_of(request: Request) -> tuple[Masked, ...]:

@@ -27,7 +27,7 @@ def get(model: str, alias: str) -> Operation[Alias]:
 def move(
     model: str, alias: str, *, version: int, note: str, expected_revision: int | None
 ) -> Operation[Alias]:
-    """Point an alias to a version. With an expected revision it is not repeatable: the first try changes it."""
+    """Point an alias to a version. With an expected revision it is not repeatable."""
     return Operation(
         method="PUT",
         template=_ALIAS,

@@ -1,0 +1,361 @@
+"""The synchronous face of the SDK."""
+
+from __future__ import annotations
+
+import math
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from maas_client._calls import NOT_GIVEN, Call, NotGiven
+from maas_client._config import Profile, check_credential, delete_profile, load_profile, resolve, save_profile
+from maas_client._masking import Masked
+from maas_client._operations import accounts, service, sessions
+from maas_client._resources import (
+    AccountResource,
+    KeysResource,
+    ModelHandle,
+    ModelsResource,
+    SessionsResource,
+)
+from maas_client._transport import Transport
+from maas_client.errors import ArgumentError, NotFoundError
+from maas_client.types import SCOPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from maas_client._calls import OnRetry, Timeout
+    from maas_client._operations._operation import Operation, Result
+    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client.types import Account, ServiceInfo, SessionCreated
+
+_DEFAULT_RETRIES = 2
+
+
+@dataclass(slots=True)
+class _Acting:
+    """As whom a client and those made from it call: a log-in session goes before a key."""
+
+    api_key: Masked | None
+    token: Masked | None = None
+    saved: bool = False
+
+    @property
+    def credential(self) -> Masked | None:
+        return self.token or self.api_key
+
+
+class Client:
+    """A client of one service; threads may share it, and a forked child gets connections of its own.
+
+    Everything left out comes from the environment (`MAAS_API_KEY`, `MAAS_BASE_URL`, `MAAS_PROFILE`) and then
+    from the profile that `login(save=True)` and `maas login` write.
+
+    Args:
+        api_key: The key to call with. Registering and logging in need none.
+        base_url: Where the service is, such as `https://models.example.com`.
+        timeout: Seconds that a call may take in total: connecting, every attempt, every wait between them and
+            reading the answer. None for no limit. The argument of a call goes before that of `with_options`,
+            that before this, and this before the operation's own (60 s, and 600 s to publish). Only the look-up
+            of a host's name cannot be interrupted.
+        max_retries: How many times a failed call may be made again. Failures that never reached the server, 429
+            and 503 are repeated always; other broken connections and 408, 502 and 504 where that does no harm.
+        on_retry: Called with a `RetryDecision` after each failed attempt that could be repeated.
+        profile: The saved profile to use.
+        verify: False for no check of TLS certificates, or the path of the authorities to trust.
+        proxies: Proxy URLs by scheme; those of the environment by default, `{}` for none.
+        pickle_api_key: Whether a pickle of this client carries its key, in clear. Otherwise the client that
+            comes out of it takes the key from its own environment or profile.
+
+    Raises:
+        ConfigurationError: There is no host to call, or a setting is malformed.
+
+    Example:
+        >>> client = Client()
+        >>> client.predict("text_classification_model", text="This is a sample text.").label
+        'positive'
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: Timeout = NOT_GIVEN,
+        max_retries: int = _DEFAULT_RETRIES,
+        on_retry: OnRetry | None = None,
+        profile: str | None = None,
+        verify: bool | str | None = None,
+        proxies: Mapping[str, str] | None = None,
+        pickle_api_key: bool = False,
+    ) -> None:
+        api_key = Masked(api_key) if api_key is not None else None
+        self._profile = profile
+        self._settings = resolve(
+            api_key=api_key, base_url=base_url, profile=profile, verify=verify, proxies=proxies
+        )
+        self._timeout = _checked_timeout(timeout)
+        self._max_retries = _checked_retries(max_retries)
+        self._on_retry = on_retry
+        self._pickle_api_key = pickle_api_key
+        self._acting = _Acting(self._settings.api_key)
+        self._transport = Transport(self.base_url, self._settings.verify, self._settings.proxies)
+
+    def __repr__(self) -> str:
+        return f"Client(base_url={self.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        key = self._acting.api_key
+        return {
+            "api_key": key.reveal() if key is not None and self._pickle_api_key else None,
+            "base_url": self.base_url,
+            "timeout": self._timeout,
+            "max_retries": self._max_retries,
+            "on_retry": self._on_retry,
+            "profile": self._profile,
+            "verify": self._settings.verify,
+            "proxies": dict(self._settings.proxies),
+            "pickle_api_key": self._pickle_api_key,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Client.__init__(self, **state)
+
+    def __copy__(self) -> Client:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Client:
+        return self.with_options()
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._settings.base_url
+
+    @property
+    def account(self) -> AccountResource:
+        """Your account."""
+        return AccountResource(self._send)
+
+    @property
+    def sessions(self) -> SessionsResource:
+        """Your log-in sessions."""
+        return SessionsResource(self._send)
+
+    @property
+    def keys(self) -> KeysResource:
+        """Your API keys."""
+        return KeysResource(self._send)
+
+    @property
+    def models(self) -> ModelsResource:
+        """The catalogue."""
+        return ModelsResource(self._send)
+
+    def model(self, name: str) -> ModelHandle:
+        """Return a handle on one model: `name`, or `account~name` for another account's."""
+        return ModelHandle(self._send, name)
+
+    def close(self) -> None:
+        """Close the idle connections; a later call opens new ones."""
+        self._transport.close()
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        max_retries: int | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Client:
+        """Return a client with other options and the same connections; without `api_key`, as the same caller."""
+        api_key = Masked(api_key) if api_key is not None else None
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        if timeout is not NOT_GIVEN:
+            other._timeout = _checked_timeout(timeout)
+        if max_retries is not None:
+            other._max_retries = _checked_retries(max_retries)
+        if on_retry is not None:
+            other._on_retry = on_retry
+        if api_key is not None:
+            other._acting = _Acting(check_credential(api_key))
+        return other
+
+    def service(self) -> ServiceInfo:
+        """Return the service's name, version and usage policy."""
+        return self._send(service.info())
+
+    def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        accept_policy: str | Literal[True] | None = None,
+        name: str | None = None,
+    ) -> Account:
+        """Make an account; log in afterwards.
+
+        Args:
+            email: Where you can be reached.
+            password: 10 to 1024 characters.
+            accept_policy: The version of the service's usage policy that you have read and accept, or True for
+                whatever it is now. It is shown by `client.service().usage_policy`.
+            name: Your public handle in `account~model`; one is made up when none is given.
+
+        Raises:
+            ArgumentError: The usage policy was not accepted; the message tells its version.
+            ConflictError: The e-mail address or the name is taken.
+        """
+        password = Masked(password)
+        version = (
+            accept_policy if isinstance(accept_policy, str) else self._policy_version(bool(accept_policy))
+        )
+        return self._send(accounts.create(email=email, password=password, accept_policy=version, name=name))
+
+    def login(self, email: str, password: str, *, save: bool = False) -> SessionCreated:
+        """Log in; this client, and those made from it, then act with the session.
+
+        Args:
+            email: The account's e-mail address.
+            password: Its password.
+            save: Also make an API key with every scope and store it in the profile file, so that later
+                `Client()` calls as this account. `logout` revokes it.
+        """
+        password = Masked(password)
+        session = self._send(sessions.create(email=email, password=password))
+        self._acting.token = Masked(session.token.get_secret_value())
+        if save:
+            self._save_key()
+        return session
+
+    def logout(self) -> None:
+        """End the log-in: this client's session, and the saved key if that is what it acts with.
+
+        Raises:
+            ArgumentError: There is nothing to log out of.
+        """
+        acting = self._acting
+        if acting.saved or acting.token is None:
+            self._forget_key()
+        if acting.token is not None:
+            self._send(sessions.end())
+            acting.token = None
+
+    def predict(
+        self,
+        name: str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> AnyPrediction:
+        """Run a model on one instance.
+
+        Args:
+            name: The model.
+            inputs: Inputs by name, for names that clash with an option here.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit the model's signature.
+            NotFoundError: There is no such model or version, or not for you.
+        """
+        return self.model(name).predict(
+            inputs=inputs, version=version, parameters=parameters, timeout=timeout, **values
+        )
+
+    def predict_batch(
+        self,
+        name: str,
+        instances: Iterable[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Predictions:
+        """Run a model on several instances in one call: all of them, or an error that lists the bad ones.
+
+        Args:
+            name: The model.
+            instances: The inputs of each instance by name, such as `[{"text": "…"}]`.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call.
+        """
+        return self.model(name).predict_batch(
+            instances, version=version, parameters=parameters, timeout=timeout
+        )
+
+    def _send(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
+        chosen = self._timeout if isinstance(timeout, NotGiven) else _checked_timeout(timeout)
+        call = Call(
+            operation=operation,
+            timeout=operation.timeout if isinstance(chosen, NotGiven) else chosen,
+            max_retries=self._max_retries,
+            on_retry=self._on_retry,
+            credential=self._acting.credential,
+        )
+        return self._transport.call(call)
+
+    def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
+        version = self.service().usage_policy.version
+        if accepted:
+            return version
+        raise ArgumentError(
+            f"the service's usage policy has not been accepted: read client.service().usage_policy.text and pass "
+            f"accept_policy={version!r}"
+        )
+
+    def _save_key(self) -> None:
+        profile = self._settings.profile
+        before = load_profile(profile)
+        key = self.keys.create(f"saved log-in on {platform.node() or 'this computer'}"[:100], scopes=SCOPES)
+        save_profile(profile, Profile(self.base_url, Masked(key.secret.get_secret_value()), key.id))
+        self._acting.saved = True
+        if before.key_id and before.base_url == self.base_url:
+            # It may be gone already, or another account's.
+            with suppress(NotFoundError):
+                self.keys.revoke(before.key_id)
+
+    def _forget_key(self) -> None:
+        saved = load_profile(self._settings.profile)
+        if not saved.key_id or saved.base_url != self.base_url:
+            raise ArgumentError("there is no log-in to end: neither a session nor a saved key for this host")
+        with suppress(NotFoundError):
+            self.keys.revoke(saved.key_id)
+        delete_profile(self._settings.profile)
+        if saved.api_key == self._acting.api_key:
+            self._acting.api_key = None
+        self._acting.saved = False
+
+
+def _checked_timeout(timeout: Timeout) -> Timeout:
+    if timeout is None or isinstance(timeout, NotGiven):
+        return timeout
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise ArgumentError(f"timeout is {timeout!r:.50}, expected seconds above 0, or None for no limit")
+    return float(timeout)
+
+
+def _checked_retries(retries: int) -> int:
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
+    return retries

@@ -1,0 +1,313 @@
+"""What hangs off a client, one class per noun; each method is one line over the operations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from maas_client._calls import NOT_GIVEN
+from maas_client._listing import Listing
+from maas_client._masking import Masked
+from maas_client._operations import _names, accounts, aliases, keys, models, predict, sessions, versions
+from maas_client._operations._operation import build
+from maas_client.types import ModelQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from os import PathLike
+
+    from maas_client._calls import Timeout
+    from maas_client._listing import Send
+    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client.types import (
+        Account,
+        AccountExport,
+        Alias,
+        AliasChange,
+        Key,
+        KeyCreated,
+        Model,
+        Scope,
+        Session,
+        Version,
+        Visibility,
+    )
+
+
+class _Resource:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+
+class AccountResource(_Resource):
+    """One's own account; it needs a log-in session."""
+
+    def get(self) -> Account:
+        """Return the account."""
+        return self._send(accounts.get())
+
+    def change_password(self, *, current_password: str, new_password: str) -> Account:
+        """Change the password, which ends every other session."""
+        current_password, new_password = Masked(current_password), Masked(new_password)
+        return self._send(
+            accounts.change_password(current_password=current_password, new_password=new_password)
+        )
+
+    def export(self) -> AccountExport:
+        """Return everything that the service holds about the account, without secrets."""
+        return self._send(accounts.export())
+
+
+class SessionsResource(_Resource):
+    """One's log-in sessions."""
+
+    def list(self, *, page_size: int | None = None) -> Listing[Session]:
+        """List the sessions that hold."""
+        return Listing(self._send, lambda cursor: sessions.list_page(limit=page_size, cursor=cursor))
+
+    def end(self, session_id: str) -> None:
+        """End a session; its token stops at once."""
+        self._send(sessions.end(session_id))
+
+
+class KeysResource(_Resource):
+    """One's API keys."""
+
+    def list(self, *, page_size: int | None = None) -> Listing[Key]:
+        """List the keys, without their secrets."""
+        return Listing(self._send, lambda cursor: keys.list_page(limit=page_size, cursor=cursor))
+
+    def get(self, key_id: str) -> Key:
+        """Return one key, without its secret."""
+        return self._send(keys.get(key_id))
+
+    def create(
+        self, name: str, *, scopes: Iterable[Scope] | None = None, expires_at: datetime | None = None
+    ) -> KeyCreated:
+        """Make a key; its secret is in the result this once: `key.secret.get_secret_value()`.
+
+        Args:
+            name: What it is for, for your own eyes.
+            scopes: What it may do, among what you may do; to read the catalogue and to predict by default.
+            expires_at: When it stops, with an offset from UTC; never by default.
+        """
+        return self._send(keys.create(name=name, scopes=scopes, expires_at=expires_at))
+
+    def rotate(self, key_id: str, *, overlap_seconds: int = 0) -> KeyCreated:
+        """Give a key a new secret; the old one holds for `overlap_seconds` more, at most a week."""
+        return self._send(keys.rotate(key_id, overlap_seconds=overlap_seconds))
+
+    def revoke(self, key_id: str) -> None:
+        """End a key at once."""
+        self._send(keys.revoke(key_id))
+
+
+class ModelsResource(_Resource):
+    """The catalogue of models."""
+
+    def list(
+        self,
+        *,
+        task: str | None = None,
+        q: str | None = None,
+        owner: str | None = None,
+        sort: str | None = None,
+        page_size: int | None = None,
+    ) -> Listing[Model]:
+        """List the models that you may see.
+
+        Args:
+            task: Only models of this task, such as `text-classification`.
+            q: Words that name, description or tags must contain, all of them.
+            owner: Only this account's models; `me` is yours.
+            sort: `name`, `-name`, `created` or `-created`; `-` reverses the order.
+            page_size: How many to fetch at a time, 1 to 1000.
+        """
+        query = build(ModelQuery, task=task, q=q, owner=owner, sort=sort, limit=page_size)
+        return Listing(
+            self._send, lambda cursor: models.list_page(query.model_copy(update={"cursor": cursor}))
+        )
+
+    def get(self, name: str) -> Model:
+        """Return one model with its description and measured metrics."""
+        return self._send(models.get(name))
+
+    def create(self, name: str, *, visibility: Visibility = "private") -> Model:
+        """Claim a name for a model; publishing a version does so too."""
+        return self._send(models.create(name=name, visibility=visibility))
+
+    def update(self, name: str, *, visibility: Visibility) -> Model:
+        """Change who sees a model."""
+        return self._send(models.update(name, visibility=visibility))
+
+    def publish(
+        self,
+        path: str | PathLike[str],
+        *,
+        name: str,
+        notes: str = "",
+        visibility: Visibility | None = None,
+        set_default: bool = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Version:
+        """Publish a package as a new version of a model, which is made if it does not exist.
+
+        The package is checked here before anything is sent. The same content again is the same version.
+
+        Args:
+            path: A folder with `maas.toml` and `model.onnx`, or its zip.
+            name: The model's name.
+            notes: What is new in this version.
+            visibility: For a model that this makes, `private` by default; others keep theirs.
+            set_default: Move the alias `default` to the new version.
+            timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
+
+        Raises:
+            PackageError: The package is not one that a server takes.
+        """
+        from maas_client._package import open_package, write_zip
+
+        with open_package(Path(path)) as package, TemporaryFile() as upload:
+            write_zip(package, upload)
+            operation = versions.publish(
+                name, upload, notes=notes, visibility=visibility, set_default=set_default
+            )
+            return self._send(operation, timeout=timeout)
+
+
+class _OfModel(_Resource):
+    def __init__(self, send: Send, model: str) -> None:
+        super().__init__(send)
+        self._model = model
+
+
+class VersionsResource(_OfModel):
+    """The versions of one model."""
+
+    def list(self, *, page_size: int | None = None) -> Listing[Version]:
+        """List the versions, newest first."""
+        return Listing(
+            self._send, lambda cursor: versions.list_page(self._model, limit=page_size, cursor=cursor)
+        )
+
+    def get(self, version: int | str) -> Version:
+        """Return one version, by number or alias."""
+        return self._send(versions.get(self._model, version))
+
+    def publish(
+        self,
+        path: str | PathLike[str],
+        *,
+        notes: str = "",
+        visibility: Visibility | None = None,
+        set_default: bool = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Version:
+        """Publish a package as a new version of this model, as `client.models.publish` does."""
+        return ModelsResource(self._send).publish(
+            path,
+            name=self._model,
+            notes=notes,
+            visibility=visibility,
+            set_default=set_default,
+            timeout=timeout,
+        )
+
+
+class AliasesResource(_OfModel):
+    """The aliases of one model: names that point to a version and remember where they pointed before."""
+
+    def list(self, *, page_size: int | None = None) -> Listing[Alias]:
+        """List the aliases."""
+        return Listing(
+            self._send, lambda cursor: aliases.list_page(self._model, limit=page_size, cursor=cursor)
+        )
+
+    def get(self, alias: str) -> Alias:
+        """Return where an alias points, and since when."""
+        return self._send(aliases.get(self._model, alias))
+
+    def move(
+        self, alias: str, *, version: int, note: str = "", expected_revision: int | None = None
+    ) -> Alias:
+        """Point an alias to a version; it is made if it does not exist.
+
+        Args:
+            alias: Its name, such as `default`.
+            version: The version's number.
+            note: Why, for its history.
+            expected_revision: The `revision` that you saw; another's move since then is an error.
+
+        Raises:
+            PreconditionFailedError: The alias is no longer at the expected revision.
+        """
+        return self._send(
+            aliases.move(self._model, alias, version=version, note=note, expected_revision=expected_revision)
+        )
+
+    def rollback(self, alias: str, *, note: str = "", expected_revision: int | None = None) -> Alias:
+        """Point an alias back to the version it pointed to before; arguments as in `move`."""
+        return self._send(
+            aliases.rollback(self._model, alias, note=note, expected_revision=expected_revision)
+        )
+
+    def history(self, alias: str, *, page_size: int | None = None) -> Listing[AliasChange]:
+        """List an alias's moves, newest first."""
+        return Listing(
+            self._send,
+            lambda cursor: aliases.history_page(self._model, alias, limit=page_size, cursor=cursor),
+        )
+
+
+class ModelHandle:
+    """One model by name; nothing is asked of the server until a method is called."""
+
+    def __init__(self, send: Send, name: str) -> None:
+        self._send = send
+        self.name = _names.model(name)
+
+    def __repr__(self) -> str:
+        return f"ModelHandle({self.name!r})"
+
+    @property
+    def versions(self) -> VersionsResource:
+        """Its versions."""
+        return VersionsResource(self._send, self.name)
+
+    @property
+    def aliases(self) -> AliasesResource:
+        """Its aliases."""
+        return AliasesResource(self._send, self.name)
+
+    def get(self) -> Model:
+        """Return the model with its description and measured metrics."""
+        return self._send(models.get(self.name))
+
+    def predict(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> AnyPrediction:
+        """Run the model on one instance, as `client.predict` does."""
+        given = predict.merged(inputs, values)
+        return self._send(
+            predict.predict(self.name, given, version=version, parameters=parameters), timeout=timeout
+        )
+
+    def predict_batch(
+        self,
+        instances: Iterable[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Predictions:
+        """Run the model on several instances in one call, as `client.predict_batch` does."""
+        operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
+        return self._send(operation, timeout=timeout)
