@@ -1,0 +1,139 @@
+"""Chooses what runs the models, and proves that it does: ONNX Runtime falls back to the CPU in silence."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from reference_server.runtime.ort_errors import ORT_ERRORS, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+# All of them unpack into the one folder `onnxruntime`; the last has overwritten parts of the others.
+_WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+_FATAL_ONLY = 4
+
+_ADVICE = (
+    "in a fresh environment, install 'maas-client[server-gpu]' (Linux or Windows on x86-64, an NVIDIA driver "
+    "for CUDA 13) and nothing that brings the plain onnxruntime; or choose the provider `cpu`"
+)
+
+
+class ExecutionProviderError(RuntimeError):
+    """The execution provider that was asked for cannot run here; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionProvider:
+    """An execution provider of ONNX Runtime.
+
+    Args:
+        name: ONNX Runtime's own name.
+        device: What replies call it: `cpu` or `cuda:0`.
+        options: ONNX Runtime's options for it.
+        demanded: Whether a model that cannot use it is refused instead of run on the CPU.
+    """
+
+    name: str
+    device: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    demanded: bool = False
+
+
+CPU = ExecutionProvider("CPUExecutionProvider", "cpu")
+
+
+def choose(setting: Literal["auto", "cpu", "cuda"]) -> ExecutionProvider:
+    """Return the execution provider for a setting, after a tiny model has run on it.
+
+    Args:
+        setting: `auto` takes CUDA where it works and says in the log why it does not; `cuda` demands it.
+
+    Raises:
+        ExecutionProviderError: CUDA was demanded and does not work, or two ONNX Runtime wheels overwrite
+            each other.
+    """
+    ort.set_default_logger_severity(_FATAL_ONLY)
+    if setting == "cpu":
+        return CPU
+    cuda = ExecutionProvider("CUDAExecutionProvider", "cuda:0", {"device_id": "0"}, setting == "cuda")
+    try:
+        _prove(cuda)
+    except ExecutionProviderError as error:
+        if setting == "cuda":
+            raise
+        # A CPU-only installation is the usual case and needs no warning.
+        level = logging.INFO if installed_wheels() == ["onnxruntime"] else logging.WARNING
+        logger.log(level, "models run on the CPU: %s", error)
+        return CPU
+    return cuda
+
+
+def installed_wheels() -> list[str]:
+    """Return the ONNX Runtime wheels that are installed; more than one is a broken installation."""
+    found = []
+    for name in _WHEELS:
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+def open_session(graph: bytes, provider: ExecutionProvider, *, threads: int = 1, strict: bool = False) -> Any:  # noqa: ANN401 - ONNX Runtime publishes no types
+    """Open an ONNX Runtime session on a graph.
+
+    Args:
+        graph: A serialised ModelProto.
+        provider: What is to run it.
+        threads: Threads within one operator.
+        strict: Whether every node must run on the provider itself. Real models keep shape arithmetic and
+            strings on the CPU, so only the proof asks for it.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    if strict:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if provider.name != CPU.name:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return ort.InferenceSession(graph, options, providers=[(provider.name, dict(provider.options))])
+
+
+def _prove(provider: ExecutionProvider) -> None:
+    """Run a tiny model on a provider, or say why it cannot be."""
+    wheels = installed_wheels()
+    if len(wheels) > 1:
+        raise ExecutionProviderError(
+            f"{' and '.join(wheels)} are installed side by side and overwrite each other; {_ADVICE}"
+        )
+    if provider.name not in ort.get_available_providers():
+        raise ExecutionProviderError(f"this ONNX Runtime has no {provider.name}; {_ADVICE}")
+    ort.preload_dlls()
+    try:
+        session = open_session(_tiny_graph(), provider, strict=True)
+        (result,) = session.run(None, {"x": np.array([1.0, 2.0], np.float32)})
+    except ORT_ERRORS as error:
+        raise ExecutionProviderError(
+            f"{provider.name} does not work: {describe(error)}; {_ADVICE}"
+        ) from error
+    if session.get_providers()[0] != provider.name or result.tolist() != [2.0, 4.0]:
+        raise ExecutionProviderError(f"{provider.name} did not run a tiny model as it should; {_ADVICE}")
+
+
+def _tiny_graph() -> bytes:
+    vector = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "tiny", vector[:1], vector[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())

@@ -1,0 +1,79 @@
+"""The shape of a task: decode → predict → encode, from a request's values to a reply's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import JsonValue
+
+    from maas_client.types import TaskSignature
+    from reference_server.runtime.runner import Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Checked instances, by column. Batches of equal parameters may be joined.
+
+    Args:
+        columns: For each input of the task signature one value per instance.
+        parameters: The checked options of the call.
+    """
+
+    columns: Mapping[str, Sequence[JsonValue]]
+    parameters: Mapping[str, JsonValue]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the model computed for a batch: tensors whose first axis runs over its instances."""
+
+    tensors: Tensors
+    parameters: Mapping[str, JsonValue]
+
+
+class Task(Protocol):
+    """What a model does, as `/v1` shows it. Its methods may be called from several threads at once."""
+
+    @property
+    def signature(self) -> TaskSignature:
+        """What one instance takes and returns."""
+
+    def decode(
+        self, instances: Sequence[object], parameters: Mapping[str, object], *, single: bool = False
+    ) -> Batch:
+        """Check a call's values.
+
+        Args:
+            instances: One JSON object per instance.
+            parameters: The call's options.
+            single: Whether errors name `text` rather than `instances[0].text`.
+
+        Raises:
+            Unprocessable: With every fault found, at most 100, in `details`.
+        """
+
+    def predict(self, batch: Batch, *, deadline: float | None = None) -> Outputs:
+        """Run the model.
+
+        Args:
+            batch: What `decode` returned.
+            deadline: A `time.monotonic()` value.
+
+        Raises:
+            DeadlineExceeded: The deadline passed first.
+            Unprocessable: The model failed on these values.
+        """
+
+    def encode(self, outputs: Outputs) -> list[dict[str, JsonValue]]:
+        """Return one prediction per instance, in the order of the instances.
+
+        Raises:
+            Unprocessable: Code `non_finite_output`: JSON has no NaN and no infinity.
+        """

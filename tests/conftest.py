@@ -1,0 +1,200 @@
+"""Small, real model packages that every part's tests may use; built by plain functions, offered as fixtures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+LABELS = ("negative", "positive")
+POSITIVE = ("good", "great", "love", "fun", "bright")
+NEGATIVE = ("bad", "awful", "hate", "dull", "dark")
+
+Write: TypeAlias = Callable[..., Path]
+
+_OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+
+
+def onnx_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    initializers: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    """Return a model with the opsets that every supported ONNX Runtime knows."""
+    graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
+    return helper.make_model(graph, opset_imports=_OPSETS, ir_version=8)
+
+
+def text_graph(*, softmax: bool = True, input_shape: Sequence[int | str] = ("batch",)) -> onnx.ModelProto:
+    """Return a graph that takes strings and counts words it knows: `text` [batch] → `scores` [batch, 2]."""
+    words = [*POSITIVE, *NEGATIVE]
+    weights = [value for word in words for value in ((-1.0, 1.0) if word in POSITIVE else (1.0, -1.0))]
+    nodes = [
+        helper.make_node("Reshape", ["text", "flat"], ["texts"]),
+        helper.make_node(
+            "StringNormalizer",
+            ["texts"],
+            ["lower"],
+            case_change_action="LOWER",
+            is_case_sensitive=1,
+            locale="C.UTF-8",
+        ),
+        helper.make_node(
+            "Tokenizer",
+            ["lower"],
+            ["tokens"],
+            domain="com.microsoft",
+            mark=0,
+            mincharnum=1,
+            pad_value="",
+            tokenexp="[a-z]+",
+        ),
+        helper.make_node(
+            "TfIdfVectorizer",
+            ["tokens"],
+            ["counts"],
+            mode="TF",
+            min_gram_length=1,
+            max_gram_length=1,
+            max_skip_count=0,
+            ngram_counts=[0],
+            ngram_indexes=list(range(len(words))),
+            pool_strings=words,
+        ),
+        helper.make_node("MatMul", ["counts", "weights"], ["logits"]),
+        helper.make_node("Softmax" if softmax else "Identity", ["logits"], ["scores"]),
+    ]
+    return onnx_model(
+        nodes,
+        [helper.make_tensor_value_info("text", TensorProto.STRING, input_shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 2])],
+        [
+            helper.make_tensor("weights", TensorProto.FLOAT, [len(words), 2], weights),
+            helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
+        ],
+    )
+
+
+def token_graph() -> onnx.ModelProto:
+    """Return a graph over token ids, [batch, sequence] → `logits` [batch, 2]: the masked mean of embeddings."""
+    size = len(_vocabulary())
+    table = [value for word in _vocabulary() for value in _word_logits(word)]
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["vectors"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["mask3"]),
+        helper.make_node("Mul", ["vectors", "mask3"], ["masked"]),
+        helper.make_node("ReduceSum", ["masked", "middle"], ["sums"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask3", "middle"], ["counts"], keepdims=0),
+        helper.make_node("Div", ["sums", "counts"], ["logits"]),
+    ]
+    sequence = ["batch", "sequence"]
+    return onnx_model(
+        nodes,
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, sequence)
+            for name in ("input_ids", "attention_mask")
+        ],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
+        [
+            helper.make_tensor("table", TensorProto.FLOAT, [size, 2], table),
+            helper.make_tensor("last", TensorProto.INT64, [1], [2]),
+            helper.make_tensor("middle", TensorProto.INT64, [1], [1]),
+        ],
+    )
+
+
+def tokenizer_json() -> str:
+    """Return a tokenizer of whole words that brackets a text in [CLS] and [SEP]."""
+    vocabulary = {word: index for index, word in enumerate(_vocabulary())}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
+    )
+    return tokenizer.to_str()
+
+
+def write_package(
+    folder: Path,
+    graph: onnx.ModelProto | bytes,
+    *,
+    labels: Sequence[str] = LABELS,
+    tokenizer: str | None = None,
+    preprocessing: Mapping[str, int] | None = None,
+    postprocessing: Mapping[str, str] | None = None,
+    task: str = "text-classification",
+    example: str = "a good day",
+) -> Path:
+    """Write a model package and return its folder."""
+    folder.mkdir(parents=True)
+    before: dict[str, object] = dict(preprocessing or {})
+    if tokenizer is not None:
+        (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+        before["tokenizer"] = "tokenizer.json"
+    lines = [
+        f"task = {json.dumps(task)}",
+        'description = "Counts words that please and words that do not."',
+        'license = "Apache-2.0"',
+        f"labels = {json.dumps(list(labels))}",
+        "[example]",
+        f"text = {json.dumps(example)}",
+        "[preprocessing]",
+        *(f"{name} = {json.dumps(value)}" for name, value in before.items()),
+        "[postprocessing]",
+        *(f"{name} = {json.dumps(value)}" for name, value in (postprocessing or {}).items()),
+    ]
+    (folder / "maas.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    content = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
+    (folder / "model.onnx").write_bytes(content)
+    return folder
+
+
+def _vocabulary() -> list[str]:
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *POSITIVE, *NEGATIVE]
+
+
+def _word_logits(word: str) -> tuple[float, float]:
+    if word == "[PAD]":
+        return 100.0, -100.0  # padding that is not masked shows at once
+    return (
+        -2.0 * (word in POSITIVE) + 2.0 * (word in NEGATIVE),
+        2.0 * (word in POSITIVE) - 2.0 * (word in NEGATIVE),
+    )
+
+
+@pytest.fixture
+def package_writer(tmp_path: Path) -> Write:
+    """Return `write_package`, writing into a new folder of its own each time."""
+    count = iter(range(1000))
+
+    def write(graph: onnx.ModelProto | bytes, **options: object) -> Path:
+        return write_package(tmp_path / f"written-{next(count)}", graph, **options)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def text_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a text classifier whose graph tokenises by itself and returns probabilities."""
+    return write_package(tmp_path_factory.mktemp("packages") / "text", text_graph())
+
+
+@pytest.fixture(scope="session")
+def token_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a text classifier over token ids that returns logits."""
+    return write_package(
+        tmp_path_factory.mktemp("packages") / "tokens",
+        token_graph(),
+        tokenizer=tokenizer_json(),
+        preprocessing={"max_tokens": 16, "max_characters": 1000},
+        postprocessing={"activation": "softmax"},
+    )
