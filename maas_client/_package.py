@@ -40,7 +40,8 @@ _CHUNK = 2**20
 class _Files(Protocol):
     """Where the files of a package lie: a folder or a zip."""
 
-    sizes: Mapping[str, int]
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
 
     def open(self, name: str) -> IO[bytes]: ...
 
@@ -51,7 +52,9 @@ class _Folder:
         entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         for entry in entries:
             if entry.is_symlink() or not entry.is_file():
-                raise PackageError(f"{entry.name!r} in {path} is not a plain file; a package is a flat folder")
+                raise PackageError(
+                    f"{entry.name!r} in {path} is not a plain file; a package is a flat folder"
+                )
         self.sizes = {entry.name: entry.stat().st_size for entry in entries}
 
     def open(self, name: str) -> IO[bytes]:
@@ -79,7 +82,9 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise PackageError(f"the zip entry {name[:100]!r} is in a folder; zip the files, not the folder")
     mode = entry.external_attr >> 16
     if entry.flag_bits & 1 or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
-        raise PackageError(f"the zip entry {name[:100]!r} is encrypted, a link or a device; store plain files")
+        raise PackageError(
+            f"the zip entry {name[:100]!r} is encrypted, a link or a device; store plain files"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 
 from reference_server.registry.database import upgrade
 
@@ -65,7 +65,8 @@ def serve(settings: Settings, *, ready_file: Path | None, ready: Mapping[str, st
         announce = partial(_announce, settings, instance, ready_file, ready)
         threading.Thread(target=announce, name="announce", daemon=True).start()
         try:
-            server.serve(target_loader=partial(load_front, settings, draining, instance), wrap_loader=False)
+            loader: Any = partial(load_front, settings, draining, instance)
+            server.serve(target_loader=loader, wrap_loader=False)
         finally:
             if ready_file is not None:
                 ready_file.unlink(missing_ok=True)
@@ -98,7 +99,7 @@ def load_front(settings: Settings, draining: Event, instance: str) -> Front:
     return Front(services, create_app(services=services), on_close=close)
 
 
-class _Supervisor(Server):  # type: ignore[misc] # granian chooses the class by platform, untyped
+class _Supervisor(MPServer):
     """Granian's, but its readiness turns false before its port closes."""
 
     def __init__(self, settings: Settings, draining: Event) -> None:

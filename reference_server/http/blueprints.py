@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response
 from flask import request as incoming
@@ -16,8 +16,7 @@ from reference_server.http.pipeline import handle, refuse
 from reference_server.http.uploads import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import IO
+    from collections.abc import Callable, Iterable, Mapping
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
@@ -48,7 +47,7 @@ def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None
     app.register_error_handler(HTTPException, unmatched)
 
 
-def _view(services: Services, endpoint: Endpoint) -> object:
+def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         if endpoint.body_kind == "none":
             return answered(b"", path)
@@ -57,8 +56,7 @@ def _view(services: Services, endpoint: Endpoint) -> object:
             return answered(incoming.stream.read(services.settings.max_body_bytes + 1), path)
         if (upload := incoming.environ.get(f"maas.{UPLOAD}")) is not None:
             return answered(upload, path)
-        source = cast("IO[bytes]", incoming.stream)
-        with Upload(max_bytes=services.settings.max_package_bytes, source=source) as upload:
+        with Upload(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
             return answered(upload, path)
 
     def answered(body: bytes | Upload, path: Mapping[str, str]) -> Response:
