@@ -42,7 +42,7 @@ class NotGiven(Enum):
 
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
-Timeout: TypeAlias = float | None | NotGiven
+Timeout: TypeAlias = float | NotGiven | None
 OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-import platform
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from maas_client import _saved_login
 from maas_client._calls import NOT_GIVEN, Call, NotGiven
-from maas_client._config import Profile, check_credential, delete_profile, load_profile, resolve, save_profile
+from maas_client._config import check_credential, resolve
 from maas_client._masking import Masked
-from maas_client._operations import accounts, service, sessions
+from maas_client._operations import accounts, sessions
 from maas_client._resources import (
     AccountResource,
     KeysResource,
     ModelHandle,
     ModelsResource,
+    ServiceResource,
     SessionsResource,
 )
 from maas_client._transport import Transport
-from maas_client.errors import ArgumentError, NotFoundError
-from maas_client.types import SCOPES
+from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from maas_client._calls import OnRetry, Timeout
     from maas_client._operations._operation import Operation, Result
     from maas_client.predictions import AnyPrediction, Predictions
-    from maas_client.types import Account, ServiceInfo, SessionCreated
+    from maas_client.types import Account, SessionCreated
 
 _DEFAULT_RETRIES = 2
 
@@ -59,10 +58,10 @@ class Client:
         base_url: Where the service is, such as `https://models.example.com`.
         timeout: Seconds that a call may take in total: connecting, every attempt, every wait between them and
             reading the answer. None for no limit. The argument of a call goes before that of `with_options`,
-            that before this, and this before the operation's own (60 s, and 600 s to publish). Only the look-up
-            of a host's name cannot be interrupted.
-        max_retries: How many times a failed call may be made again. Failures that never reached the server, 429
-            and 503 are repeated always; other broken connections and 408, 502 and 504 where that does no harm.
+            that before this, and this before the operation's own (60 s, and 600 s to publish). Only looking up
+            a host's name cannot be interrupted.
+        max_retries: How many times a failed call may be made again. Failures that never reached the server,
+            429 and 503 are repeated always; broken connections, 408, 502 and 504 where that does no harm.
         on_retry: Called with a `RetryDecision` after each failed attempt that could be repeated.
         profile: The saved profile to use.
         verify: False for no check of TLS certificates, or the path of the authorities to trust.
@@ -144,6 +143,11 @@ class Client:
         return self._settings.base_url
 
     @property
+    def service(self) -> ServiceResource:
+        """The service itself; open to anyone."""
+        return ServiceResource(self._send)
+
+    @property
     def account(self) -> AccountResource:
         """Your account."""
         return AccountResource(self._send)
@@ -179,7 +183,7 @@ class Client:
         max_retries: int | None = None,
         on_retry: OnRetry | None = None,
     ) -> Client:
-        """Return a client with other options and the same connections; without `api_key`, as the same caller."""
+        """Return a client with other options, the same connections and, without `api_key`, the same caller."""
         api_key = Masked(api_key) if api_key is not None else None
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
@@ -192,10 +196,6 @@ class Client:
         if api_key is not None:
             other._acting = _Acting(check_credential(api_key))
         return other
-
-    def service(self) -> ServiceInfo:
-        """Return the service's name, version and usage policy."""
-        return self._send(service.info())
 
     def register(
         self,
@@ -210,8 +210,8 @@ class Client:
         Args:
             email: Where you can be reached.
             password: 10 to 1024 characters.
-            accept_policy: The version of the service's usage policy that you have read and accept, or True for
-                whatever it is now. It is shown by `client.service().usage_policy`.
+            accept_policy: The version of the service's usage policy that you have read and accept, or True
+                for whatever it is now. It is shown by `client.service.info().usage_policy`.
             name: Your public handle in `account~model`; one is made up when none is given.
 
         Raises:
@@ -237,7 +237,8 @@ class Client:
         session = self._send(sessions.create(email=email, password=password))
         self._acting.token = Masked(session.token.get_secret_value())
         if save:
-            self._save_key()
+            _saved_login.save(self.keys, self._settings)
+            self._acting.saved = True
         return session
 
     def logout(self) -> None:
@@ -316,33 +317,16 @@ class Client:
         return self._transport.call(call)
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
-        version = self.service().usage_policy.version
+        version = self.service.info().usage_policy.version
         if accepted:
             return version
         raise ArgumentError(
-            f"the service's usage policy has not been accepted: read client.service().usage_policy.text and pass "
-            f"accept_policy={version!r}"
+            "the service's usage policy has not been accepted: read client.service.info().usage_policy.text "
+            f"and pass accept_policy={version!r}"
         )
 
-    def _save_key(self) -> None:
-        profile = self._settings.profile
-        before = load_profile(profile)
-        key = self.keys.create(f"saved log-in on {platform.node() or 'this computer'}"[:100], scopes=SCOPES)
-        save_profile(profile, Profile(self.base_url, Masked(key.secret.get_secret_value()), key.id))
-        self._acting.saved = True
-        if before.key_id and before.base_url == self.base_url:
-            # It may be gone already, or another account's.
-            with suppress(NotFoundError):
-                self.keys.revoke(before.key_id)
-
     def _forget_key(self) -> None:
-        saved = load_profile(self._settings.profile)
-        if not saved.key_id or saved.base_url != self.base_url:
-            raise ArgumentError("there is no log-in to end: neither a session nor a saved key for this host")
-        with suppress(NotFoundError):
-            self.keys.revoke(saved.key_id)
-        delete_profile(self._settings.profile)
-        if saved.api_key == self._acting.api_key:
+        if _saved_login.forget(self.keys, self._settings) == self._acting.api_key:
             self._acting.api_key = None
         self._acting.saved = False
 
@@ -350,12 +334,16 @@ class Client:
 def _checked_timeout(timeout: Timeout) -> Timeout:
     if timeout is None or isinstance(timeout, NotGiven):
         return timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+    if not _is_number(timeout, float) or not 0 < timeout < math.inf:
         raise ArgumentError(f"timeout is {timeout!r:.50}, expected seconds above 0, or None for no limit")
     return float(timeout)
 
 
 def _checked_retries(retries: int) -> int:
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+    if not _is_number(retries, int) or retries < 0:
         raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
     return retries
+
+
+def _is_number(value: object, kind: type[int | float]) -> bool:
+    return isinstance(value, int | kind) and not isinstance(value, bool)

@@ -72,8 +72,8 @@ def resolve(
     )
     if not base_url:
         raise ConfigurationError(
-            "there is no host to call: set MAAS_BASE_URL, such as https://models.example.com, pass base_url=, "
-            "or log in with `maas login`"
+            "there is no host to call: set MAAS_BASE_URL, such as https://models.example.com, "
+            "pass base_url=, or log in with `maas login`"
         )
     base_url = check_base_url(base_url)
     own = saved.api_key if saved.base_url and check_base_url(saved.base_url) == base_url else None

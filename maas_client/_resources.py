@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from maas_client._calls import NOT_GIVEN
 from maas_client._listing import Listing
 from maas_client._masking import Masked
-from maas_client._operations import _names, accounts, aliases, keys, models, predict, sessions, versions
+from maas_client._operations import (
+    _names,
+    accounts,
+    aliases,
+    keys,
+    models,
+    predict,
+    service,
+    sessions,
+    versions,
+)
 from maas_client._operations._operation import build
 from maas_client.types import ModelQuery
 
@@ -26,10 +36,12 @@ if TYPE_CHECKING:
         AccountExport,
         Alias,
         AliasChange,
+        Health,
         Key,
         KeyCreated,
         Model,
         Scope,
+        ServiceInfo,
         Session,
         Version,
         Visibility,
@@ -39,6 +51,22 @@ if TYPE_CHECKING:
 class _Resource:
     def __init__(self, send: Send) -> None:
         self._send = send
+
+
+class ServiceResource(_Resource):
+    """The service itself; open to anyone."""
+
+    def info(self) -> ServiceInfo:
+        """Return the service's name, version and usage policy."""
+        return self._send(service.info())
+
+    def health(self) -> Health:
+        """Return whether the service takes new work.
+
+        Raises:
+            UnavailableError: It is draining.
+        """
+        return self._send(service.health())
 
 
 class AccountResource(_Resource):

@@ -138,7 +138,7 @@ class Transport:
                 )
                 body = response.raw.read(decode_content=True)
             except _FOREIGN as error:
-                raise _ours(call, error, never_sent=budget.connect_failed) from _without_frames(error)
+                raise _ours(call, url, error, never_sent=budget.connect_failed) from _without_frames(error)
             except BaseException as error:
                 _without_frames(error)
                 raise
@@ -148,7 +148,7 @@ class Transport:
         # A child of a fork has its parent's sockets; what it sent there would mix with the parent's calls.
         process = os.getpid()
         if (adapter := self._adapters.get(process)) is None:
-            # Of threads that come here at once, all get what the first one stored; no lock can outlive a fork.
+            # Of threads that come here at once, all get what the first stored; a lock could outlive a fork.
             adapter = self._adapters.setdefault(process, self._new_adapter())
             for other in self._adapters.keys() - {process}:
                 self._adapters.pop(other, None)
@@ -212,29 +212,30 @@ def _next_place(call: Call[Any], url: str, answer: Answer) -> str:
     )
 
 
-def _ours(call: Call[Any], error: Exception, *, never_sent: bool) -> MaasError:
-    reason = _innermost(error)
-    place = urlsplit(call.operation.path).path
+def _ours(call: Call[Any], url: str, error: Exception, *, never_sent: bool) -> MaasError:
+    chain = _chain(error)
+    reason = chain[-1]
     if time.monotonic() >= call.ends_at - _TIMER_SLACK:
         return DeadlineError(
-            f"{call.name} did not finish within its {call.timeout:g} s, in attempt {call.attempt}"
+            f"{call.name} took longer than its {call.timeout:g} s, in attempt {call.attempt}"
         )
     said = scrub(f"{type(reason).__name__}: {reason}", call.secrets)
-    if never_sent or isinstance(error, _NEVER_SENT) or isinstance(reason, _NEVER_SENT):
-        return NotSentError(f"{call.name} could not be sent: {said}")
+    if never_sent or any(isinstance(link, _NEVER_SENT) for link in chain):
+        host = "://".join(urlsplit(url)[:2])
+        return NotSentError(f"{call.name} could not be sent to {host}: {said}")
     if isinstance(reason, BadStatusLine) and not isinstance(reason, RemoteDisconnected):
         return InvalidReplyError(f"{call.name} was not answered in HTTP: {said}")
     if isinstance(error, urllib3.exceptions.DecodeError):
         return InvalidReplyError(f"the answer to {call.name} cannot be unpacked: {said}")
-    return DroppedError(f"the connection broke during {call.name} ({place}): {said}")
+    return DroppedError(f"the connection broke during {call.name}: {said}")
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """Return what really happened, which `requests` and `urllib3` wrap in each other's exceptions."""
-    for inner in (getattr(error, "reason", None), *reversed(error.args)):
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return the error and what it stands for, down to what really happened: the libraries wrap each other's."""
+    for inner in (getattr(error, "reason", None), *reversed(error.args), error.__cause__):
         if isinstance(inner, BaseException):
-            return _innermost(inner)
-    return error
+            return [error, *_chain(inner)]
+    return [error]
 
 
 def _without_frames(error: BaseException) -> BaseException:

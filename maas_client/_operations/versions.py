@@ -50,6 +50,6 @@ def publish(
 def content_digest(file: IO[bytes]) -> str:
     """Return the `Content-Digest` of a file's bytes (RFC 9530), and leave it at its start."""
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]  # any binary reader will do
+    digest = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]  # any file will do
     file.seek(0)
     return f"sha-256=:{base64.b64encode(digest).decode()}:"
