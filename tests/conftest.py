@@ -1,4 +1,4 @@
-"""Small, real model packages that every part's tests may use; built by plain functions, offered as fixtures."""
+"""Small, real model packages for every part's tests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def text_graph(*, softmax: bool = True, input_shape: Sequence[int | str] = ("bat
 
 
 def token_graph() -> onnx.ModelProto:
-    """Return a graph over token ids, [batch, sequence] → `logits` [batch, 2]: the masked mean of embeddings."""
+    """Return a graph over token ids, [batch, sequence] → `logits` [batch, 2]: a masked mean of embeddings."""
     size = len(_vocabulary())
     table = [value for word in _vocabulary() for value in _word_logits(word)]
     nodes = [
@@ -169,6 +169,30 @@ def _word_logits(word: str) -> tuple[float, float]:
         -2.0 * (word in POSITIVE) + 2.0 * (word in NEGATIVE),
         2.0 * (word in POSITIVE) - 2.0 * (word in NEGATIVE),
     )
+
+
+@pytest.fixture(name="onnx_model")
+def onnx_model_builder() -> Callable[..., onnx.ModelProto]:
+    """Return `onnx_model`, for tests that need a graph of their own."""
+    return onnx_model
+
+
+@pytest.fixture(name="text_graph")
+def text_graph_builder() -> Callable[..., onnx.ModelProto]:
+    """Return `text_graph`."""
+    return text_graph
+
+
+@pytest.fixture(name="token_graph")
+def token_graph_builder() -> Callable[..., onnx.ModelProto]:
+    """Return `token_graph`."""
+    return token_graph
+
+
+@pytest.fixture(name="tokenizer_json")
+def tokenizer_json_text() -> str:
+    """Return the contents of a small `tokenizer.json`."""
+    return tokenizer_json()
 
 
 @pytest.fixture

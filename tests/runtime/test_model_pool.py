@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from contextlib import contextmanager
+
+import pytest
+
+from maas_client._package import open_package
+from maas_client.errors import PackageError
+from reference_server.errors import Unavailable
+from reference_server.runtime.execution_providers import CPU
+from reference_server.runtime.pool import ModelPool, estimate_memory
+
+MEGABYTE = 2**20
+
+
+class Source:
+    """Opens a package, counts how often, and may be held up or broken."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.opened = 0
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error = None
+
+    @contextmanager
+    def __call__(self):
+        """Open the package, or fail as it was told to."""
+        self.opened += 1
+        self.entered.set()
+        assert self.gate.wait(10)
+        if self.error:
+            raise self.error
+        with open_package(self.folder) as package:
+            yield package
+
+
+@pytest.fixture
+def source(text_package):
+    """Return a source of the small text classifier."""
+    return Source(text_package)
+
+
+@pytest.fixture
+def make_pool():
+    """Return a maker of pools that are closed at the end."""
+    pools = []
+
+    def make(**options):
+        pools.append(ModelPool(provider=CPU, **{"memory_budget_bytes": 64 * MEGABYTE, **options}))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+def _in_thread(function):
+    results = []
+
+    def work():
+        try:
+            results.append(function())
+        except Unavailable as error:
+            results.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, results
+
+
+def _classify(model, text="good"):
+    return model.task.encode(model.task.predict(model.task.decode([{"text": text}], {})))[0]["label"]
+
+
+def test_a_model_is_loaded_once_and_works(make_pool, source):
+    """The second call gets the first one's model, warmed up and measured."""
+    pool = make_pool()
+    model = pool.get("a", source)
+    assert pool.get("a", source) is model
+    assert source.opened == 1
+    assert _classify(model) == "positive"
+    assert 0 < model.compute_ms < 1000
+    assert model.runner.device == "cpu"
+
+
+def test_callers_at_once_share_one_load(make_pool, source):
+    """While one loads, the others wait for its result."""
+    pool = make_pool()
+    source.gate.clear()
+    callers = [_in_thread(lambda: pool.get("a", source)) for _ in range(5)]
+    assert source.entered.wait(5)
+    source.gate.set()
+    for thread, _ in callers:
+        thread.join(10)
+    assert source.opened == 1
+    assert len({id(results[0]) for _, results in callers}) == 1
+
+
+def test_waiting_for_a_load_is_bounded(make_pool, source):
+    """A slow load gives the others 503 with a time to wait, and goes on."""
+    pool = make_pool(wait_seconds=0.01)
+    source.gate.clear()
+    thread, results = _in_thread(lambda: pool.get("a", source))
+    assert source.entered.wait(5)
+    with pytest.raises(Unavailable) as caught:
+        pool.get("a", source)
+    assert (caught.value.code, caught.value.retry_after) == ("model_loading", 1)
+    source.gate.set()
+    thread.join(10)
+    assert pool.get("a", source) is results[0]
+
+
+def test_other_models_load_meanwhile(make_pool, source, text_package):
+    """A load under way holds up nobody else."""
+    pool = make_pool()
+    source.gate.clear()
+    thread, _ = _in_thread(lambda: pool.get("a", source))
+    assert source.entered.wait(5)
+    assert pool.get("b", Source(text_package))
+    source.gate.set()
+    thread.join(10)
+
+
+def test_the_least_recently_used_model_is_dropped(make_pool, source):
+    """Within the budget the one that was used longest ago gives way."""
+    with open_package(source.folder) as package:
+        size = estimate_memory(package)
+    pool = make_pool(memory_budget_bytes=2 * size)
+    for digest in ("a", "b", "a", "c"):
+        pool.get(digest, source)
+    assert source.opened == 3
+    pool.get("a", source)
+    assert source.opened == 3
+    pool.get("b", source)
+    assert source.opened == 4
+
+
+def test_a_dropped_model_lives_as_long_as_it_is_used(make_pool, source):
+    """Whoever holds a model may go on running it; afterwards its memory is freed."""
+    with open_package(source.folder) as package:
+        pool = make_pool(memory_budget_bytes=estimate_memory(package))
+    held = pool.get("a", source)
+    gone = weakref.ref(held.runner)
+    pool.get("b", source)
+    assert _classify(held, "awful") == "negative"
+    del held
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_beyond_the_whole_budget_is_refused(make_pool, source):
+    """It would never fit: the message says what the operator can do, and no retry is advised."""
+    with pytest.raises(Unavailable, match="memory_budget_bytes") as caught:
+        make_pool(memory_budget_bytes=MEGABYTE).get("a", source)
+    assert (caught.value.code, caught.value.should_retry) == ("model_too_large", False)
+
+
+def test_a_failed_load_is_neither_hammered_nor_kept(make_pool, source):
+    """For a moment the failure is repeated without another try; then loading is tried again."""
+    pool = make_pool(failure_seconds=60)
+    source.error = PackageError("the zip is damaged")
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="the zip is damaged") as caught:
+            pool.get("a", source)
+        assert caught.value.code == "model_unavailable"
+    assert source.opened == 1
+    source.error = None
+    impatient = make_pool(failure_seconds=0)
+    source.error = PackageError("the zip is damaged")
+    with pytest.raises(Unavailable):
+        impatient.get("a", source)
+    source.error = None
+    assert impatient.get("a", source)
+
+
+def test_waiters_learn_of_a_failed_load(make_pool, source):
+    """Whoever waited gets the same answer, as an exception of its own."""
+    pool = make_pool()
+    source.gate.clear()
+    source.error = PackageError("the zip is damaged")
+    callers = [_in_thread(lambda: pool.get("a", source)) for _ in range(3)]
+    assert source.entered.wait(5)
+    source.gate.set()
+    for thread, _ in callers:
+        thread.join(10)
+    errors = [results[0] for _, results in callers]
+    assert {error.code for error in errors} == {"model_unavailable"}
+    assert len({id(error) for error in errors}) == 3
+
+
+def test_a_storage_failure_is_not_blamed_on_the_model(make_pool, source):
+    """What the store raises reaches the one who loads; the rest are asked to repeat."""
+    pool = make_pool()
+    source.error = OSError("the disk is gone")
+    with pytest.raises(OSError, match="the disk is gone"):
+        pool.get("a", source)
+    with pytest.raises(Unavailable) as caught:
+        pool.get("a", source)
+    assert caught.value.retry_after == 1
+
+
+def test_a_closed_pool_takes_no_more_calls(make_pool, source):
+    """After close there is nothing to get, and what was got still runs."""
+    pool = make_pool()
+    model = pool.get("a", source)
+    pool.close()
+    assert _classify(model) == "positive"
+    with pytest.raises(Unavailable):
+        pool.get("a", source)
