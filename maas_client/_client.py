@@ -58,8 +58,8 @@ class Client:
         base_url: Where the service is, such as `https://models.example.com`.
         timeout: Seconds that a call may take in total: connecting, every attempt, every wait between them and
             reading the answer. None for no limit. The argument of a call goes before that of `with_options`,
-            that before this, and this before the operation's own (60 s, and 600 s to publish). Only looking up
-            a host's name cannot be interrupted.
+            that before this, and this before the operation's own (60 s, and 600 s to publish). Only looking
+            up a host's name cannot be interrupted.
         max_retries: How many times a failed call may be made again. Failures that never reached the server,
             429 and 503 are repeated always; broken connections, 408, 502 and 504 where that does no harm.
         on_retry: Called with a `RetryDecision` after each failed attempt that could be repeated.
@@ -183,7 +183,7 @@ class Client:
         max_retries: int | None = None,
         on_retry: OnRetry | None = None,
     ) -> Client:
-        """Return a client with other options, the same connections and, without `api_key`, the same caller."""
+        """Return a client with other options and the same connections; the same caller without `api_key`."""
         api_key = Masked(api_key) if api_key is not None else None
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)

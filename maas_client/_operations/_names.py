@@ -18,8 +18,8 @@ def model(name: object) -> str:
     match = _MODEL.fullmatch(name) if isinstance(name, str) else None
     if match is None or match[1] in RESERVED_MODEL_NAMES:
         raise ArgumentError(
-            f"{name!r:.200} cannot be a model's name: 1 to 128 letters, digits, '.', '_' and '-', starting "
-            "with a letter or digit, with 'account~' before it for another account's model"
+            f"{name!r:.200} cannot be a model's name: 1 to 128 letters, digits, '.', '_' and '-', a letter "
+            "or digit first, with 'account~' before it for another account's model"
         )
     return match[0]
 

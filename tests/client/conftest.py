@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import responses
 
@@ -60,3 +65,54 @@ def reply():
 @pytest.fixture
 def positive():
     return {"label": "positive", "score": 0.75, "scores": {"negative": 0.25, "positive": 0.75}}
+
+
+class LiveServer(ThreadingHTTPServer):
+    """Answers every predict call over real, kept connections, and counts them."""
+
+    request_queue_size = 128
+    daemon_threads = True
+    delay = 0.0
+
+    def __init__(self, body):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.body = json.dumps(body).encode()
+        self.connections = 0
+        self.seen = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def process_request(self, request, client_address):
+        self.connections += 1
+        super().process_request(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append((self.path, self.headers, body, self.client_address))
+        time.sleep(self.server.delay)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.send_header("X-Request-Id", "req_live")
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_GET = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def live_server(reply, positive):
+    """Serve over a loopback socket."""
+    with LiveServer(reply(positive)) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()

@@ -123,7 +123,8 @@ def test_validation_is_described_without_the_values():
     with pytest.raises(ValidationError) as caught:
         AccountCreate.model_validate({"email": "x", "password": "hunter2", "colour": 1})
     line = errors.describe_validation(caught.value)
-    assert "password: Value should have at least 10 items" in line or "password:" in line
+    assert "email: String should match pattern" in line
+    assert "password: Value should have at least 10 items" in line
     assert "accept_policy: is required" in line
     assert "colour: is not a known field; check the spelling" in line
     assert "hunter2" not in line
