@@ -145,7 +145,7 @@ class TokenInput:
         for start in range(0, len(texts), _TEXTS_PER_ENCODING):
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlineExceeded("the time for this call ran out while its texts were tokenised")
-            encodings += self._tokenizer.encode_batch(texts[start : start + _TEXTS_PER_ENCODING])
+            encodings += self._tokenizer.encode_batch_fast(texts[start : start + _TEXTS_PER_ENCODING])
         return encodings
 
     def _tensors(self, encodings: list[Encoding]) -> dict[str, Tensor]:
