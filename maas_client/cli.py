@@ -99,7 +99,7 @@ def register(
 ) -> None:
     """Register an account."""
     with options.client() as client:
-        policy = client.service().usage_policy
+        policy = client.service.info().usage_policy
         if not accept_policy:
             click.echo(f"Usage policy, version {policy.version}:\n\n{policy.text}", err=True)
             click.confirm("Do you accept it?", abort=True, err=True)

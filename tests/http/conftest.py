@@ -1,0 +1,157 @@
+"""The server's parts in this process: Flask's test client, and the front with a peer made of two queues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from maas_client._package import open_package, write_zip
+from reference_server.app import create_app, open_services
+from reference_server.http.front import Front
+from reference_server.settings import Settings
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Peer:
+    """The other end of one request, as granian shows it to an RSGI application."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    pause: float = 0.0
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    async def __call__(self):
+        return b"".join([chunk async for chunk in self])
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if not self.chunks:
+            raise StopAsyncIteration
+        await asyncio.sleep(self.pause)
+        return self.chunks.pop(0)
+
+    def response_bytes(self, status, headers, body):
+        self.status, self.headers, self.body = status, dict(headers), body
+
+    def response_stream(self, status, headers):
+        self.status, self.headers = status, dict(headers)
+        return self
+
+    async def send_bytes(self, data):
+        self.body += data
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Scope:
+    method: str
+    path: str
+    headers: dict[str, str]
+    query_string: str = ""
+    scheme: str = "http"
+    client: str = "127.0.0.1:50000"
+    server: str = "127.0.0.1:8000"
+    http_version: str = "1.1"
+
+
+@dataclass
+class Server:
+    """One set of services, reached in two ways."""
+
+    services: object
+    front: Front
+    flask: object
+
+    def through_front(self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0):
+        headers = {name.lower(): value for name, value in (headers or {}).items()}
+        if chunks is not None:
+            headers.setdefault("transfer-encoding", "chunked")
+        elif body:
+            headers.setdefault("content-length", str(len(body)))
+        peer = Peer(chunks=list(chunks) if chunks is not None else [body] if body else [], pause=pause)
+        asyncio.run(self.front.__rsgi__(Scope(method, path, headers, query), peer))
+        return peer
+
+    def through_flask(self, method, path, *, headers=None, body=b"", query=""):
+        response = self.flask.test_client().open(
+            path, method=method, headers=headers or {}, data=body or None, query_string=query
+        )
+        peer = Peer(status=response.status_code, body=response.data)
+        peer.headers = {name.lower(): value for name, value in response.headers.items()}
+        return peer
+
+    def post(self, path, value, **options):
+        headers = {"content-type": "application/json", **options.pop("headers", {})}
+        return self.through_flask("POST", path, headers=headers, body=json.dumps(value).encode(), **options)
+
+    def register(self, name):
+        """Return the header of a new account's log-in session."""
+        email = f"{name}@example.com"
+        policy = self.services.settings.policy_version
+        account = {"email": email, "password": PASSWORD, "accept_policy": policy, "name": name}
+        assert self.post("/v1/accounts", account).status == 201
+        session = self.post("/v1/sessions", {"email": email, "password": PASSWORD})
+        assert session.status == 201
+        return {"authorization": f"Bearer {session.json['token']}"}
+
+    def publish(self, authorization, model, package, *, query="", **headers):
+        """Publish a package's folder through Flask."""
+        return self.through_flask(
+            "POST",
+            f"/v1/models/{model}/versions",
+            headers={"content-type": "application/zip", **authorization, **headers},
+            body=zipped(package),
+            query=query,
+        )
+
+
+def zipped(folder):
+    import io
+
+    target = io.BytesIO()
+    with open_package(folder) as package:
+        write_zip(package, target)
+    return target.getvalue()
+
+
+def make_server(folder, **settings):
+    services = open_services(
+        Settings(
+            data_dir=folder,
+            lanes=2,
+            provider="cpu",
+            logins_per_minute=10_000,
+            registrations_per_minute=10_000,
+            **settings,
+        )
+    )
+    flask = create_app(services=services)
+    return Server(services, Front(services, flask, on_close=services.close), flask)
+
+
+@pytest.fixture
+def server(tmp_path):
+    made = make_server(tmp_path / "data")
+    yield made
+    made.front.__rsgi_del__(None)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, text_package):
+    """A server with the account `ada`, whose public model `words` has one version."""
+    made = make_server(tmp_path_factory.mktemp("shared") / "data", max_body_bytes=200_000, body_seconds=1)
+    made.ada = made.register("ada")
+    assert made.publish(made.ada, "words", text_package, query="visibility=public").status == 201
+    yield made
+    made.front.__rsgi_del__(None)

@@ -1,0 +1,78 @@
+from typing import IO
+
+import pytest
+
+from maas_client.types import KeyCreated, PageQuery
+from reference_server.app import ROUTES
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call, Replied
+
+ENDPOINTS = [endpoint for routes in ROUTES for endpoint in routes.endpoints]
+
+
+def test_a_handler_states_what_it_takes_and_returns_once():
+    """Parameters, query, body and reply come from the annotations."""
+    routes = Routes("things")
+
+    @routes.route("POST", "/things/<thing>", access="keys", status=201)
+    def make(call: Call, thing: str, query: PageQuery, body: IO[bytes]) -> Replied[KeyCreated]:
+        raise AssertionError
+
+    (endpoint,) = routes.endpoints
+    assert endpoint.parameters == ("thing",)
+    assert endpoint.query is PageQuery
+    assert endpoint.body_kind == "upload"
+    assert endpoint.reply is KeyCreated
+    assert endpoint.secret
+    assert endpoint.replayable
+    assert endpoint.template == "/things/{thing}"
+    assert endpoint.pattern.fullmatch("/things/x")["thing"] == "x"
+    assert endpoint.pattern.fullmatch("/things/x/y") is None
+
+
+def test_a_handler_that_does_not_fit_its_path_is_refused_when_it_is_made():
+    """A forgotten path parameter fails at import and not at the first request."""
+    routes = Routes("things")
+    with pytest.raises(TypeError, match="its path gives"):
+
+        @routes.route("GET", "/things/<thing>", access="keys")
+        def get(call: Call) -> None:
+            raise AssertionError
+
+
+def test_a_handler_cannot_return_what_is_no_reply():
+    """A reply type outside the wire contract is refused."""
+    routes = Routes("things")
+    with pytest.raises(TypeError, match="cannot return"):
+
+        @routes.route("GET", "/things", access="keys")
+        def get(call: Call) -> dict[str, str]:
+            raise AssertionError
+
+
+def test_every_endpoint_has_a_name_of_its_own():
+    """Names are operation ids, and those are unique."""
+    names = [endpoint.name for endpoint in ENDPOINTS]
+    assert len(set(names)) == len(names)
+
+
+def test_the_open_endpoints_are_these_and_no_others():
+    """Opening a route to anyone is a change that this list must show."""
+    assert {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.access == "open"} == {
+        ("GET", "/"),
+        ("GET", "/healthz"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+        ("POST", "/v1/accounts"),
+        ("POST", "/v1/sessions"),
+    }
+
+
+def test_every_post_that_changes_something_is_replayable():
+    """All but log-in and predictions honour Idempotency-Key."""
+    posts = {e.path for e in ENDPOINTS if e.method == "POST" and not e.replayable}
+    assert posts == {
+        "/v1/sessions",
+        "/v1/models/<model>/predict",
+        "/v1/models/<model>/versions/<version>/predict",
+    }

@@ -1,0 +1,136 @@
+import json
+import threading
+
+import pytest
+
+from reference_server.errors import ServiceError, Unavailable
+from reference_server.http import keys as keys_endpoints
+
+
+def create(server, name="one", key="k-1", **options):
+    body = {"name": name, "scopes": ["predict"]}
+    return server.post("/v1/keys", body, headers={**server.ada, "idempotency-key": key}, **options)
+
+
+@pytest.fixture
+def server(server):
+    server.ada = server.register("ada")
+    return server
+
+
+def test_a_repeat_gets_the_first_answer_and_has_no_second_effect(server):
+    """Status, body and secret are replayed, and one key is made."""
+    first, second = create(server), create(server)
+    assert (first.status, second.status) == (201, 201)
+    assert first.body == second.body
+    assert second.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    listed = server.through_flask("GET", "/v1/keys", headers=server.ada).json["data"]
+    assert [key["name"] for key in listed] == ["one"]
+
+
+def test_the_stored_answer_does_not_show_the_secret(server):
+    """Neither the database's files nor its journal hold the secret of a replayable answer."""
+    secret = create(server).json["secret"].encode()
+    for file in server.services.settings.data_dir.iterdir():
+        if file.is_file():
+            assert secret not in file.read_bytes(), file.name
+
+
+def test_the_same_key_for_another_call_is_a_conflict(server):
+    """A key that was used says which call it meant."""
+    create(server)
+    answer = create(server, name="two")
+    assert (answer.status, answer.json["error"]["code"]) == (409, "idempotency_key_reused")
+
+
+def test_two_accounts_do_not_share_keys(server):
+    """Another account's key of the same name is another key."""
+    first = create(server)
+    server.ada = server.register("bob")
+    second = create(server)
+    assert second.status == 201
+    assert first.json["secret"] != second.json["secret"]
+
+
+def test_a_call_under_way_is_not_repeated(server, monkeypatch):
+    """A second call while the first runs is told to come back."""
+    entered, leave = threading.Event(), threading.Event()
+    issue = keys_endpoints.credentials.issue
+
+    def wait(kind):
+        entered.set()
+        leave.wait(5)
+        return issue(kind)
+
+    monkeypatch.setattr(keys_endpoints.credentials, "issue", wait)
+    answers = []
+    first = threading.Thread(target=lambda: answers.append(create(server)))
+    first.start()
+    entered.wait(5)
+    second = create(server)
+    leave.set()
+    first.join()
+    assert (second.status, second.json["error"]["code"]) == (409, "idempotency_in_flight")
+    assert "retry-after" in second.headers
+    assert answers[0].status == 201
+
+
+@pytest.mark.parametrize("failure", [Unavailable("later", retry_after=1.0), ZeroDivisionError()])
+def test_a_failure_of_the_server_is_not_kept(server, monkeypatch, failure):
+    """After a 5xx the same key runs the call anew."""
+
+    def fail(kind):
+        raise failure
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keys_endpoints.credentials, "issue", fail)
+        assert create(server).status == (503 if isinstance(failure, ServiceError) else 500)
+    assert create(server).status == 201
+
+
+def test_a_failure_of_the_caller_is_kept(server):
+    """A 4xx is the lasting answer to its call."""
+    path, headers = "/v1/models", {**server.ada, "idempotency-key": "m-1"}
+    assert server.post(path, {"name": "m"}, headers=server.ada).status == 201
+    first = server.post(path, {"name": "m"}, headers=headers)
+    second = server.post(path, {"name": "m"}, headers=headers)
+    assert first.status == second.status == 409
+    assert first.body == second.body
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "ü", "x" * 256])
+def test_a_malformed_key_is_named(server, key):
+    """The header has a form."""
+    answer = create(server, key=key)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "Idempotency-Key")
+
+
+def test_registration_is_repeatable_for_one_address_and_e_mail(server):
+    """An open route's key belongs to who asks for what."""
+    policy = server.services.settings.policy_version
+    body = {"email": "eve@example.com", "password": "correct horse battery", "accept_policy": policy}
+    headers = {"idempotency-key": "r-1"}
+    first = server.post("/v1/accounts", body, headers=headers)
+    second = server.post("/v1/accounts", body, headers=headers)
+    assert (first.status, second.status) == (201, 201)
+    assert json.loads(first.body)["id"] == json.loads(second.body)["id"]
+
+
+def test_log_in_ignores_the_key(server):
+    """Every log-in is a session of its own."""
+    body = {"email": "ada@example.com", "password": "correct horse battery"}
+    tokens = {
+        server.post("/v1/sessions", body, headers={"idempotency-key": "s"}).json["token"] for _ in range(2)
+    }
+    assert len(tokens) == 2
+
+
+def test_an_upload_is_repeatable_by_its_content(server, text_package, token_package):
+    """The same key with the same package replays, with another package it is a conflict."""
+    options = {"idempotency-key": "u-1"}
+    first = server.publish(server.ada, "words", text_package, **options)
+    second = server.publish(server.ada, "words", text_package, **options)
+    third = server.publish(server.ada, "words", token_package, **options)
+    assert (first.status, second.status, third.status) == (201, 201, 409)
+    assert first.body == second.body
