@@ -64,7 +64,7 @@ def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**3
     Args:
         package: An open package.
         seconds: The most that it may take, on the wall clock.
-        memory_bytes: The most address space that the child may have (not limited on Windows).
+        memory_bytes: The most address space that the child may have (limited on Linux only).
 
     Raises:
         Unprocessable: Mostly with code `model_rejected`: the package cannot serve; the message tells why.
@@ -184,11 +184,12 @@ def _limit(seconds: int, memory_bytes: int) -> None:
     import resource
 
     limits = {
-        resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: _MAX_LOG_BYTES,
     }
+    if sys.platform != "darwin":  # whose kernel refuses to limit address space
+        limits[resource.RLIMIT_AS] = memory_bytes
     for kind, limit in limits.items():
         _, most = resource.getrlimit(kind)
         bound = limit if most == resource.RLIM_INFINITY else min(limit, most)
