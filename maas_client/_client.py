@@ -104,7 +104,9 @@ class Client:
         self._transport = Transport(self.base_url, self._settings.verify, self._settings.proxies)
 
     def __repr__(self) -> str:
-        return f"Client(base_url={self.base_url!r})"
+        # A traceback shows clients whose construction failed, too.
+        settings = getattr(self, "_settings", None)
+        return f"Client(base_url={settings.base_url!r})" if settings else "Client(not set up)"
 
     def __enter__(self) -> Self:
         return self

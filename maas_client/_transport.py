@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import sys
 import time
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ _log = logging.getLogger("maas_client")
 _MAX_REDIRECTS = 5
 # Seconds by which a socket's timer may go off early.
 _TIMER_SLACK = 0.005
-_USER_AGENT = f"maas-client/{__version__} python/{platform.python_version()} {sys.platform}"
+_USER_AGENT = f"maas-client/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))} {sys.platform}"
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 _NEVER_SENT = (
     requests.ConnectTimeout,

@@ -63,12 +63,7 @@ def test_options_share_the_pool(live_server):
         client.with_options(timeout=3).predict("m", text="x")
         client.with_options(api_key="other-key").predict("m", text="x")
     assert live_server.connections == 1
-    sent = [
-        headers["Authorization"]
-        for _, _, headers, _ in [
-            (path, body, headers, address) for path, headers, body, address in live_server.seen
-        ]
-    ]
+    sent = [headers["Authorization"] for _, headers, _, _ in live_server.seen]
     assert sent == ["Bearer kkkkkkkkkk", "Bearer kkkkkkkkkk", "Bearer other-key"]
 
 

@@ -146,7 +146,7 @@ def test_one_idempotency_key_for_all_attempts(server, client, sleeps):
     assert first == second != other
 
 
-def test_inference_needs_no_idempotency_key(server, client, reply, positive):
+def test_inference_needs_no_idempotency_key(server, client, sleeps, reply, positive):
     """Predicting changes nothing, so it can be repeated without one."""
     server.post(PREDICT, status=502)
     server.post(PREDICT, json=reply(positive))

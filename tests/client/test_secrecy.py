@@ -93,7 +93,11 @@ def test_a_broken_send_shows_no_secret_in_any_frame():
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError, RuntimeError])
 def test_foreign_failures_lose_their_frames_too(server, client, failure):
     """An interrupt in the middle of sending passes through, without the libraries' locals."""
-    server.get(f"{URL}/v1/models/m", body=failure("stop"))
+
+    def fail(_):
+        raise failure("stop")
+
+    server.add_callback("GET", f"{URL}/v1/models/m", fail)
     with pytest.raises(failure) as caught:
         client.models.get("m")
     files = [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)]

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+
+import pytest
+
+import maas_client
+
+FIRST_IMPORT = {"maas_client"}
+FIRST_CLIENT = {
+    "annotated_types",
+    "brotli",
+    "brotlicffi",
+    "certifi",
+    "chardet",
+    "charset_normalizer",
+    "idna",
+    "maas_client",
+    "pydantic",
+    "pydantic_core",
+    "requests",
+    "simplejson",
+    "socks",
+    "typing_extensions",
+    "typing_inspection",
+    "urllib3",
+}
+
+
+def imported_by(code):
+    """Return the top-level modules outside the standard library that some code imports in a new process."""
+    script = (
+        "import json, sys\nbefore = set(sys.modules)\n"
+        f"{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
+    tops = {name.partition(".")[0] for name in json.loads(output)}
+    # Compiled wheels and the interpreter's build data register modules of generated names.
+    made = {"cython_runtime"} | {name for name in tops if name.startswith("_") or "mypyc" in name}
+    return tops - made - sys.stdlib_module_names
+
+
+def test_the_import_brings_nothing_else():
+    """`import maas_client` alone loads neither pydantic nor requests."""
+    assert imported_by("import maas_client") == FIRST_IMPORT
+
+
+def test_a_first_client_brings_only_what_it_needs():
+    """Not numpy, and not tenacity, which imports asyncio, before the first failure."""
+    code = "import maas_client; maas_client.Client('key-for-test', 'http://127.0.0.1:1', proxies={})"
+    assert imported_by(code) <= FIRST_CLIENT
+
+
+@pytest.mark.parametrize("name", maas_client.__all__)
+def test_every_public_name_is_there(name):
+    """Lazy exports lead to something, and `dir` shows them."""
+    assert getattr(maas_client, name) is not None
+    assert name in dir(maas_client)
+
+
+def test_a_misspelt_name_is_an_attribute_error():
+    """As of any module."""
+    with pytest.raises(AttributeError, match="Cleint"):
+        _ = maas_client.Cleint
+
+
+def test_the_version_is_that_of_the_distribution():
+    """The constant in the code and the metadata agree."""
+    assert maas_client.__version__ == importlib.metadata.version("maas-client")
