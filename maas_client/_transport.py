@@ -40,7 +40,8 @@ _log = logging.getLogger("maas_client")
 _MAX_REDIRECTS = 5
 # Seconds by which a socket's timer may go off early.
 _TIMER_SLACK = 0.005
-_USER_AGENT = f"maas-client/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))} {sys.platform}"
+_PYTHON = ".".join(str(part) for part in sys.version_info[:3])
+_USER_AGENT = f"maas-client/{__version__} python/{_PYTHON} {sys.platform}"
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 _NEVER_SENT = (
     requests.ConnectTimeout,
@@ -230,7 +231,7 @@ def _ours(call: Call[Any], url: str, error: Exception, *, never_sent: bool) -> M
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and what it stands for, down to what really happened: the libraries wrap each other's."""
+    """Return the error and what it stands for, down to what really happened."""
     for inner in (getattr(error, "reason", None), *reversed(error.args), error.__cause__):
         if isinstance(inner, BaseException):
             return [error, *_chain(inner)]

@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.server.body)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the standard library's naming
 
     def log_message(self, *_):
         pass

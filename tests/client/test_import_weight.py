@@ -36,7 +36,8 @@ def imported_by(code):
         "import json, sys\nbefore = set(sys.modules)\n"
         f"{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout
+    command = [sys.executable, "-c", script]
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 - our own
     tops = {name.partition(".")[0] for name in json.loads(output)}
     # Compiled wheels and the interpreter's build data register modules of generated names.
     made = {"cython_runtime"} | {name for name in tops if name.startswith("_") or "mypyc" in name}

@@ -90,7 +90,7 @@ class Array:
 
 
 def test_arrays_are_written_as_lists(server, client, reply, positive):
-    """Arrays and scalars of the numeric libraries need no conversion, and none of the libraries is imported."""
+    """Arrays and scalars of the numeric libraries need no conversion by the caller."""
     server.post(PREDICT, json=reply(positive))
     client.predict("m", x=Array())
     assert sent(server) == {"x": [[1, 2], [3, 4]]}
