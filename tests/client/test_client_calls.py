@@ -179,7 +179,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_each_method_makes_its_call(server, client, name):
-    """Method, path, query, body and credential are those of the contract, and the answer is read as its type."""
+    """Method, path, query, body and credential are those of the contract; the answer is read as its type."""
     act, method, path, body, answer = CALLS[name]
     server.add(method, URL + path, json=answer, status=204 if answer is None else 200)
     result = act(client)

@@ -26,7 +26,7 @@ def everything(error):
 def test_a_masked_text_shows_a_mask_everywhere():
     """Reprs, format strings and logs show the mask; only `reveal` and `encode` give the text."""
     secret = Masked(KEY)
-    assert {str(secret), f"{secret}", f"{secret!s}", "{}".format(secret), repr(secret).strip("'")} == {MASK}
+    assert {str(secret), f"{secret}", f"{secret!s}", f"{secret:>4}", repr(secret).strip("'")} == {MASK}
     assert KEY not in repr({"headers": [secret]})
     assert Masked(secret).reveal() == pickle.loads(pickle.dumps(secret)).reveal() == KEY
     assert secret.encode() == KEY.encode()
