@@ -1,0 +1,1 @@
+"""The demo's models: real data, a real training, two packages."""

@@ -1,0 +1,85 @@
+"""The demo's model in two versions: trained once, then kept by digest outside any data directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maas_client._package import open_package
+from reference_server.demo import data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from reference_server.demo.data import Sentences
+
+MODEL = "text_classification_model"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoVersion:
+    """A version to publish.
+
+    Args:
+        package: The zip.
+        notes: What is new in it.
+        default_note: Why `default` moves to it; None if it does not.
+    """
+
+    package: Path
+    notes: str
+    default_note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DemoModel:
+    """A model to publish, its versions in order."""
+
+    name: str
+    versions: tuple[DemoVersion, ...]
+
+
+def demo_packages(*, log: Callable[[str], None]) -> DemoModel:
+    """Return the demo's model, training its versions if the cache has none for this data and these recipes.
+
+    Args:
+        log: Told in plain words what takes time or goes wrong.
+    """
+    sentences = data.sentences(log=log)
+    folder = data.cache_dir() / "demo" / _digest(sentences)
+    described = folder / "model.json"
+    if not described.is_file():
+        _train(sentences, folder, log)
+    versions = json.loads(described.read_text(encoding="utf-8"))
+    return DemoModel(
+        MODEL,
+        tuple(
+            DemoVersion(folder / version["package"], version["notes"], version["default_note"])
+            for version in versions
+        ),
+    )
+
+
+def _train(sentences: Sentences, folder: Path, log: Callable[[str], None]) -> None:
+    # numpy, onnx and ONNX Runtime are needed only when there is something to train.
+    from reference_server.demo.recipes import build_all
+
+    described = []
+    for built in build_all(sentences, log=log):
+        data.write_atomically(folder / built.file, built.package)
+        described.append({"package": built.file, "notes": built.notes, "default_note": built.default_note})
+        with open_package(folder / built.file):
+            pass  # what we publish must be a package like anyone's
+    data.write_atomically(folder / "model.json", json.dumps(described, indent=2).encode())
+
+
+def _digest(sentences: Sentences) -> str:
+    """Return a digest of the data and of all the code that turns it into packages."""
+    digest = hashlib.sha256(sentences.digest.encode())
+    rooms = Path(__file__).parents[1]
+    for room in ("demo", "evaluation", "training"):
+        for source in sorted((rooms / room).glob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,199 @@
+"""The catalogue: models, who sees them, and what their default version says about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import aliased
+
+from maas_client.types import Model, ModelQuery, Page, Visibility
+from reference_server.errors import Conflict
+from reference_server.registry import names
+from reference_server.registry.ids import new_id
+from reference_server.registry.pages import Keyset
+from reference_server.registry.search import has_all_words
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sqlalchemy import Row, Select
+    from sqlalchemy.orm import Session
+
+    from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
+
+_OWNER_IS_CALLER = "me"
+_Any = aliased(VersionRow)
+_LATEST = select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id).scalar_subquery()
+_CATALOGUE = (
+    select(
+        ModelRow,
+        VersionRow,
+        AccountRow.name.label("owner"),
+        names.SHADOWED.label("shadowed"),
+        AliasRow.version.label("default"),
+        _LATEST.label("latest"),
+    )
+    .join(AccountRow, AccountRow.id == ModelRow.account_id)
+    .outerjoin(AliasRow, and_(AliasRow.model_id == ModelRow.id, AliasRow.name == "default"))
+    .outerjoin(
+        VersionRow,
+        and_(
+            VersionRow.model_id == ModelRow.id,
+            VersionRow.number == func.coalesce(AliasRow.version, _LATEST),
+        ),
+    )
+)
+_BY_NAME = (func.lower(ModelRow.name), ModelRow.id)
+_BY_AGE = (ModelRow.created_at, ModelRow.id)
+_ORDERS = {
+    "name": Keyset("models by name", _BY_NAME),
+    "-name": Keyset("models by -name", _BY_NAME, descending=True),
+    "created": Keyset("models by created", _BY_AGE),
+    "-created": Keyset("models by -created", _BY_AGE, descending=True),
+}
+
+
+def create(db: Database, caller: Caller, *, name: str, visibility: Visibility) -> Model:
+    """Claim a name for a model that has no version yet.
+
+    Raises:
+        Conflict: With code `name_taken` (by another of the caller's) or `public_name_taken`.
+        Unprocessable: When no model can have that name.
+    """
+    with db.write() as session:
+        check_free(session, caller, name, visibility)
+        row = add(session, caller, name, visibility, now=db.clock())
+        session.flush()
+        return _read(session, caller, row.id)
+
+
+def get(db: Database, caller: Caller, name: str) -> Model:
+    """Return a model that the caller may see.
+
+    Raises:
+        NotFound: When there is none, or none that they may see.
+    """
+    with db.read() as session:
+        return _read(session, caller, names.visible(session, caller, name).row.id)
+
+
+def list_models(db: Database, caller: Caller, query: ModelQuery) -> Page[Model]:
+    """Return a page of the models that the caller may see.
+
+    Raises:
+        InvalidRequest: With code `bad_cursor`.
+    """
+    statement = _CATALOGUE.where(names.VISIBLE)
+    if query.task is not None:
+        statement = statement.where(VersionRow.task == query.task)
+    if query.q is not None:
+        statement = statement.where(has_all_words(query.q))
+    if query.owner == _OWNER_IS_CALLER:
+        statement = statement.where(names.MINE)
+    elif query.owner is not None:
+        statement = statement.where(AccountRow.name == query.owner)
+    statement = statement.params(caller=caller.account_id)
+    with db.read() as session:
+        return _ORDERS[query.sort].page(session, statement, query, to_models)
+
+
+def update(db: Database, caller: Caller, name: str, *, visibility: Visibility) -> Model:
+    """Show a model to everyone, claiming its public name, or to its owner alone, giving that up.
+
+    Raises:
+        NotFound: When there is none, or none that they may see.
+        Forbidden: With code `not_owner`.
+        Conflict: With code `public_name_taken`.
+    """
+    with db.write() as session:
+        row = names.owned(session, caller, name).row
+        public_name = row.name if visibility == "public" else None
+        if public_name != row.public_name:
+            if public_name is not None:
+                _check_public_name(session, public_name)
+            row.public_name = public_name
+            row.updated_at = db.clock()
+            session.flush()
+        return _read(session, caller, row.id)
+
+
+def check_free(session: Session, caller: Caller, name: str, visibility: Visibility) -> None:
+    """Refuse a new model whose name is invalid or taken.
+
+    Raises:
+        Conflict: With code `name_taken` or `public_name_taken`.
+        Unprocessable: With code `invalid_model_name`.
+    """
+    names.check_new_name(name)
+    mine = select(ModelRow.id).where(ModelRow.account_id == caller.account_id, ModelRow.name == name)
+    if session.scalar(mine) is not None:
+        raise Conflict(
+            f"you have a model {name!r} already; publish a new version of it, or choose another name",
+            code="name_taken",
+            param="name",
+        )
+    if visibility == "public":
+        _check_public_name(session, name)
+
+
+def add(session: Session, caller: Caller, name: str, visibility: Visibility, *, now: datetime) -> ModelRow:
+    """Insert a model whose name has been checked."""
+    row = ModelRow(
+        id=new_id("mdl"),
+        account_id=caller.account_id,
+        name=name,
+        public_name=name if visibility == "public" else None,
+        versions_made=0,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    return row
+
+
+def owned_models(session: Session, account_id: str) -> list[Model]:
+    """Return every model of an account, by name."""
+    statement = _CATALOGUE.where(names.MINE).params(caller=account_id).order_by(*_BY_NAME)
+    return to_models(session.execute(statement))
+
+
+def to_models(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Model]:
+    """Return the wire forms of catalogue rows."""
+    return [
+        Model(
+            id=names.shortest(row.ModelRow.name, row.owner, shadowed=row.shadowed),
+            created=int(row.ModelRow.created_at.timestamp()),
+            owned_by=row.owner,
+            name=row.ModelRow.name,
+            visibility="private" if row.ModelRow.public_name is None else "public",
+            default_version=row.default,
+            latest_version=row.latest,
+            updated_at=row.ModelRow.updated_at,
+            **({} if row.VersionRow is None else _described(row.VersionRow)),
+        )
+        for row in rows
+    ]
+
+
+def _described(version: VersionRow) -> dict[str, Any]:
+    fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
+    manifest = {field: version.manifest[field] for field in fields}
+    return {**manifest, "task": version.task, "signature": version.signature}
+
+
+def _read(session: Session, caller: Caller, model_id: str) -> Model:
+    statement: Select[*tuple[Any, ...]] = _CATALOGUE.where(ModelRow.id == model_id)
+    return to_models(session.execute(statement, {"caller": caller.account_id}))[0]
+
+
+def _check_public_name(session: Session, name: str) -> None:
+    if session.scalar(select(ModelRow.id).where(ModelRow.public_name == name)) is not None:
+        raise Conflict(
+            f"a public model is called {name!r} already; keep yours private, or publish it under another name",
+            code="public_name_taken",
+            param="visibility",
+        )

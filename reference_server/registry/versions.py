@@ -1,0 +1,159 @@
+"""Versions: immutable, numbered per model, found by number, by alias or as `latest`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy.orm import aliased
+
+from maas_client.types import VERSION_NUMBER, Page, PageQuery, Version
+from reference_server.errors import Conflict, NotFound
+from reference_server.registry import names
+from reference_server.registry.pages import Keyset
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Row, Select
+    from sqlalchemy.orm import Session
+
+    from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
+
+LATEST = "latest"
+DEFAULT = "default"
+_MOST_CHARACTERS_SHOWN = 100
+_NEWEST_FIRST = Keyset("versions", (VersionRow.number,), descending=True)
+_WITH_AUTHOR = select(VersionRow, AccountRow.name.label("author")).join(
+    AccountRow, AccountRow.id == VersionRow.author_id
+)
+_Kind: TypeAlias = Literal["number", "alias", "latest"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingTarget:
+    """What a prediction runs.
+
+    Args:
+        model: The shortest name by which the caller reaches the model.
+        version: The version's number.
+        digest: Its content digest.
+        artifact: The name of its package in the artifact store.
+    """
+
+    model: str
+    version: int
+    digest: str
+    artifact: str
+
+
+def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
+    """Return one version, by number, alias or `latest`.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+    """
+    with db.read() as session:
+        found = names.visible(session, caller, model)
+        return read(session, found, select_number(session, found.row.id, selector))
+
+
+def list_versions(db: Database, caller: Caller, model: str, query: PageQuery) -> Page[Version]:
+    """Return a page of a model's versions, newest first.
+
+    Raises:
+        NotFound: When the model is not there.
+        InvalidRequest: With code `bad_cursor`.
+    """
+    with db.read() as session:
+        found = names.visible(session, caller, model)
+        statement = _WITH_AUTHOR.where(VersionRow.model_id == found.row.id)
+        return _NEWEST_FIRST.page(
+            session, statement, query, lambda rows: to_versions(session, found.row.id, found.reached_as, rows)
+        )
+
+
+def serving_target(db: Database, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+    """Return what a prediction is to run, in one query.
+
+    Args:
+        db: The store.
+        caller: Who asks.
+        model: The model's name.
+        selector: A number, an alias or `latest`; None is the alias `default`.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+        Conflict: With code `no_version`, when the model has no version yet.
+    """
+    reference = names.parse(model)
+    selector = selector or DEFAULT
+    kind, value = _selected(selector)
+    statement = _TARGETS[reference.account is None, kind]
+    with db.read() as session:
+        parameters = {**reference.parameters(caller), "selector": value}
+        row = session.execute(statement, parameters).first()
+    if row is None:
+        raise names.model_not_found(model)
+    if row.versions_made == 0:
+        raise Conflict(f"the model {model!r} has no version yet; its owner must publish one", code="no_version")
+    if row.number is None:
+        raise version_not_found(selector)
+    reached_as = names.shortest(row.name, row.owner, shadowed=row.shadowed)
+    return ServingTarget(reached_as, row.number, row.digest, row.artifact)
+
+
+def select_number(session: Session, model_id: str, selector: str) -> int:
+    """Return the number of the version that a selector means; it exists.
+
+    Raises:
+        NotFound: When it means none.
+    """
+    kind, value = _selected(selector)
+    number = session.scalar(
+        select(VersionRow.number).where(VersionRow.model_id == model_id, VersionRow.number == _numbers(kind)),
+        {"selector": value, "model": model_id},
+    )
+    if number is None:
+        raise version_not_found(selector)
+    return number
+
+
+def read(session: Session, found: names.Found, number: int) -> Version:
+    """Return the wire form of a version that exists."""
+    statement = _WITH_AUTHOR.where(VersionRow.model_id == found.row.id, VersionRow.number == number)
+    return to_versions(session, found.row.id, found.reached_as, session.execute(statement))[0]
+
+
+def read_all(session: Session, model_id: str, reached_as: str) -> list[Version]:
+    """Return the wire forms of every version of a model, newest first."""
+    statement = _WITH_AUTHOR.where(VersionRow.model_id == model_id).order_by(VersionRow.number.desc())
+    return to_versions(session, model_id, reached_as, session.execute(statement))
+
+
+def to_versions(
+    session: Session, model_id: str, reached_as: str, rows: Iterable[Row[*tuple[Any, ...]]]
+) -> list[Version]:
+    """Return the wire forms of versions, with the aliases that point to each."""
+    aliases = _aliases_by_version(session, model_id)
+    return [
+        Version(
+            model=reached_as,
+            version=row.VersionRow.number,
+            digest=row.VersionRow.digest,
+            task=row.VersionRow.task,
+            size=row.VersionRow.size,
+            notes=row.VersionRow.notes,
+            author=row.author,
+            created_at=row.VersionRow.created_at,
+            aliases=aliases.get(row.VersionRow.number, []),
+            manifest=row.VersionRow.manifest,
+            signature=row.VersionRow.signature,
+            tensors=row.VersionRow.tensors,
+        )
+        for row in rows
+    ]
