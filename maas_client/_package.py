@@ -134,7 +134,17 @@ def open_package(source: Path | IO[bytes], *, max_bytes: int = MAX_PACKAGE_BYTES
             raise PackageError(f"the zip is damaged: {error}") from error
 
 
-def write_zip(package: Package, target: IO[bytes]) -> None:
+class Sink(Protocol):
+    """What a zip can be written to; it need not be seekable."""
+
+    def write(self, chunk: bytes, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def write_zip(package: Package, target: Sink) -> None:
     """Write a package as a zip with fixed times and order, so that equal packages give equal bytes."""
     with zipfile.ZipFile(target, "w") as archive:
         for name in sorted(package.sizes):

@@ -65,7 +65,7 @@ Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
-# Masked in every dump unless the writer says `context={"reveal": True}`: only the transport and the server do.
+# Masked in every dump unless its writer says `context={"reveal": True}`: the transport and the server do.
 Secret = Annotated[SecretStr, WrapSerializer(_reveal), WithJsonSchema({"type": "string"})]
 
 
@@ -265,7 +265,9 @@ class Preprocessing(Request):
     Fields that a task has no use for are refused when the package is validated.
     """
 
-    max_characters: int = Field(100_000, ge=1, le=10_000_000, description="Longest text taken, in characters.")
+    max_characters: int = Field(
+        100_000, ge=1, le=10_000_000, description="Longest text taken, in characters."
+    )
     tokenizer: str | None = Field(
         None, description="A `tokenizer.json` in the package, for graphs that take token ids."
     )
@@ -393,7 +395,9 @@ class ModelQuery(PageQuery):
         None, max_length=200, description="Words that name, description or tags must contain, all of them."
     )
     owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
-    sort: Literal["name", "-name", "created", "-created"] = Field("name", description="`-` reverses the order.")
+    sort: Literal["name", "-name", "created", "-created"] = Field(
+        "name", description="`-` reverses the order."
+    )
 
 
 class Version(Reply):

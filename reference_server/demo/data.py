@@ -1,9 +1,9 @@
-"""The demo's data: human-rated sentences from a source distribution on the package index, or a few of our own.
+"""The demo's data: human-rated sentences from a source distribution on the package index, or our own few.
 
-The sdist of vaderSentiment 3.3.2 (MIT) carries the ratings that were collected for C. J. Hutto and E. Gilbert,
-"VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014: tweets and
-sentences from film reviews, product reviews and editorials, each with the mean of twenty people's ratings from
-−4 to 4.
+The sdist of vaderSentiment 3.3.2 (MIT) carries the ratings that were collected for C. J. Hutto and
+E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014:
+tweets and sentences from film reviews, product reviews and editorials, each with the mean of twenty people's
+ratings from −4 to 4.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _rated(sdist: bytes) -> Iterator[tuple[str, float]]:
 
 
 def _members(archive: bytes, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Yield base name and content of the plain files of a tar whose path ends so; nothing touches the disk."""
+    """Yield name and content of a tar's plain files whose path ends so; nothing touches the disk."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             for member in tar:

@@ -1,7 +1,7 @@
 """From a text to feature ids, inside the graph: the trainer and the served model share this one tokeniser.
 
-Each kind of feature is a tensor of strings that the graph makes (words, pairs of words, runs of characters), then
-a look-up of the strings that training knows. Unknown ones and padding get the id 0.
+Each kind of feature is a tensor of strings that the graph makes (words, pairs of words, runs of characters),
+then a look-up of the strings that training knows. Unknown ones and padding get the id 0.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Kind:
 
 
 def string_nodes(kinds: Sequence[Kind]) -> list[onnx.NodeProto]:
-    """Return the nodes from `text`, strings `[batch]`, to a tensor `[batch, n]` for each kind, under its name."""
+    """Return the nodes from `text`, strings `[batch]`, to a tensor `[batch, n]` named after each kind."""
     nodes = [
         helper.make_node(
             # Other locales may be missing on a machine, and then this operator fails.
@@ -102,7 +102,7 @@ def learn(kinds: Sequence[Kind], texts: Sequence[str]) -> dict[str, dict[str, in
 
 
 def id_nodes(kinds: Sequence[Kind], known: Mapping[str, Mapping[str, int]]) -> list[onnx.NodeProto]:
-    """Return the nodes from `text` to `ids`, int64 `[batch, n]`: kinds one after the other, 0 for what is unknown."""
+    """Return the nodes from `text` to `ids`, int64 `[batch, n]`: kind after kind, 0 for what is unknown."""
     nodes = string_nodes(kinds)
     first = 1
     for kind in kinds:
@@ -185,7 +185,8 @@ def _slice(source: str, target: str, start: int, end: int) -> Iterator[onnx.Node
 
 def _model(nodes: Sequence[onnx.NodeProto], outputs: Sequence[tuple[str, int]]) -> bytes:
     values = [helper.make_tensor_value_info(name, kind, ["batch", None]) for name, kind in outputs]
-    return make_model(nodes, values).SerializeToString()
+    graph: bytes = make_model(nodes, values).SerializeToString()
+    return graph
 
 
 def _run(graph: bytes, texts: Sequence[str]) -> Iterator[list[NDArray[np.generic]]]:

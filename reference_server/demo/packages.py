@@ -13,6 +13,7 @@ from reference_server.demo import data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from reference_server.demo.data import Sentences
 
 MODEL = "text_classification_model"

@@ -8,7 +8,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -95,9 +95,9 @@ class TrainedClassifier:
         return softmax(self.model.logits(bags))
 
     def graph(self) -> bytes:
-        """Return the whole classifier as a graph from `text` `[batch]` to `probabilities` `[batch, labels]`."""
+        """Return the classifier as one graph, from `text` `[batch]` to `probabilities` `[batch, labels]`."""
         weighted = (self.model.weights * self.values).T.astype(np.float32)
-        constants = {
+        constants: dict[str, NDArray[Any]] = {
             "squares": self.values**2,
             "weighted": weighted,
             "bias": self.model.bias.astype(np.float32),
@@ -118,7 +118,8 @@ class TrainedClassifier:
         ]
         output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(LABELS)])
         initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-        return make_model(nodes, [output], initializers).SerializeToString(deterministic=True)
+        graph: bytes = make_model(nodes, [output], initializers).SerializeToString(deterministic=True)
+        return graph
 
 
 def build_all(sentences: Sentences, *, log: Callable[[str], None]) -> Iterator[Built]:

@@ -22,7 +22,7 @@ def accuracy(probabilities: Floats, targets: Integers) -> float:
 
 
 def macro_f1(probabilities: Floats, targets: Integers) -> float:
-    """Return the mean over classes of F1 = 2·TP / (2·TP + FP + FN), 0 to 1; 0 for a class never seen or said."""
+    """Return the mean over classes of F1 = 2·TP / (2·TP + FP + FN), 0 to 1; 0 for a class never met."""
     said = probabilities.argmax(axis=1)
     scores = []
     for label in range(probabilities.shape[1]):

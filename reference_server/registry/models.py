@@ -193,7 +193,7 @@ def _read(session: Session, caller: Caller, model_id: str) -> Model:
 def _check_public_name(session: Session, name: str) -> None:
     if session.scalar(select(ModelRow.id).where(ModelRow.public_name == name)) is not None:
         raise Conflict(
-            f"a public model is called {name!r} already; keep yours private, or publish it under another name",
+            f"a public model is called {name!r} already; keep yours private or choose another name",
             code="public_name_taken",
             param="visibility",
         )

@@ -27,10 +27,11 @@ _REFERENCE = re.compile(rf"(?:(?P<account>{ACCOUNT_NAME})~)?(?P<name>{MODEL_NAME
 _MOST_CHARACTERS_SHOWN = 200
 
 # Conditions over `ModelRow` joined with its owner; they take the parameters `caller`, `account` and `name`.
+# A bare name can mean two rows, the caller's own and another's: sort by `MINE` for that order.
 MINE: ColumnElement[bool] = ModelRow.account_id == bindparam("caller")
 VISIBLE = or_(MINE, ModelRow.public_name.is_not(None))
-_BARE = or_(and_(MINE, ModelRow.name == bindparam("name")), ModelRow.public_name == bindparam("name"))
-_EXACT = and_(AccountRow.name == bindparam("account"), ModelRow.name == bindparam("name"), VISIBLE)
+BARE = or_(and_(MINE, ModelRow.name == bindparam("name")), ModelRow.public_name == bindparam("name"))
+EXACT = and_(AccountRow.name == bindparam("account"), ModelRow.name == bindparam("name"), VISIBLE)
 _Own = aliased(ModelRow)
 SHADOWED: ColumnElement[bool] = exists().where(
     _Own.account_id == bindparam("caller"), _Own.name == ModelRow.name, _Own.id != ModelRow.id
@@ -43,11 +44,6 @@ class Reference:
 
     account: str | None
     name: str
-
-    @property
-    def condition(self) -> ColumnElement[bool]:
-        """The rows that it can mean, the caller's own and then another's; sort by `MINE` for that order."""
-        return _BARE if self.account is None else _EXACT
 
     def parameters(self, caller: Caller) -> dict[str, str | None]:
         """The values of the condition's parameters."""
@@ -70,8 +66,8 @@ class Found:
 
 
 _SELECT = select(ModelRow, AccountRow.name, SHADOWED).join(AccountRow, AccountRow.id == ModelRow.account_id)
-_FIND_BARE = _SELECT.where(_BARE).order_by(MINE.desc()).limit(1)
-_FIND_EXACT = _SELECT.where(_EXACT)
+_FIND_BARE = _SELECT.where(BARE).order_by(MINE.desc()).limit(1)
+_FIND_EXACT = _SELECT.where(EXACT)
 
 
 def parse(text: str) -> Reference:
@@ -146,7 +142,8 @@ def check_new_name(name: str) -> None:
 def model_not_found(text: str) -> NotFound:
     """Make the one answer for absent and for hidden models."""
     return NotFound(
-        f"there is no model {text[:_MOST_CHARACTERS_SHOWN]!r} that you can see; GET /v1/models lists those you can",
+        f"there is no model {text[:_MOST_CHARACTERS_SHOWN]!r} that you can see; "
+        "GET /v1/models lists those you can",
         code="model_not_found",
         param="model",
     )

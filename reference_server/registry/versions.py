@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import Integer, and_, bindparam, func, select
 from sqlalchemy.orm import aliased
 
-from maas_client.types import VERSION_NUMBER, Page, PageQuery, Version
+from maas_client.types import ALIAS_NAME, VERSION_NUMBER, Page, PageQuery, Version
 from reference_server.errors import Conflict, NotFound
 from reference_server.registry import names
 from reference_server.registry.pages import Keyset
@@ -18,8 +18,8 @@ from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, Ver
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Row, Select
-    from sqlalchemy.orm import Session
+    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
@@ -32,6 +32,53 @@ _WITH_AUTHOR = select(VersionRow, AccountRow.name.label("author")).join(
     AccountRow, AccountRow.id == VersionRow.author_id
 )
 _Kind: TypeAlias = Literal["number", "alias", "latest"]
+_Newest = aliased(VersionRow)
+
+
+def _meant(kind: _Kind, model_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
+    """Return the number that the parameter `selector` means in a row's model."""
+    if kind == "number":
+        return bindparam("selector", type_=Integer)
+    if kind == "alias":
+        pointed = select(AliasRow.version).where(
+            AliasRow.model_id == model_id, AliasRow.name == bindparam("selector")
+        )
+    else:
+        pointed = select(func.max(_Newest.number)).where(_Newest.model_id == model_id)
+    return pointed.correlate(ModelRow, VersionRow).scalar_subquery()
+
+
+def _numbers(kind: _Kind) -> Select[*tuple[Any, ...]]:
+    return select(VersionRow.number).where(
+        VersionRow.model_id == bindparam("model"), VersionRow.number == _meant(kind, VersionRow.model_id)
+    )
+
+
+def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    version = and_(VersionRow.model_id == ModelRow.id, VersionRow.number == _meant(kind, ModelRow.id))
+    return (
+        select(
+            ModelRow.name,
+            ModelRow.versions_made,
+            AccountRow.name.label("owner"),
+            names.SHADOWED.label("shadowed"),
+            VersionRow.number,
+            VersionRow.digest,
+            VersionRow.artifact,
+        )
+        .join(AccountRow, AccountRow.id == ModelRow.account_id)
+        .outerjoin(VersionRow, version)
+        .where(condition)
+        .order_by(names.MINE.desc())
+        .limit(1)
+    )
+
+
+# Built once: building a statement costs more than running it.
+_KINDS: tuple[_Kind, ...] = ("number", "alias", "latest")
+_NUMBERS = {kind: _numbers(kind) for kind in _KINDS}
+_BARE_TARGETS = {kind: _targets(kind, names.BARE) for kind in _KINDS}
+_EXACT_TARGETS = {kind: _targets(kind, names.EXACT) for kind in _KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +140,16 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
     reference = names.parse(model)
     selector = selector or DEFAULT
     kind, value = _selected(selector)
-    statement = _TARGETS[reference.account is None, kind]
+    statement = (_BARE_TARGETS if reference.account is None else _EXACT_TARGETS)[kind]
     with db.read() as session:
         parameters = {**reference.parameters(caller), "selector": value}
         row = session.execute(statement, parameters).first()
     if row is None:
         raise names.model_not_found(model)
     if row.versions_made == 0:
-        raise Conflict(f"the model {model!r} has no version yet; its owner must publish one", code="no_version")
+        raise Conflict(
+            f"the model {model!r} has no version yet; its owner must publish one", code="no_version"
+        )
     if row.number is None:
         raise version_not_found(selector)
     reached_as = names.shortest(row.name, row.owner, shadowed=row.shadowed)
@@ -113,13 +162,16 @@ def select_number(session: Session, model_id: str, selector: str) -> int:
     Raises:
         NotFound: When it means none.
     """
-    kind, value = _selected(selector)
-    number = session.scalar(
-        select(VersionRow.number).where(VersionRow.model_id == model_id, VersionRow.number == _numbers(kind)),
-        {"selector": value, "model": model_id},
-    )
+    number = find_number(session, model_id, selector)
     if number is None:
         raise version_not_found(selector)
+    return number
+
+
+def find_number(session: Session, model_id: str, selector: str) -> int | None:
+    """Return the number of the version that a selector means, or None when it means none."""
+    kind, value = _selected(selector)
+    number: int | None = session.scalar(_NUMBERS[kind], {"selector": value, "model": model_id})
     return number
 
 
@@ -157,3 +209,36 @@ def to_versions(
         )
         for row in rows
     ]
+
+
+def version_not_found(selector: str) -> NotFound:
+    """Make the answer for a selector that means no version."""
+    return NotFound(
+        f"the model has no version {selector[:_MOST_CHARACTERS_SHOWN]!r}; give a number, an alias or "
+        "`latest`; GET /v1/models/{model}/versions lists them",
+        code="version_not_found",
+        param="version",
+    )
+
+
+def _selected(selector: str) -> tuple[_Kind, int | str]:
+    if re.fullmatch(VERSION_NUMBER, selector):
+        return "number", int(selector)
+    if selector == LATEST:
+        return "latest", selector
+    if re.fullmatch(ALIAS_NAME, selector):
+        return "alias", selector
+    raise version_not_found(selector)
+
+
+def _aliases_by_version(session: Session, model_id: str) -> dict[int, list[str]]:
+    aliases: dict[int, list[str]] = {}
+    stored = (
+        select(AliasRow.version, AliasRow.name).where(AliasRow.model_id == model_id).order_by(AliasRow.name)
+    )
+    for version, name in session.execute(stored):
+        aliases.setdefault(version, []).append(name)
+    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model_id))
+    if newest is not None:
+        aliases.setdefault(newest, []).append(LATEST)
+    return aliases

@@ -63,11 +63,12 @@ class Peer:
         self._threads[0].start()
 
     def _accept(self):
-        while True:
+        self._listener.settimeout(0.05)
+        while not self._stop.is_set():
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
-                return
+            except TimeoutError:
+                continue
             thread = threading.Thread(target=self._serve, args=(sock,))
             self._threads.append(thread)
             thread.start()
@@ -88,10 +89,9 @@ class Peer:
 
     def close(self):
         self._stop.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
         for thread in self._threads:
             thread.join(3)
+        self._listener.close()
 
 
 @pytest.fixture(scope="module")

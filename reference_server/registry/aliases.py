@@ -1,0 +1,291 @@
+"""Aliases: names that point to a version, and remember every move. `latest` is computed and never moved."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, func, literal, select, union_all
+from sqlalchemy.orm import aliased
+
+from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
+from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
+from reference_server.registry import names
+from reference_server.registry.pages import Keyset
+from reference_server.registry.tables import AccountRow, AliasChangeRow, AliasRow, VersionRow
+from reference_server.registry.versions import LATEST, select_number
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+    from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
+
+_MOST_CHARACTERS_SHOWN = 100
+_Newest = aliased(VersionRow)
+_STORED = (
+    select(
+        AliasRow.name,
+        AliasRow.version,
+        AliasRow.revision,
+        AliasRow.note,
+        AccountRow.name.label("moved_by"),
+        AliasRow.moved_at,
+    )
+    .join(AccountRow, AccountRow.id == AliasRow.moved_by)
+    .where(AliasRow.model_id == bindparam("model"))
+)
+# Publishing a version is what moves `latest`, so the number counts its moves.
+_COMPUTED = (
+    select(
+        literal(LATEST).label("name"),
+        VersionRow.number.label("version"),
+        VersionRow.number.label("revision"),
+        VersionRow.notes.label("note"),
+        AccountRow.name.label("moved_by"),
+        VersionRow.created_at.label("moved_at"),
+    )
+    .join(AccountRow, AccountRow.id == VersionRow.author_id)
+    .where(
+        VersionRow.model_id == bindparam("model"),
+        VersionRow.number
+        == select(func.max(_Newest.number)).where(_Newest.model_id == bindparam("model")).scalar_subquery(),
+    )
+)
+_Every = union_all(_STORED, _COMPUTED).subquery()
+_BY_NAME = Keyset("aliases", (_Every.c.name,))
+_NEWEST_FIRST = Keyset("alias changes", (AliasChangeRow.revision,), descending=True)
+_CHANGES = select(AliasChangeRow, AccountRow.name.label("by")).join(
+    AccountRow, AccountRow.id == AliasChangeRow.moved_by
+)
+
+
+def list_aliases(db: Database, caller: Caller, model: str, query: PageQuery) -> Page[Alias]:
+    """Return a page of a model's aliases by name, `latest` among them.
+
+    Raises:
+        NotFound: When the model is not there.
+        InvalidRequest: With code `bad_cursor`.
+    """
+    with db.read() as session:
+        statement = select(_Every).params(model=names.visible(session, caller, model).row.id)
+        return _BY_NAME.page(session, statement, query, lambda rows: [_to_alias(row) for row in rows])
+
+
+def get(db: Database, caller: Caller, model: str, alias: str) -> Alias:
+    """Return one alias.
+
+    Raises:
+        NotFound: When the model or the alias is not there.
+    """
+    with db.read() as session:
+        return _read(session, names.visible(session, caller, model).row.id, alias)
+
+
+def move(
+    db: Database,
+    caller: Caller,
+    model: str,
+    alias: str,
+    *,
+    version: int,
+    note: str,
+    expected_revision: int | None,
+) -> Alias:
+    """Point an alias to a version, making it if need be; a repeat of its last move changes nothing.
+
+    Args:
+        db: The store.
+        caller: Who asks; the model's owner.
+        model: The model's name.
+        alias: The alias.
+        version: The version it is to point to.
+        note: Why.
+        expected_revision: Move only if it still has this revision; None moves it in any case.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+        Forbidden: With code `not_owner`.
+        Unprocessable: When no alias can have that name, or it is `latest`.
+        PreconditionFailed: When somebody moved it since.
+    """
+    _check_movable(alias)
+    with db.write() as session:
+        model_id = names.owned(session, caller, model).row.id
+        row = _compare(session, model_id, alias, expected_revision)
+        target = select_number(session, model_id, str(version))
+        if row is None or (row.version, row.note) != (target, note):
+            record_move(session, model_id, alias, version=target, note=note, by=caller, at=db.clock())
+            session.flush()
+        return _read(session, model_id, alias)
+
+
+def rollback(
+    db: Database, caller: Caller, model: str, alias: str, *, note: str, expected_revision: int | None
+) -> Alias:
+    """Point an alias to the version it pointed to before; this is a move like any other, and remembered.
+
+    Raises:
+        NotFound: When the model or the alias is not there.
+        Forbidden: With code `not_owner`.
+        Conflict: With code `no_earlier_version`, when it never pointed elsewhere.
+        Unprocessable: When the alias is `latest`.
+        PreconditionFailed: When somebody moved it since.
+    """
+    _check_movable(alias)
+    with db.write() as session:
+        model_id = names.owned(session, caller, model).row.id
+        row = _compare(session, model_id, alias, expected_revision)
+        if row is None:
+            raise _not_found(alias)
+        earlier = _earlier_version(session, row)
+        record_move(session, model_id, alias, version=earlier, note=note, by=caller, at=db.clock())
+        session.flush()
+        return _read(session, model_id, alias)
+
+
+def history(db: Database, caller: Caller, model: str, alias: str, query: PageQuery) -> Page[AliasChange]:
+    """Return a page of an alias's moves, newest first; those of `latest` are the model's versions.
+
+    Raises:
+        NotFound: When the model or the alias is not there.
+        InvalidRequest: With code `bad_cursor`.
+    """
+    with db.read() as session:
+        model_id = names.visible(session, caller, model).row.id
+        if alias == LATEST:
+            raise NotFound(
+                "`latest` is computed and keeps no history; GET /v1/models/{model}/versions tells it",
+                code="alias_not_found",
+                param="alias",
+            )
+        _read(session, model_id, alias)
+        statement = _CHANGES.where(AliasChangeRow.model_id == model_id, AliasChangeRow.alias == alias)
+        return _NEWEST_FIRST.page(
+            session, statement, query, lambda rows: [_to_change(row.AliasChangeRow, row.by) for row in rows]
+        )
+
+
+def record_move(
+    session: Session, model_id: str, alias: str, *, version: int, note: str, by: Caller, at: datetime
+) -> None:
+    """Write where an alias points now and that it moved; the version exists, the caller may do it."""
+    row = session.get(AliasRow, (model_id, alias))
+    earlier = None if row is None else row.version
+    if row is None:
+        row = AliasRow(model_id=model_id, name=alias, revision=0)
+        session.add(row)
+    row.version, row.note, row.moved_by, row.moved_at = version, note, by.account_id, at
+    row.revision += 1
+    session.add(
+        AliasChangeRow(
+            model_id=model_id,
+            alias=alias,
+            revision=row.revision,
+            from_version=earlier,
+            to_version=version,
+            note=note,
+            moved_by=by.account_id,
+            moved_at=at,
+        )
+    )
+
+
+def read_changes(session: Session, model_id: str) -> list[AliasChange]:
+    """Return every move of every alias of a model, newest first."""
+    statement = _CHANGES.where(AliasChangeRow.model_id == model_id).order_by(
+        AliasChangeRow.moved_at.desc(), AliasChangeRow.alias, AliasChangeRow.revision.desc()
+    )
+    return [_to_change(row.AliasChangeRow, row.by) for row in session.execute(statement)]
+
+
+def _check_movable(alias: str) -> None:
+    if alias == LATEST:
+        raise Unprocessable(
+            "`latest` is always the newest version and cannot be moved; move `default` or an alias of yours",
+            code="alias_is_computed",
+            param="alias",
+        )
+    if re.fullmatch(ALIAS_NAME, alias) is None:
+        raise Unprocessable(
+            f"{alias[:_MOST_CHARACTERS_SHOWN]!r} cannot be an alias: 1 to 64 ASCII letters, digits, dots, "
+            "underscores and hyphens, a letter first",
+            code="invalid_alias",
+            param="alias",
+        )
+
+
+def _compare(session: Session, model_id: str, alias: str, expected_revision: int | None) -> AliasRow | None:
+    row = session.get(AliasRow, (model_id, alias))
+    revision = 0 if row is None else row.revision
+    if expected_revision not in (None, revision):
+        raise PreconditionFailed(
+            f"the alias {alias!r} is at revision {revision}, not {expected_revision}: somebody moved it; "
+            "read it again and decide anew",
+            code="revision_mismatch",
+            param="If-Match",
+        )
+    return row
+
+
+def _earlier_version(session: Session, row: AliasRow) -> int:
+    earlier = session.scalar(
+        select(AliasChangeRow.from_version)
+        .where(
+            AliasChangeRow.model_id == row.model_id,
+            AliasChangeRow.alias == row.name,
+            AliasChangeRow.from_version != row.version,
+        )
+        .order_by(AliasChangeRow.revision.desc())
+        .limit(1)
+    )
+    if earlier is None:
+        raise Conflict(
+            f"the alias {row.name!r} never pointed to another version than {row.version}; there is nothing "
+            "to go back to",
+            code="no_earlier_version",
+        )
+    return earlier
+
+
+def _read(session: Session, model_id: str, alias: str) -> Alias:
+    statement = select(_Every).where(_Every.c.name == alias)
+    row = session.execute(statement, {"model": model_id}).first()
+    if row is None:
+        raise _not_found(alias)
+    return _to_alias(row)
+
+
+def _not_found(alias: str) -> NotFound:
+    return NotFound(
+        f"the model has no alias {alias[:_MOST_CHARACTERS_SHOWN]!r}; "
+        "GET /v1/models/{model}/aliases lists those it has",
+        code="alias_not_found",
+        param="alias",
+    )
+
+
+def _to_alias(row: Row[*tuple[Any, ...]]) -> Alias:
+    return Alias(
+        name=row.name,
+        version=row.version,
+        revision=row.revision,
+        note=row.note,
+        moved_by=row.moved_by,
+        moved_at=row.moved_at,
+    )
+
+
+def _to_change(row: AliasChangeRow, by: str) -> AliasChange:
+    return AliasChange(
+        alias=row.alias,
+        from_version=row.from_version,
+        to_version=row.to_version,
+        revision=row.revision,
+        note=row.note,
+        moved_by=by,
+        moved_at=row.moved_at,
+    )

@@ -1,0 +1,217 @@
+"""Publishing: a package becomes a version, whole or not at all.
+
+First the artifact is made lasting, then one transaction writes the rows that make it known. A crash in
+between leaves an artifact that nothing refers to, which `sweep` removes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
+
+from sqlalchemy import select
+
+from maas_client._package import open_package, write_zip
+from maas_client.errors import PackageError
+from reference_server.errors import Unavailable, Unprocessable
+from reference_server.registry import aliases, models, names, versions
+from reference_server.registry.search import searchable
+from reference_server.registry.tables import VersionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
+
+    from maas_client._package import Package
+    from maas_client.types import PublishQuery, TaskSignature, TensorSignature, Version, Visibility
+    from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
+
+# Longer than the slowest publish, whose artifact has no row yet.
+_ORPHAN_SECONDS = 3600.0
+
+
+class Inspection(Protocol):
+    """What trying a package out has found."""
+
+    @property
+    def signature(self) -> TaskSignature:
+        """What the task takes and returns."""
+
+    @property
+    def tensors(self) -> TensorSignature:
+        """What the graph takes and returns."""
+
+
+def publish(
+    db: Database,
+    store: ArtifactStore,
+    caller: Caller,
+    model: str,
+    source: IO[bytes],
+    *,
+    query: PublishQuery,
+    inspect: Callable[[Package], Inspection],
+    max_bytes: int,
+) -> tuple[Version, bool]:
+    """Publish a package as the next version of a model, which is made if there is none of that name.
+
+    Args:
+        db: The store.
+        store: Where the package goes.
+        caller: Who publishes; the model's owner.
+        model: The model's name; `account~name` with the caller's own account is always theirs.
+        source: A seekable file that holds the package's zip.
+        query: Notes, visibility of a new model, and whether the version becomes `default`.
+        inspect: Tries the package out; raises when it cannot serve.
+        max_bytes: The most that the files of the package may hold together.
+
+    Returns:
+        The version, and whether it is new: content that the model has already is not published twice.
+
+    Raises:
+        Unprocessable: When the package cannot serve, or no model can have that name.
+        Forbidden: With code `not_owner`.
+        Conflict: With code `public_name_taken`.
+    """
+    publication = _Publication(db, store, caller, model, query)
+    # What the name or the rights forbid is refused before the costly part.
+    publication.check()
+    try:
+        with open_package(source, max_bytes=max_bytes) as package:
+            if (known := publication.known(package.digest)) is not None:
+                return known, False
+            inspection = inspect(package)
+            artifact = f"{package.digest.removeprefix('sha256:')}.zip"
+            size = _store(store, package, artifact)
+            return publication.record(_row(package, inspection, artifact, size))
+    except PackageError as error:
+        raise Unprocessable(str(error), code=error.code or "invalid_package", param=error.param) from error
+
+
+def sweep(db: Database, store: ArtifactStore) -> list[str]:
+    """Delete artifacts, and unfinished uploads, that no version refers to, and return their names."""
+    if not store.old(than_seconds=_ORPHAN_SECONDS):
+        return []
+    # As the writer, so that no publish of the same content comes between the look and the deletion.
+    with db.write() as session:
+        known = set(session.scalars(select(VersionRow.artifact)))
+        return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Publication:
+    """One publish: who, where and how; its methods are the steps that the store sees."""
+
+    db: Database
+    store: ArtifactStore
+    caller: Caller
+    model: str
+    query: PublishQuery
+
+    def check(self) -> None:
+        with self.db.read() as session:
+            self._find(session)
+
+    def known(self, digest: str) -> Version | None:
+        """Return the version that has this content already, as `default` if that was asked for."""
+        with self.db.read() as session:
+            found = self._find(session)
+            number = None if found is None else _number_of(session, found.row.id, digest)
+            if found is None or number is None:
+                return None
+            if not self.query.set_default:
+                return versions.read(session, found, number)
+        with self.db.write() as session:
+            found = names.owned(session, self.caller, self.model)
+            self._make_default(session, found, number)
+            return versions.read(session, found, number)
+
+    def record(self, row: VersionRow) -> tuple[Version, bool]:
+        """Write the rows that make a lasting artifact known, in one transaction."""
+        with self.db.write() as session:
+            found = self._find(session) or self._make_model(session)
+            number = _number_of(session, found.row.id, row.digest)
+            if number is not None:  # published by somebody else meanwhile
+                return versions.read(session, found, number), False
+            if not self.store.exists(row.artifact):
+                raise Unavailable("the package was swept away; repeat the upload", code="busy", retry_after=1)
+            self._add(session, found, row)
+            return versions.read(session, found, row.number), True
+
+    def _find(self, session: Session) -> names.Found | None:
+        """Return the model to publish to, or None when it is to be made."""
+        found = names.find(session, self.caller, self.model)
+        if found is not None:
+            if not found.mine:
+                raise names.not_owner(self.model)
+            return found
+        reference = names.parse(self.model)
+        if reference.account not in (None, self.caller.account_name):
+            raise names.model_not_found(self.model)
+        models.check_free(session, self.caller, reference.name, self._visibility)
+        return None
+
+    @property
+    def _visibility(self) -> Visibility:
+        return self.query.visibility or "private"
+
+    def _make_model(self, session: Session) -> names.Found:
+        name = names.parse(self.model).name
+        models.add(session, self.caller, name, self._visibility, now=self.db.clock())
+        session.flush()
+        return names.owned(session, self.caller, f"{self.caller.account_name}~{name}")
+
+    def _add(self, session: Session, found: names.Found, row: VersionRow) -> None:
+        now = self.db.clock()
+        found.row.versions_made += 1
+        found.row.updated_at = now
+        row.model_id, row.number = found.row.id, found.row.versions_made
+        row.notes, row.author_id, row.created_at = self.query.notes, self.caller.account_id, now
+        session.add(row)
+        session.flush()
+        if self.query.set_default or row.number == 1:
+            self._make_default(session, found, row.number)
+
+    def _make_default(self, session: Session, found: names.Found, number: int) -> None:
+        if versions.find_number(session, found.row.id, versions.DEFAULT) == number:
+            return
+        aliases.record_move(
+            session,
+            found.row.id,
+            versions.DEFAULT,
+            version=number,
+            note=self.query.notes,
+            by=self.caller,
+            at=self.db.clock(),
+        )
+        session.flush()
+
+
+def _number_of(session: Session, model_id: str, digest: str) -> int | None:
+    return session.scalar(
+        select(VersionRow.number).where(VersionRow.model_id == model_id, VersionRow.digest == digest)
+    )
+
+
+def _store(store: ArtifactStore, package: Package, name: str) -> int:
+    with store.open_writer() as writer:
+        write_zip(package, writer)
+        writer.commit(name)
+        return writer.size
+
+
+def _row(package: Package, inspection: Inspection, artifact: str, size: int) -> VersionRow:
+    manifest = package.manifest.model_copy(update={"labels": list(package.labels)})
+    return VersionRow(
+        digest=package.digest,
+        artifact=artifact,
+        size=size,
+        task=manifest.task,
+        search=searchable(manifest.description, manifest.tags),
+        manifest=manifest.model_dump(mode="json"),
+        signature=inspection.signature.model_dump(mode="json"),
+        tensors=inspection.tensors.model_dump(mode="json"),
+    )
