@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -72,6 +73,17 @@ class Server:
     services: object
     front: Front
     flask: object
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def __post_init__(self):
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+        self.front.__rsgi_del__(None)
 
     def through_front(self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0):
         headers = {name.lower(): value for name, value in (headers or {}).items()}
@@ -80,7 +92,8 @@ class Server:
         elif body:
             headers.setdefault("content-length", str(len(body)))
         peer = Peer(chunks=list(chunks) if chunks is not None else [body] if body else [], pause=pause)
-        asyncio.run(self.front.__rsgi__(Scope(method, path, headers, query), peer))
+        answered = self.front.__rsgi__(Scope(method, path, headers, query), peer)
+        asyncio.run_coroutine_threadsafe(answered, self.loop).result(30)
         return peer
 
     def through_flask(self, method, path, *, headers=None, body=b"", query=""):
@@ -144,7 +157,7 @@ def make_server(folder, **settings):
 def server(tmp_path):
     made = make_server(tmp_path / "data")
     yield made
-    made.front.__rsgi_del__(None)
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -154,4 +167,4 @@ def shared(tmp_path_factory, text_package):
     made.ada = made.register("ada")
     assert made.publish(made.ada, "words", text_package, query="visibility=public").status == 201
     yield made
-    made.front.__rsgi_del__(None)
+    made.close()

@@ -2,6 +2,7 @@ import logging
 import threading
 import time
 
+from reference_server.app import Services
 from reference_server.http import front
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import compute
@@ -73,7 +74,7 @@ def test_a_full_queue_is_503_with_a_time_to_come_back(shared, monkeypatch):
 def test_what_waited_past_its_deadline_is_not_computed(shared, monkeypatch):
     """A lane that comes free too late does not run the model for nobody."""
     ran = []
-    monkeypatch.setattr(shared.services, "load", ran.append)
+    monkeypatch.setattr(Services, "load", lambda _services, target: ran.append(target))
     late = Request(
         id="req_1",
         method="POST",
@@ -93,10 +94,10 @@ def test_what_waited_past_its_deadline_is_not_computed(shared, monkeypatch):
 def test_a_defect_is_answered_with_500_and_nothing_of_its_inside(shared, monkeypatch, caplog):
     """An unforeseen exception is logged whole and shown to nobody."""
 
-    def fail(target):
+    def fail(services, target):
         raise ZeroDivisionError("inner secret")
 
-    monkeypatch.setattr(shared.services, "load", fail)
+    monkeypatch.setattr(Services, "load", fail)
     monkeypatch.setattr(logging.getLogger("reference_server"), "propagate", True)
     answer = post(shared, {})
     assert answer.status == 500
