@@ -434,12 +434,19 @@ def _table(
     if as_json:
         _json(values)
         return
+    cells = [[_plain(cell or "—") for cell in row] for row in rows]
+    console = Console()
+    if not console.is_terminal:
+        # Another program reads it: one line each, whole, in columns that `cut` can tell apart.
+        for row in (columns, *cells):
+            click.echo("\t".join(row))
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_plain(cell or "—")) for cell in row))
-    Console().print(table)
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
 
 
 def _pairs(title: str, pairs: Iterable[tuple[str, str]]) -> None:

@@ -95,7 +95,7 @@ def openapi_json(endpoints: tuple[Endpoint, ...]) -> bytes:
 def page(endpoints: tuple[Endpoint, ...]) -> Answer:
     """Return the description as an HTML page, under a policy that lets nothing else in."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reference_server.http"),
+        loader=jinja2.PackageLoader("reference_server.http", package_path=""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
