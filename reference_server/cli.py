@@ -67,13 +67,15 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
     settings = _settings(**flags)
     from reference_server import serving
 
-    ready: dict[str, str] = {}
-    if demo:
+    def prepare() -> dict[str, str]:
+        if not demo:
+            return {}
         from reference_server.demo.provisioning import provision
 
-        ready = _or_fail(lambda: provision(settings, log=lambda line: click.echo(line, err=True)))
+        return provision(settings, log=lambda line: click.echo(line, err=True))
+
     try:
-        serving.serve(settings, ready_file=ready_file, ready=ready)
+        _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
     except serving.StartError as error:
         raise click.ClickException(str(error)) from error
 

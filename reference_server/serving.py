@@ -29,7 +29,7 @@ from granian.server.mp import MPServer
 from reference_server.registry.database import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from multiprocessing.synchronize import Event
 
     from reference_server.http.front import Front
@@ -44,14 +44,16 @@ class StartError(Exception):
     """The server cannot start; the message says why and what to do."""
 
 
-def serve(settings: Settings, *, ready_file: Path | None, ready: Mapping[str, str]) -> None:
+def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], Mapping[str, str]]) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
-        ready_file: Where to write, once requests are answered, JSON with `url`, `pid` and what `ready` holds.
+        settings: Every setting.
+        ready_file: Where to write JSON with `url`, `pid` and what `prepare` returned, once all is ready.
+        prepare: What is to be done before the server counts as ready; runs while its workers start.
 
     Raises:
-        StartError: If the port is taken.
+        StartError: The port is taken, or no request is answered; and whatever `prepare` raises.
         SystemExit: With 1 if a worker cannot start.
     """
     # A forked worker would inherit threads' locks; the spawned one starts clean.
@@ -62,14 +64,16 @@ def serve(settings: Settings, *, ready_file: Path | None, ready: Mapping[str, st
         settings = settings.model_copy(update={"port": port})
         draining = multiprocessing.get_context("spawn").Event()
         server = _Supervisor(settings, draining)
-        announce = partial(_announce, settings, instance, ready_file, ready)
-        threading.Thread(target=announce, name="announce", daemon=True).start()
+        announcement = _Announcement(settings, instance, ready_file, prepare)
+        announcement.start()
         try:
             loader: Any = partial(load_front, settings, draining, instance)
             server.serve(target_loader=loader, wrap_loader=False)
         finally:
             if ready_file is not None:
                 ready_file.unlink(missing_ok=True)
+        if announcement.failure is not None:
+            raise announcement.failure
 
 
 def load_front(settings: Settings, draining: Event, instance: str) -> Front:
@@ -153,16 +157,45 @@ def _reserved(settings: Settings) -> Iterator[int]:
         yield port
 
 
-def _announce(settings: Settings, instance: str, ready_file: Path | None, ready: Mapping[str, str]) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
-    if not _answers(settings, instance):
-        _log.error("no request was answered within %s s", _START_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return
-    print(f"Serving on {url} (pid {os.getpid()})", flush=True)  # noqa: T201 - for who started it
-    if ready_file is not None:
-        _write_atomically(ready_file, {"url": url, "pid": os.getpid(), **ready})
+class _Announcement(threading.Thread):
+    """Prepares, waits for the workers, and then says that the server is there."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: str,
+        ready_file: Path | None,
+        prepare: Callable[[], Mapping[str, str]],
+    ) -> None:
+        super().__init__(name="announcement", daemon=True)
+        self._settings = settings
+        self._instance = instance
+        self._ready_file = ready_file
+        self._prepare = prepare
+        self._prepared: Mapping[str, str] = {}
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Announce the server, or stop it and keep why."""
+        try:
+            self._prepared = self._prepare()
+        except Exception as error:  # noqa: BLE001 - `serve` raises it again, in the main thread
+            self.failure = error
+        # Not before granian has its signal handlers, which it has when a worker answers.
+        if not _answers(self._settings, self._instance):
+            self.failure = self.failure or StartError(f"no request was answered within {_START_SECONDS:g} s")
+        if self.failure is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self._announce()
+
+    def _announce(self) -> None:
+        settings, pid = self._settings, os.getpid()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
+        print(f"Serving on {url} (pid {pid})", flush=True)  # noqa: T201 - for who started it
+        if self._ready_file is not None:
+            _write_atomically(self._ready_file, {"url": url, "pid": pid, **self._prepared})
 
 
 def _answers(settings: Settings, instance: str) -> bool:
