@@ -108,7 +108,8 @@ def list_versions(client: maas_client.Client) -> None:
         aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
         print(f"version {version.version}{aliases}: {version.notes}")
     change = next(iter(client.model(MODEL).aliases.history("default")))
-    print(f"default went from version {change.from_version} to {change.to_version}: {change.note}")
+    before = "" if change.from_version is None else f" from version {change.from_version}"
+    print(f"default went{before} to version {change.to_version}: {change.note}")
 
 
 def step(number: int, title: str) -> None:

@@ -185,7 +185,7 @@ def _built(
     percent = f"{measured['accuracy']:.1%}"
     notes = f"Learns from {recipe.title}; {percent} of {len(held_out):,} held-out sentences are right."
     default_note = None
-    if before is not None:
+    if before is not None and measured["accuracy"] > before.measured["accuracy"]:
         default_note = (
             f"{percent} of the held-out sentences are right, {before.measured['accuracy']:.1%} before."
         )
