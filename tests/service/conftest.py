@@ -1,0 +1,179 @@
+"""Real servers, started by the command that users type, and the SDK against them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+import maas_client
+
+SCRIPTS = Path(sys.executable).parent
+START_SECONDS = 60
+# What the person who runs the tests has configured must not reach what is tested.
+FOREIGN = ("MAAS_", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+def environment(folder, **more):
+    """Return the environment of a child: no index for pip, caches and profiles of its own, no low limits."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    own = {
+        "MAAS_CACHE_DIR": str(folder / "cache"),
+        "MAAS_CONFIG_FILE": str(folder / "config.toml"),
+        "MAAS_SERVER_LOGINS_PER_MINUTE": "10000",
+        "MAAS_SERVER_REGISTRATIONS_PER_MINUTE": "10000",
+        "MAAS_SERVER_LANES": "2",
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**kept, **own, **more}
+
+
+@dataclass
+class Running:
+    """A server that somebody started."""
+
+    process: subprocess.Popen
+    folder: Path
+    ready: dict
+    environment: dict
+
+    @property
+    def url(self):
+        return self.ready["url"]
+
+    def workers(self):
+        """Return the processes that answer requests, as they are now."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def output(self):
+        return (self.folder / "out.txt").read_text(encoding="utf-8")
+
+    def client(self, **options):
+        """Return a client with the credential that is given, or none."""
+        return maas_client.Client(**{"base_url": self.url, "api_key": None, **options})
+
+    def account(self, name):
+        """Return a client that is logged in as a new account."""
+        client = self.client()
+        password = secrets.token_urlsafe(16)
+        email = f"{name}-{secrets.token_hex(4)}@example.com"
+        client.register(email=email, password=password, accept_policy=True)
+        client.login(email=email, password=password)
+        return client
+
+    def run(self, *command, text=None, **more):
+        """Run a command as a user of this server would."""
+        return subprocess.run(
+            [str(part) for part in command],
+            env={**self.environment, "MAAS_BASE_URL": self.url, **more},
+            input=text,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+            cwd=self.folder,
+        )
+
+    def stop(self):
+        """End it as an operator does, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def launch(folder, *options, **more):
+    """Start `maas-server serve`, its output in out.txt; the caller waits and ends it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [SCRIPTS / "maas-server", "serve", "--port", "0", "--data-dir", folder / "data"]
+    variables = environment(folder, **more)
+    with (folder / "out.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--ready-file", folder / "ready.json", *options],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return process, variables
+
+
+@contextmanager
+def serving(folder, *options, **more):
+    """Run a server until the end of the block; nothing of it is left then."""
+    process, variables = launch(folder, *options, **more)
+    running = Running(process, folder, {}, variables)
+    family = []
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not (folder / "ready.json").exists():
+            assert process.poll() is None, running.output()
+            assert time.monotonic() < until, running.output()
+            time.sleep(0.02)
+        running.ready = json.loads((folder / "ready.json").read_text())
+        family = running.workers()
+        yield running
+    finally:
+        if process.poll() is None:
+            family = running.workers()
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+        _, alive = psutil.wait_procs(family, timeout=10)
+        for left in alive:
+            left.kill()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        assert not alive, "the server left processes behind"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Return `serving`, in a folder of the test's own."""
+    return lambda *options, **more: serving(tmp_path / "server", *options, **more)
+
+
+@pytest.fixture(name="launch")
+def launch_server(tmp_path):
+    """Return `launch` for servers that are meant not to start; whatever happens, they are ended."""
+    processes = []
+
+    def start(*options, **more):
+        process, _ = launch(tmp_path / "server", *options, **more)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The demo's server, trained on this repository's own sentences because it has no network."""
+    with serving(tmp_path_factory.mktemp("demo"), "--demo") as running:
+        yield running
+
+
+@pytest.fixture
+def ada(demo):
+    """A client that is logged in as a new account of the demo's server."""
+    with demo.account("ada") as client:
+        yield client

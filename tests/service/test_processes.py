@@ -1,0 +1,156 @@
+"""Starting, draining, dying."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+
+def connect(url):
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+
+
+def test_the_ready_file_is_there_with_the_server_and_gone_without(serve):
+    """It names URL and process while requests are answered, and an ended server leaves none."""
+    with serve() as running:
+        assert set(running.ready) == {"url", "pid"}
+        assert running.ready["pid"] == running.process.pid
+        assert f"Serving on {running.url}" in running.output()
+        assert running.stop() == 0
+        assert not (running.folder / "ready.json").exists()
+
+
+def test_sigterm_says_not_ready_first_and_lets_accepted_requests_finish(serve):
+    """/healthz is 503 during the grace period, while a slow sender's request still gets its answer."""
+    with serve(MAAS_SERVER_GRACE_SECONDS="2") as running, connect(running.url) as slow:
+        body = json.dumps({"email": "a@example.com", "password": "x" * 12}).encode()
+        head = f"POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+        assert requests.get(running.url + "/healthz", timeout=5).status_code == 200
+        running.process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + 1.5
+        statuses = []
+        while time.monotonic() < until and 503 not in statuses:
+            statuses.append(requests.get(running.url + "/healthz", timeout=5).status_code)
+        assert statuses[-1] == 503
+        slow.sendall(body[5:])
+        assert slow.recv(65536).startswith(b"HTTP/1.1 401")
+        assert running.process.wait(20) == 0
+
+
+def test_what_runs_when_the_port_closes_is_answered(serve, text_package):
+    """Callers that are in the middle of predictions see either an answer or a refused connection."""
+    with serve(MAAS_SERVER_GRACE_SECONDS="0.3") as running, running.account("busy") as client:
+        client.models.publish(text_package, name="words")
+        answered, broken = [], []
+
+        def call():
+            with running.client(api_key=key, max_retries=0) as own:
+                while True:
+                    try:
+                        answered.append(own.predict("words", text="good").label)
+                    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at below
+                        broken.append(error)
+                        return
+
+        key = client.keys.create("load", scopes=["predict"]).secret.get_secret_value()
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        time.sleep(0.3)
+        assert running.stop() == 0
+        for caller in callers:
+            caller.join(20)
+        assert set(answered) == {"positive"}
+        assert {type(error).__name__ for error in broken} <= {"NotSentError", "UnavailableError", "DroppedError"}
+
+
+def test_workers_do_not_outlive_a_killed_supervisor(serve):
+    """After kill -9 the workers notice and end."""
+    with serve("--workers", "2") as running:
+        workers = running.workers()
+        assert len(workers) >= 2
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        _, alive = psutil.wait_procs(workers, timeout=15)
+        assert not alive
+
+
+def test_a_killed_worker_is_replaced(serve):
+    """The service goes on after the death of the process that answered."""
+    with serve() as running:
+        for worker in running.workers():
+            if "resource_tracker" not in " ".join(worker.cmdline()):
+                worker.kill()
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                if requests.get(running.url + "/healthz", timeout=5).status_code == 200:
+                    break
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        else:
+            pytest.fail(running.output())
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "says"),
+    [
+        pytest.param(("--provider", "cuda"), {}, "CUDAExecutionProvider", id="no CUDA"),
+        pytest.param(
+            (), {"MAAS_SERVER_DATABASE_URL": "sqlite:////no/such/folder/a.db"}, "database", id="no database"
+        ),
+        pytest.param((), {"MAAS_SERVER_LANES": "many"}, "MAAS_SERVER_LANES", id="a bad setting"),
+        pytest.param(("--host", "0.0.0.0"), {}, "TLS", id="an open address without TLS"),
+        pytest.param((), {"MAAS_SERVER_CONFIG": "/no/such/file.toml"}, "/no/such/file.toml", id="no file"),
+        pytest.param(("--tls-cert", "c.pem"), {}, "tls_key", id="half of TLS"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why_and_ends(launch, tmp_path, options, variables, says):
+    """It exits, with a message, without a traceback, and doesn't try for ever."""
+    process = launch(*options, **variables)
+    assert process.wait(30) not in (0, None)
+    output = (tmp_path / "server" / "out.txt").read_text()
+    assert says in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "server" / "ready.json").exists()
+
+
+def test_a_taken_port_is_named(launch, tmp_path):
+    """Who asks for a port that is in use learns that."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = launch("--port", str(port))
+        assert process.wait(30) != 0
+    output = (tmp_path / "server" / "out.txt").read_text()
+    assert str(port) in output
+    assert "Traceback" not in output
+
+
+def test_two_servers_start_on_one_data_directory(serve, launch, tmp_path):
+    """A store is shared, not locked: an account made through one logs in at the other."""
+    with serve() as first:
+        person = {"email": "both@example.com", "password": "correct horse battery"}
+        with first.client() as client:
+            client.register(**person, accept_policy=True)
+        process = launch("--ready-file", str(tmp_path / "second.json"))
+        until = time.monotonic() + 30
+        while not (tmp_path / "second.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        url = json.loads((tmp_path / "second.json").read_text())["url"]
+        with first.client(base_url=url) as client:
+            client.login(**person)
+        process.terminate()
+        assert process.wait(20) == 0
