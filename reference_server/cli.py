@@ -74,10 +74,7 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
 
         return provision(settings, log=lambda line: click.echo(line, err=True))
 
-    try:
-        _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
-    except serving.StartError as error:
-        raise click.ClickException(str(error)) from error
+    _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
 
 
 @main.group()
@@ -192,7 +189,10 @@ def _settings(**flags: object) -> Settings:
     except ValidationError as error:
         from maas_client.errors import describe_validation
 
-        raise click.UsageError(describe_validation(error)) from error
+        raise click.UsageError(
+            f"{describe_validation(error)}; settings are flags, MAAS_SERVER_... variables and lines of the "
+            "file that MAAS_SERVER_CONFIG names"
+        ) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -200,7 +200,7 @@ def _settings(**flags: object) -> Settings:
 def _with_database(settings: Settings, act: Callable[[Database], ResultT]) -> ResultT:
     from reference_server.registry.database import Database, upgrade
 
-    upgrade(settings.database)
+    _or_fail(lambda: upgrade(settings.database))
     database = Database(settings.database)
     try:
         return _or_fail(lambda: act(database))
@@ -220,10 +220,16 @@ def _change(account: str, data_dir: Path | None, act: Callable[[Database, Accoun
 
 
 def _or_fail(act: Callable[[], ResultT]) -> ResultT:
+    # What these say is meant for people; a traceback would hide it.
+    from reference_server.registry.database import StoreError
+    from reference_server.serving import StartError
+
     try:
         return act()
     except ServiceError as error:
         raise click.ClickException(error.message) from error
+    except (StoreError, StartError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _checked(what: str, kind: Any, value: str) -> Any:  # noqa: ANN401 - whatever the type says

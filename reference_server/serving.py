@@ -82,11 +82,16 @@ def load_front(settings: Settings, draining: Event, instance: str) -> Front:
     from reference_server.housekeeping import Housekeeping
     from reference_server.http.front import Front
     from reference_server.http.request_log import start_logging
+    from reference_server.runtime.execution_providers import ExecutionProviderError
 
     listener = start_logging(settings.log_level)
     _end_with_parent()
     try:
         services = open_services(settings, draining=draining, instance=instance)
+    except ExecutionProviderError as error:
+        _log.error("the worker cannot start: %s", error)
+        listener.stop()
+        sys.exit(1)
     except Exception:  # noqa: BLE001 - logged whole before the worker exits
         # Whatever it was, the worker's end must say it: granian would only report that a worker exited.
         _log.exception("the worker cannot start")

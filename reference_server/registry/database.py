@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from reference_server.errors import Unavailable
@@ -30,6 +30,10 @@ _WRITES = "maas_writes"
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message says which, why, and what to do."""
 
 
 def utc_now() -> datetime:
@@ -82,8 +86,23 @@ def upgrade(url: str) -> None:
     """Bring the store's tables to the newest revision, making the file and its folder if need be.
 
     Runs whole or not at all, in the one writer's transaction, so workers that start together wait in line.
+
+    Raises:
+        StoreError: When there is no such database, or what is there is none of ours.
     """
     # Only start-up needs Alembic.
+    from alembic.util import CommandError
+
+    try:
+        _upgrade(url)
+    except (OSError, ImportError, ValueError, SQLAlchemyError, CommandError) as error:
+        raise StoreError(
+            f"the store cannot be opened: {_cause(error)}; check database_url (MAAS_SERVER_DATABASE_URL) or "
+            "the data directory"
+        ) from error
+
+
+def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -96,6 +115,14 @@ def upgrade(url: str) -> None:
             command.upgrade(config, "head")
     finally:
         engine.dispose()
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"its driver is not installed ({error.name})"
+    # What SQLAlchemy wraps around the driver's words is an address on the web.
+    text = str(error.orig if isinstance(error, DBAPIError) else error)
+    return " ".join(text.split())
 
 
 def _make_file(url: URL) -> None:

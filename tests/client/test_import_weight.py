@@ -37,7 +37,7 @@ def imported_by(code):
         f"{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
     command = [sys.executable, "-c", script]
-    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 - our own
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     tops = {name.partition(".")[0] for name in json.loads(output)}
     # Compiled wheels and the interpreter's build data register modules of generated names.
     made = {"cython_runtime"} | {name for name in tops if name.startswith("_") or "mypyc" in name}

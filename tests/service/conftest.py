@@ -21,7 +21,16 @@ import maas_client
 SCRIPTS = Path(sys.executable).parent
 START_SECONDS = 60
 # What the person who runs the tests has configured must not reach what is tested.
-FOREIGN = ("MAAS_", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+FOREIGN = (
+    "MAAS_",
+    "PIP_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
 
 
 def environment(folder, **more):

@@ -35,7 +35,7 @@ def test_an_operator_is_made_on_the_servers_own_command_line(serve):
             return done.stdout + done.stderr
 
         made = accounts("create", "boss@example.com", "--name", "boss", "--operator")
-        password = re.search(r"password:? +(\S+)", made, re.IGNORECASE)[1]
+        password = re.search(r"password[^:]*: (\S+)", made, re.IGNORECASE)[1]
         with running.client() as client:
             client.login(email="boss@example.com", password=password)
             assert client.account.get().role == "operator"
@@ -70,7 +70,7 @@ def test_a_person_publishes_and_moves_default(person, text_package, tmp_path):
     assert [line.split("\t")[0] for line in lines][-2:] == ["positive", "negative"]
     assert "default" in person("aliases", "list", "mood").stdout
     person("aliases", "move", "mood", "stable", "1", "--note", "tried for a week")
-    assert "no earlier" in person("aliases", "rollback", "mood", "stable", code=1).stderr.replace("\n", " ")
+    assert "nothing to go back to" in person("aliases", "rollback", "mood", "stable", code=1).stderr
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,17 @@ def test_the_demo_without_a_network_says_so_and_works(demo):
     assert "cannot be had" in demo.output()
     assert "a few sentences of our own" in demo.output()
     with demo.client(api_key=demo.ready["api_key"]) as client:
-        assert {metric.dataset for metric in client.models.get(MODEL).metrics} == {"sentences of this repository"}
+        assert {metric.dataset for metric in client.models.get(MODEL).metrics} == {
+            "sentences of this repository"
+        }
 
 
 def test_register_log_in_choose_call_and_read(demo):
     """The four steps, with a key made on the way."""
     with demo.client() as person:
-        account = person.register(email="four@example.com", password="correct horse battery", accept_policy=True)
+        account = person.register(
+            email="four@example.com", password="correct horse battery", accept_policy=True
+        )
         session = person.login(email="FOUR@example.com", password="correct horse battery")
         assert person.account.get().id == account.id == session.account.id
         key = person.keys.create("program", scopes=["models:read", "predict"])

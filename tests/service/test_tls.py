@@ -20,6 +20,6 @@ def test_the_sdk_trusts_whom_it_is_told_to_trust(serve, tmp_path):
             assert client.account.get().email == "tls@example.com"
         with (
             running.client(max_retries=0) as client,
-            pytest.raises(maas_client.MaasError, match="(?i)certificate"),
+            pytest.raises(maas_client.MaasError, match=r"(?i)certificate"),
         ):
             client.service.health()

@@ -31,7 +31,7 @@ def post(demo):
     ("body", "status", "code", "says"),
     [
         pytest.param(b'{"txt": "a"}', 422, "invalid_input", "text", id="wrong key"),
-        pytest.param(b'{"text": 7}', 422, "invalid_input", "string", id="wrong type"),
+        pytest.param(b'{"text": 7}', 422, "wrong_type", "string", id="wrong type"),
         pytest.param(b"", 400, "empty_body", "empty", id="empty body"),
         pytest.param(b"text=a", 400, "invalid_json", "JSON", id="not JSON"),
         pytest.param(b'{"text": NaN}', 400, "invalid_json", "JSON", id="NaN"),
@@ -57,7 +57,10 @@ def test_every_bad_row_is_named_and_nothing_is_run(post):
     rows = [{"text": "good"}, {"text": None}, {"text": "bad"}, {}]
     answer = post(json.dumps({"instances": rows}))
     assert answer.status_code == 422
-    assert [fault["param"] for fault in answer.json()["errors"]] == ["instances[1].text", "instances[3].text"]
+    assert [fault["param"] for fault in answer.json()["error"]["errors"]] == [
+        "instances[1].text",
+        "instances[3].text",
+    ]
 
 
 def test_no_key_and_a_wrong_key_are_told_apart(post):
@@ -77,7 +80,9 @@ def test_an_unknown_and_a_foreign_model_look_alike(demo, text_package):
         for name in (exact, "no_such_model", "secret_words"):
             with pytest.raises(maas_client.NotFoundError) as caught:
                 other.predict(name, text="good")
-            answers.append((caught.value.status, caught.value.code, caught.value.message.replace(name, "NAME")))
+            answers.append(
+                (caught.value.status, caught.value.code, caught.value.message.replace(name, "NAME"))
+            )
         assert len(set(answers)) == 1
 
 
@@ -85,7 +90,7 @@ def test_a_foreign_model_cannot_be_changed(demo, ada):
     """A public model may be called by all and changed by its owner alone."""
     handle = ada.model(MODEL)
     with pytest.raises(maas_client.PermissionDeniedError):
-        handle.aliases.move("default", 1, note="mine now")
+        handle.aliases.move("default", version=1, note="mine now")
     assert handle.aliases.get("default").note != "mine now"
 
 
