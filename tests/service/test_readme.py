@@ -1,0 +1,117 @@
+"""The README's commands and code, run; and its two languages, held together."""
+
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from maas_client import cli as user_cli
+from reference_server import cli as server_cli
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(file, language=None):
+    found = BLOCK.findall((ROOT / file).read_text(encoding="utf-8"))
+    return [code for kind, code in found if language in (None, kind)]
+
+
+def headings(file):
+    text = BLOCK.sub("", (ROOT / file).read_text(encoding="utf-8"))
+    return [line.split(" ")[0] for line in text.splitlines() if line.startswith("#")]
+
+
+def commands():
+    """Return every command line of the README's shell blocks, without comments."""
+    lines = [line for code in blocks("README.md", "sh") for line in code.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.fixture(scope="module")
+def reader(demo, tmp_path_factory):
+    """Run code as somebody does who follows the page from its top, with a profile of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    variables = {
+        "MAAS_CONFIG_FILE": str(folder / "config.toml"),
+        "MAAS_PASSWORD": "correct horse battery staple",
+    }
+
+    def run(*command, text=None, **more):
+        done = demo.run(*command, text=text, **variables, **more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_python_blocks_run_from_top_to_bottom(reader):
+    """Register, log in with save=True, the SDK in ten lines, the contract in ten lines."""
+    outputs = [reader(sys.executable, "-W", "error", "-c", code) for code in blocks("README.md", "python")]
+    assert "text_classification_model" in outputs[1]
+    assert "'predictions': [{'label': " in outputs[2]
+
+
+def test_the_commands_of_the_user_run(reader, text_package, tmp_path):
+    """Every `maas` line of the page, in its order, the package being the page's own manifest."""
+    (manifest,) = blocks("README.md", "toml")
+    package = tmp_path / "my_model"
+    shutil.copytree(text_package, package)
+    (package / "maas.toml").write_text(manifest, encoding="utf-8")
+    ran = 0
+    for code in blocks("README.md", "sh"):
+        for line in code.splitlines():
+            if re.match(r"(echo .*\| )?maas ", line):
+                reader("sh", "-c", line.replace("my_model/", str(package)))
+                ran += 1
+    assert ran == 9
+
+
+def test_the_inline_commands_exist():
+    """Whatever `maas …` or `maas-server …` the text names has such a command and such options."""
+    text = BLOCK.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
+    inline = [shlex.split(code) for code in re.findall(r"`(maas(?:-server)? [^`]+)`", text)]
+    assert len(inline) >= 5
+    for words in [*inline, *commands()]:
+        name = words[0].rsplit("/", 1)[-1]
+        if name in ("maas", "maas-server"):
+            parse(user_cli.main if name == "maas" else server_cli.main, words[1:])
+
+
+def parse(command, words):
+    """Parse as click would, without running anything."""
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, words
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= known, words
+
+
+def test_the_make_targets_exist():
+    """`make X` is only ever said of targets that there are."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", text)) - {"alone"}
+    assert {"demo", "test", "check"} <= named <= targets
+
+
+def test_the_extras_and_files_exist():
+    """What pip is told to install, and every path that the page names, is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra in re.findall(r"'\.\[([a-z-]+)\]'", text):
+        assert extra in extras
+    for path in re.findall(r"`((?:maas_client|reference_server|examples|docs|tests)/[\w./]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_both_languages_say_the_same():
+    """Same headings in number and level, same code blocks."""
+    assert headings("README.md") == headings("README.zh-CN.md")
+    assert blocks("README.md") == blocks("README.zh-CN.md")
+    assert len(blocks("README.md")) == 13
