@@ -16,7 +16,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(INSTALLED): pyproject.toml setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[server]'
 	@touch $@
 
 $(INSTALLED)-test: $(INSTALLED)
