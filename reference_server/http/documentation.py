@@ -134,7 +134,11 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
             *_header_parameters(endpoint),
         ],
         "responses": {
-            str(endpoint.status): _success(endpoint, references),
+            str(endpoint.status): _success(endpoint, references, "Done."),
+            **{
+                str(status): _success(endpoint, references, meaning)
+                for status, meaning in endpoint.others.items()
+            },
             "default": {
                 "description": "Any failure.",
                 "content": {_JSON: {"schema": references[types.ErrorReply]}},
@@ -156,15 +160,15 @@ def _needs(endpoint: Endpoint) -> str:
     return f"Needs the scope `{endpoint.access}`."
 
 
-def _success(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
+def _success(endpoint: Endpoint, references: dict[Any, Schema], description: str) -> Schema:
     if endpoint.inference:
         return {
             "description": "The predictions, one for each instance.",
             "content": {_JSON: {"schema": references[types.PredictReply]}},
         }
     if endpoint.reply is not None:
-        return {"description": "Done.", "content": {_JSON: {"schema": references[endpoint.reply]}}}
-    return {"description": "Done."}
+        return {"description": description, "content": {_JSON: {"schema": references[endpoint.reply]}}}
+    return {"description": description}
 
 
 def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema | None:
@@ -211,7 +215,7 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
     if endpoint.replayable:
         headers["Idempotency-Key"] = (
             "Makes a repeat safe for 24 hours: the same key gets the first call's answer.",
-            {"type": "string", "minLength": 1, "maxLength": 255},
+            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         )
     if endpoint.inference:
         headers["X-Request-Timeout-Ms"] = (

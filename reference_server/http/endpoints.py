@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import IO, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from pydantic import SecretStr
@@ -30,6 +30,7 @@ class Endpoint:
 
     Args:
         access: `open`, `session` (a log-in session), or the scope that a credential must carry.
+        others: Statuses beside `status` that the handler itself answers, and what they mean.
         replayable: Whether it honours `Idempotency-Key`.
         inference: Whether it runs a model: the front computes it in a lane and keeps its deadline.
     """
@@ -45,6 +46,7 @@ class Endpoint:
     body: type[Request] | None
     body_kind: BodyKind
     reply: type[Reply] | None
+    others: Mapping[int, str] = field(hash=False)
     replayable: bool
     inference: bool
 
@@ -88,15 +90,26 @@ class Routes:
         path: str,
         *,
         access: Access,
-        status: int = 200,
+        status: int | None = None,
+        others: Mapping[int, str] | None = None,
         replayable: bool | None = None,
         inference: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Register a handler; every POST that is no inference is replayable unless it says otherwise."""
+        """Register a handler; every POST that is no inference is replayable unless it says otherwise.
+
+        Args:
+            method: The HTTP method.
+            path: The path, its parameters in angle brackets.
+            access: The scope that is needed, a log-in session, or nothing.
+            status: What success answers: 200 when left out, or 204 for a handler that returns nothing.
+            others: The meanings of other statuses that the handler's own `Replied` may have.
+            replayable: Whether it honours Idempotency-Key.
+            inference: Whether it runs a model, and so in a lane.
+        """
 
         def register(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
-            reply = _reply_type(hints.pop("return"))
+            returned = hints.pop("return")
             body = hints.get("body")
             parameters = tuple(_PLACEHOLDER.findall(path))
             taken = [name for name in inspect.signature(handler).parameters if name not in ("query", "body")]
@@ -109,12 +122,13 @@ class Routes:
                     tag=self.tag,
                     access=access,
                     handler=handler,
-                    status=status,
+                    status=status or (204 if returned is type(None) else 200),
                     parameters=parameters,
                     query=hints.get("query"),
                     body=body if isinstance(body, type) and issubclass(body, Request) else None,
                     body_kind=_body_kind(body),
-                    reply=reply,
+                    reply=_reply_type(returned),
+                    others=others or {},
                     replayable=method == "POST" and not inference if replayable is None else replayable,
                     inference=inference,
                 )

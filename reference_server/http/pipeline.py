@@ -167,7 +167,7 @@ def _run(call: Call, arguments: Mapping[str, object]) -> Answer:
     if isinstance(result, Answer):
         return result
     if result is None:
-        return Answer(204, {})
+        return Answer(call.endpoint.status, {})
     replied: Replied[Reply] = result if isinstance(result, Replied) else Replied(result)
     body = pydantic_core.to_json(replied.reply, context={"reveal": True})
     return Answer(replied.status or call.endpoint.status, {**_JSON, **replied.headers}, body)

@@ -23,7 +23,7 @@ def info(call: Call) -> ServiceInfo:
     )
 
 
-@routes.route("GET", "/healthz", access="open")
+@routes.route("GET", "/healthz", access="open", others={503: "It is about to stop."})
 def health(call: Call) -> Replied[Health]:
     """Tell whether the server takes new work: 200 `ok`, or 503 `draining`."""
     draining = call.services.draining.is_set()

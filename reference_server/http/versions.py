@@ -25,7 +25,13 @@ def get(call: Call, model: str, version: str) -> Version:
     return versions.get(call.services.database, call.by, model, version)
 
 
-@routes.route("POST", "/v1/models/<model>/versions", access="models:write", status=201)
+@routes.route(
+    "POST",
+    "/v1/models/<model>/versions",
+    access="models:write",
+    status=201,
+    others={200: "The model had a version of the same content."},
+)
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
