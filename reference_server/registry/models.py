@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import String, and_, func, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import Model, ModelQuery, Page, Visibility
@@ -47,7 +47,8 @@ _CATALOGUE = (
         ),
     )
 )
-_BY_NAME = (func.lower(ModelRow.name), ModelRow.id)
+# The cursor must know what it holds, and SQLAlchemy does not know what `lower` returns.
+_BY_NAME = (func.lower(ModelRow.name, type_=String), ModelRow.id)
 _BY_AGE = (ModelRow.created_at, ModelRow.id)
 _ORDERS = {
     "name": Keyset("models by name", _BY_NAME),
