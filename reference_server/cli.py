@@ -72,7 +72,10 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
             return {}
         from reference_server.demo.provisioning import provision
 
-        return provision(settings, log=lambda line: click.echo(line, err=True))
+        try:
+            return provision(settings, log=lambda line: click.echo(line, err=True))
+        except (OSError, ValueError) as error:
+            raise serving.StartError(f"the demo cannot be prepared: {error}") from error
 
     _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
 

@@ -53,7 +53,8 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
         prepare: What is to be done before the server counts as ready; runs while its workers start.
 
     Raises:
-        StartError: The port is taken, or no request is answered; and whatever `prepare` raises.
+        StartError: The port is taken, no request is answered, or the ready file cannot be written; and
+            whatever `prepare` raises.
         SystemExit: With 1 if a worker cannot start.
     """
     # A forked worker would inherit threads' locks; the spawned one starts clean.
@@ -182,25 +183,34 @@ class _Announcement(threading.Thread):
 
     def run(self) -> None:
         """Announce the server, or stop it and keep why."""
-        try:
-            self._prepared = self._prepare()
-        except Exception as error:  # noqa: BLE001 - `serve` raises it again, in the main thread
-            self.failure = error
+        self._attempt(self._keep_prepared)
         # Not before granian has its signal handlers, which it has when a worker answers.
         if not _answers(self._settings, self._instance):
             self.failure = self.failure or StartError(f"no request was answered within {_START_SECONDS:g} s")
+        if self.failure is None:
+            self._attempt(self._announce)
         if self.failure is not None:
             os.kill(os.getpid(), signal.SIGTERM)
-            return
-        self._announce()
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - `serve` raises it again, in the main thread
+            self.failure = error
+
+    def _keep_prepared(self) -> None:
+        self._prepared = self._prepare()
 
     def _announce(self) -> None:
         settings, pid = self._settings, os.getpid()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
-        print(f"Serving on {url} (pid {pid})", flush=True)  # noqa: T201 - for who started it
         if self._ready_file is not None:
-            _write_atomically(self._ready_file, {"url": url, "pid": pid, **self._prepared})
+            try:
+                _write_atomically(self._ready_file, {"url": url, "pid": pid, **self._prepared})
+            except OSError as error:
+                raise StartError(f"the ready file cannot be written: {error}") from error
+        print(f"Serving on {url} (pid {pid})", flush=True)  # noqa: T201 - for who started it
 
 
 def _answers(settings: Settings, instance: str) -> bool:

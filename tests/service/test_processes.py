@@ -121,6 +121,8 @@ def test_a_killed_worker_is_replaced(serve):
         pytest.param(("--host", "0.0.0.0"), {}, "TLS", id="an open address without TLS"),
         pytest.param((), {"MAAS_SERVER_CONFIG": "/no/such/file.toml"}, "/no/such/file.toml", id="no file"),
         pytest.param(("--tls-cert", "c.pem"), {}, "tls_key", id="half of TLS"),
+        pytest.param(("--ready-file", "/dev/null/r.json"), {}, "the ready file cannot", id="no ready file"),
+        pytest.param(("--demo",), {"MAAS_CACHE_DIR": "/dev/null/x"}, "/dev/null/x", id="no cache"),
     ],
 )
 def test_a_server_that_cannot_start_says_why_and_ends(launch, tmp_path, options, variables, says):
