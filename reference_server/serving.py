@@ -57,6 +57,8 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
             whatever `prepare` raises.
         SystemExit: With 1 if a worker cannot start.
     """
+    if ready_file is not None and not ready_file.parent.is_dir():
+        raise StartError(f"the ready file cannot be written: {ready_file.parent} is no folder; make it first")
     # A forked worker would inherit threads' locks; the spawned one starts clean.
     multiprocessing.set_start_method("spawn", force=True)
     upgrade(settings.database)
