@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reference_server.demo.data import Sentences
 
 MODEL = "text_classification_model"
+_DESCRIBED = "model.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,26 @@ def demo_packages(*, log: Callable[[str], None]) -> DemoModel:
     """
     sentences = data.sentences(log=log)
     folder = data.cache_dir() / "demo" / _digest(sentences)
-    described = folder / "model.json"
-    if not described.is_file():
-        _train(sentences, folder, log)
-    versions = json.loads(described.read_text(encoding="utf-8"))
-    return DemoModel(
-        MODEL,
-        tuple(
-            DemoVersion(folder / version["package"], version["notes"], version["default_note"])
-            for version in versions
-        ),
+    try:
+        return _kept(folder)
+    except FileNotFoundError:
+        pass  # nothing was kept
+    except ValueError as error:
+        log(f"What was kept in {folder} is damaged ({error}).")
+    _train(sentences, folder, log)
+    return _kept(folder)
+
+
+def _kept(folder: Path) -> DemoModel:
+    described = json.loads((folder / _DESCRIBED).read_text(encoding="utf-8"))
+    versions = tuple(
+        DemoVersion(folder / version["package"], version["notes"], version["default_note"])
+        for version in described
     )
+    for version in versions:
+        with open_package(version.package):
+            pass  # what we publish must be whole, and a package like anyone's
+    return DemoModel(MODEL, versions)
 
 
 def _train(sentences: Sentences, folder: Path, log: Callable[[str], None]) -> None:
@@ -71,9 +81,7 @@ def _train(sentences: Sentences, folder: Path, log: Callable[[str], None]) -> No
     for built in build_all(sentences, log=log):
         data.write_atomically(folder / built.file, built.package)
         described.append({"package": built.file, "notes": built.notes, "default_note": built.default_note})
-        with open_package(folder / built.file):
-            pass  # what we publish must be a package like anyone's
-    data.write_atomically(folder / "model.json", json.dumps(described, indent=2).encode())
+    data.write_atomically(folder / _DESCRIBED, json.dumps(described, indent=2).encode())
 
 
 def _digest(sentences: Sentences) -> str:
