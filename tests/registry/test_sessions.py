@@ -4,7 +4,7 @@ import pytest
 
 from maas_client.types import PageQuery
 from reference_server.errors import InvalidRequest, NotFound
-from reference_server.registry import sessions
+from reference_server.registry import keys, sessions
 from reference_server.security.credentials import issue
 
 
@@ -59,8 +59,6 @@ def test_the_pages_hold_every_session_once(registry, ada, log_in, every_page):
 
 def test_a_cursor_of_another_listing_is_refused(registry, ada, log_in):
     """A cursor of the account's keys opens no page of its sessions."""
-    from reference_server.registry import keys
-
     for name in ("one", "two"):
         keys.create(registry.db, ada.account_id, issue("key"), name=name, scopes=["predict"], expires_at=None)
     cursor = keys.list_keys(registry.db, ada.account_id, PageQuery(limit=1)).next_cursor
