@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 import time
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
 
-from maas_client import __version__
-from maas_client._answers import error_from
 from maas_client._deadline import DeadlineAdapter, spend_until, tls_context
+from maas_client._exchange import (
+    MAX_REDIRECTS,
+    USER_AGENT,
+    accepted,
+    chain_of,
+    is_redirect,
+    logged_attempt,
+    next_place,
+    seconds_left,
+    sent_around,
+    too_late,
+    without_frames,
+)
 from maas_client._masking import scrub
 from maas_client._operations._operation import Answer
 from maas_client.errors import (
-    DeadlineError,
     DroppedError,
     InvalidReplyError,
     MaasError,
     NotSentError,
-    RedirectError,
 )
 
 if TYPE_CHECKING:
@@ -36,12 +42,8 @@ if TYPE_CHECKING:
     from maas_client._calls import Call
     from maas_client._operations._operation import Result
 
-_log = logging.getLogger("maas_client")
-_MAX_REDIRECTS = 5
 # Seconds by which a socket's timer may go off early.
 _TIMER_SLACK = 0.005
-_PYTHON = ".".join(str(part) for part in sys.version_info[:3])
-_USER_AGENT = f"maas-client/{__version__} python/{_PYTHON} {sys.platform}"
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 _NEVER_SENT = (
     requests.ConnectTimeout,
@@ -103,44 +105,30 @@ class Transport:
             raise
 
     def _attempt(self, call: Call[Any]) -> Answer:
-        call.attempt += 1
-        started = time.perf_counter()
-        status: int | str = "no answer"
-        request_id: str | None = None
-        try:
-            answer = self._exchange(call)
-            status, request_id = answer.status, answer.headers.get("X-Request-Id")
-        except MaasError as error:
-            status, request_id = error.status or type(error).__name__, error.request_id
-            raise
-        finally:
-            spent = (time.perf_counter() - started) * 1000
-            _log.debug(
-                "%s: %s, attempt %d, %.1f ms, request %s", call.name, status, call.attempt, spent, request_id
-            )
-        return answer
+        with logged_attempt(call) as outcome:
+            return outcome.answered(self._exchange(call))
 
     def _exchange(self, call: Call[Any]) -> Answer:
         url = f"{self.base_url}{call.operation.path}"
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             answer = self._send(call, url)
-            if not _is_redirect(answer.status):
-                return _accepted(call, answer)
-            url = _next_place(call, url, answer)
-        raise RedirectError(f"{call.name} was sent around {_MAX_REDIRECTS} times", status=answer.status)
+            if not is_redirect(answer.status):
+                return accepted(call, answer)
+            url = next_place(call, url, answer)
+        raise sent_around(call, answer)
 
     def _send(self, call: Call[Any], url: str) -> Answer:
         request = _prepared(call, url)
         with spend_until(call.ends_at) as budget:
             try:
                 response = self._pool().send(
-                    request, stream=True, timeout=_left(call), proxies=dict(self.proxies)
+                    request, stream=True, timeout=seconds_left(call), proxies=dict(self.proxies)
                 )
                 body = response.raw.read(decode_content=True)
             except _FOREIGN as error:
-                raise _ours(call, url, error, never_sent=budget.connect_failed) from _without_frames(error)
+                raise _ours(call, url, error, never_sent=budget.connect_failed) from without_frames(error)
             except BaseException as error:
-                _without_frames(error)
+                without_frames(error)
                 raise
         return Answer(response.status_code, response.headers, body)
 
@@ -164,7 +152,7 @@ class Transport:
 def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
     """Return the request as the adapter takes it: no session, so no netrc, no cookies and no redirects."""
     body = call.operation.body
-    headers = {"User-Agent": _USER_AGENT, **call.headers()}
+    headers = {"User-Agent": USER_AGENT, **call.headers()}
     if body is not None:
         headers["Content-Length"] = str(_size(body))
     request = requests.PreparedRequest()
@@ -184,41 +172,11 @@ def _size(body: bytes | IO[bytes]) -> int:
     return size
 
 
-def _left(call: Call[Any]) -> float | None:
-    if call.timeout is None:
-        return None
-    return max(0.001, call.ends_at - time.monotonic())
-
-
-def _accepted(call: Call[Any], answer: Answer) -> Answer:
-    if answer.status >= HTTPStatus.BAD_REQUEST:
-        raise error_from(answer.status, answer.headers, answer.body, secrets=call.secrets)
-    return answer
-
-
-def _is_redirect(status: int) -> bool:
-    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-
-
-def _next_place(call: Call[Any], url: str, answer: Answer) -> str:
-    target = urljoin(url, answer.headers.get("Location", ""))
-    here, there = urlsplit(url), urlsplit(target)
-    if call.operation.method == "GET" and (here.scheme, here.netloc) == (there.scheme, there.netloc):
-        return target
-    raise RedirectError(
-        scrub(f"the server at {here.scheme}://{here.netloc} redirects {call.name} to {target}", call.secrets),
-        status=answer.status,
-        request_id=answer.headers.get("X-Request-Id"),
-    )
-
-
 def _ours(call: Call[Any], url: str, error: Exception, *, never_sent: bool) -> MaasError:
-    chain = _chain(error)
+    chain = chain_of(error)
     reason = chain[-1]
     if time.monotonic() >= call.ends_at - _TIMER_SLACK:
-        return DeadlineError(
-            f"{call.name} took longer than its {call.timeout:g} s, in attempt {call.attempt}"
-        )
+        return too_late(call)
     said = scrub(f"{type(reason).__name__}: {reason}", call.secrets)
     if never_sent or any(isinstance(link, _NEVER_SENT) for link in chain):
         host = "://".join(urlsplit(url)[:2])
@@ -228,24 +186,3 @@ def _ours(call: Call[Any], url: str, error: Exception, *, never_sent: bool) -> M
     if isinstance(error, urllib3.exceptions.DecodeError):
         return InvalidReplyError(f"the answer to {call.name} cannot be unpacked: {said}")
     return DroppedError(f"the connection broke during {call.name}: {said}")
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return the error and what it stands for, down to what really happened."""
-    for inner in (getattr(error, "reason", None), *reversed(error.args), error.__cause__):
-        if isinstance(inner, BaseException):
-            return [error, *_chain(inner)]
-    return [error]
-
-
-def _without_frames(error: BaseException) -> BaseException:
-    """Take the frames off an exception and its causes: their locals hold headers and bodies in clear."""
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        if (current := pending.pop()) is not None and id(current) not in seen:
-            seen.add(id(current))
-            current.__traceback__ = None
-            pending += [current.__cause__, current.__context__]
-            pending += [inner for inner in current.args if isinstance(inner, BaseException)]
-    return error
