@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reference_server.security.callers import Caller
 
 LATEST = "latest"
+_NO_VERSION = 0
 DEFAULT = "default"
 _MOST_CHARACTERS_SHOWN = 100
 _NEWEST_FIRST = Keyset("versions", (VersionRow.number,), descending=True)
@@ -228,7 +229,8 @@ def _selected(selector: str) -> tuple[_Kind, int | str]:
         return "latest", selector
     if re.fullmatch(ALIAS_NAME, selector):
         return "alias", selector
-    raise version_not_found(selector)
+    # Not an error yet: whether the model is there is told first.
+    return "number", _NO_VERSION
 
 
 def _aliases_by_version(session: Session, model_id: str) -> dict[int, list[str]]:
