@@ -36,13 +36,15 @@ test: $(INSTALLED)-test ## Run the whole test suite
 	$(BIN)/python -m pytest
 
 check: $(INSTALLED)-check ## Check format, lint and types
+	$(BIN)/python tools/make_sync_face.py --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(INSTALLED)-check ## Format the code
+format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python tools/make_sync_face.py
 
 clean: ## Remove the environment and every cache in the tree
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

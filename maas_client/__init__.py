@@ -8,6 +8,13 @@
     for version in client.model("text_classification_model").versions.list():
         print(version)
 
+`AsyncClient` is the same under asyncio, name for name (`pip install 'maas-client[async]'`):
+
+    async with maas_client.AsyncClient() as client:
+        result = await client.predict("text_classification_model", text="This is a sample text.")
+        async for model in client.models.list():
+            print(model.id)
+
 `client.models` is the catalogue, `client.model(name)` a handle on one model, `client.keys` and
 `client.account` are yours. Every failure is a `MaasError`; `maas_client.errors` draws the tree. The types of
 what comes back are in `maas_client.types` and `maas_client.predictions`.
@@ -20,6 +27,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from maas_client._async_client import AsyncClient
     from maas_client._calls import RetryDecision
     from maas_client._client import Client
     from maas_client.errors import (
@@ -52,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentError",
+    "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
     "ClassificationPrediction",
@@ -84,6 +93,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncClient": "_async_client",
     "Client": "_client",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from maas_client._masking import Masked
 from maas_client._operations._operation import Operation, Result
-from maas_client.errors import ConfigurationError
+from maas_client.errors import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
     from maas_client.errors import MaasError
@@ -44,6 +44,23 @@ class NotGiven(Enum):
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 Timeout: TypeAlias = float | NotGiven | None
 OnRetry: TypeAlias = Callable[[RetryDecision], None]
+
+
+DEFAULT_RETRIES = 2
+
+
+@dataclass(slots=True)
+class Acting:
+    """As whom a client and those made from it call: a log-in session goes before a key."""
+
+    api_key: Masked | None
+    token: Masked | None = None
+    saved: bool = False
+
+    @property
+    def credential(self) -> Masked | None:
+        """What goes into the header."""
+        return self.token or self.api_key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,3 +114,31 @@ class Call(Generic[Result]):
         if self.operation.credential and self.credential is not None:
             headers["Authorization"] = Masked(f"Bearer {self.credential.reveal()}")
         return headers
+
+
+def checked_timeout(timeout: Timeout) -> Timeout:
+    """Return a timeout that a call can have.
+
+    Raises:
+        ArgumentError: It is no number of seconds above 0.
+    """
+    if timeout is None or isinstance(timeout, NotGiven):
+        return timeout
+    if not _is_number(timeout, float) or not 0 < timeout < math.inf:
+        raise ArgumentError(f"timeout is {timeout!r:.50}, expected seconds above 0, or None for no limit")
+    return float(timeout)
+
+
+def checked_retries(retries: int) -> int:
+    """Return a number of retries that a call can have.
+
+    Raises:
+        ArgumentError: It is no whole number from 0 up.
+    """
+    if not _is_number(retries, int) or retries < 0:
+        raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
+    return retries
+
+
+def _is_number(value: object, kind: type[int | float]) -> bool:
+    return isinstance(value, int | kind) and not isinstance(value, bool)

@@ -1,13 +1,20 @@
+# Made from _async_client.py by tools/make_sync_face.py: change that file, then run `make format`.
 """The synchronous face of the SDK."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from maas_client import _saved_login
-from maas_client._calls import NOT_GIVEN, Call, NotGiven
+from maas_client._calls import (
+    DEFAULT_RETRIES,
+    NOT_GIVEN,
+    Acting,
+    Call,
+    NotGiven,
+    checked_retries,
+    checked_timeout,
+)
 from maas_client._config import check_credential, resolve
 from maas_client._masking import Masked
 from maas_client._operations import accounts, sessions
@@ -30,21 +37,6 @@ if TYPE_CHECKING:
     from maas_client._operations._operation import Operation, Result
     from maas_client.predictions import AnyPrediction, Predictions
     from maas_client.types import Account, SessionCreated
-
-_DEFAULT_RETRIES = 2
-
-
-@dataclass(slots=True)
-class _Acting:
-    """As whom a client and those made from it call: a log-in session goes before a key."""
-
-    api_key: Masked | None
-    token: Masked | None = None
-    saved: bool = False
-
-    @property
-    def credential(self) -> Masked | None:
-        return self.token or self.api_key
 
 
 class Client:
@@ -84,7 +76,7 @@ class Client:
         base_url: str | None = None,
         *,
         timeout: Timeout = NOT_GIVEN,
-        max_retries: int = _DEFAULT_RETRIES,
+        max_retries: int = DEFAULT_RETRIES,
         on_retry: OnRetry | None = None,
         profile: str | None = None,
         verify: bool | str | None = None,
@@ -96,11 +88,11 @@ class Client:
         self._settings = resolve(
             api_key=api_key, base_url=base_url, profile=profile, verify=verify, proxies=proxies
         )
-        self._timeout = _checked_timeout(timeout)
-        self._max_retries = _checked_retries(max_retries)
+        self._timeout = checked_timeout(timeout)
+        self._max_retries = checked_retries(max_retries)
         self._on_retry = on_retry
         self._pickle_api_key = pickle_api_key
-        self._acting = _Acting(self._settings.api_key)
+        self._acting = Acting(self._settings.api_key)
         self._transport = Transport(self.base_url, self._settings.verify, self._settings.proxies)
 
     def __repr__(self) -> str:
@@ -190,13 +182,13 @@ class Client:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         if timeout is not NOT_GIVEN:
-            other._timeout = _checked_timeout(timeout)
+            other._timeout = checked_timeout(timeout)
         if max_retries is not None:
-            other._max_retries = _checked_retries(max_retries)
+            other._max_retries = checked_retries(max_retries)
         if on_retry is not None:
             other._on_retry = on_retry
         if api_key is not None:
-            other._acting = _Acting(check_credential(api_key))
+            other._acting = Acting(check_credential(api_key))
         return other
 
     def register(
@@ -308,7 +300,7 @@ class Client:
         )
 
     def _send(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
-        chosen = self._timeout if isinstance(timeout, NotGiven) else _checked_timeout(timeout)
+        chosen = self._timeout if isinstance(timeout, NotGiven) else checked_timeout(timeout)
         call = Call(
             operation=operation,
             timeout=operation.timeout if isinstance(chosen, NotGiven) else chosen,
@@ -319,7 +311,7 @@ class Client:
         return self._transport.call(call)
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
-        version = self.service.info().usage_policy.version
+        version = (self.service.info()).usage_policy.version
         if accepted:
             return version
         raise ArgumentError(
@@ -331,21 +323,3 @@ class Client:
         if _saved_login.forget(self.keys, self._settings) == self._acting.api_key:
             self._acting.api_key = None
         self._acting.saved = False
-
-
-def _checked_timeout(timeout: Timeout) -> Timeout:
-    if timeout is None or isinstance(timeout, NotGiven):
-        return timeout
-    if not _is_number(timeout, float) or not 0 < timeout < math.inf:
-        raise ArgumentError(f"timeout is {timeout!r:.50}, expected seconds above 0, or None for no limit")
-    return float(timeout)
-
-
-def _checked_retries(retries: int) -> int:
-    if not _is_number(retries, int) or retries < 0:
-        raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
-    return retries
-
-
-def _is_number(value: object, kind: type[int | float]) -> bool:
-    return isinstance(value, int | kind) and not isinstance(value, bool)

@@ -1,3 +1,4 @@
+# Made from _async_listing.py by tools/make_sync_face.py: change that file, then run `make format`.
 """Listings that fetch their pages as they are read."""
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Listing(Iterable[Item], Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         for page in self.pages():
-            yield from page.data
+            for item in page.data:
+                yield item
 
     def __repr__(self) -> str:
         return f"Listing({self._first.method} {self._first.template})"

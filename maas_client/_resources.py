@@ -1,7 +1,9 @@
+# Made from _async_resources.py by tools/make_sync_face.py: change that file, then run `make format`.
 """What hangs off a client, one class per noun; each method is one line over the operations."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from maas_client._operations import (
     versions,
 )
 from maas_client._operations._operation import build
+from maas_client._transport import aside
 from maas_client.types import ModelQuery
 
 if TYPE_CHECKING:
@@ -195,14 +198,17 @@ class ModelsResource(_Resource):
         Raises:
             PackageError: The package is not one that a server takes.
         """
-        from maas_client._package import open_package, write_zip
-
-        with open_package(Path(path)) as package, TemporaryFile() as upload:
-            write_zip(package, upload)
-            operation = versions.publish(
-                name, upload, notes=notes, visibility=visibility, set_default=set_default
+        with TemporaryFile() as upload:
+            pack = partial(
+                versions.publish_path,
+                name,
+                Path(path),
+                upload,
+                notes=notes,
+                visibility=visibility,
+                set_default=set_default,
             )
-            return self._send(operation, timeout=timeout)
+            return self._send(aside(pack), timeout=timeout)
 
 
 class _OfModel(_Resource):

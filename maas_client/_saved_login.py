@@ -1,3 +1,4 @@
+# Made from _async_saved_login.py by tools/make_sync_face.py: change that file, then run `make format`.
 """The log-in that outlives a process: an API key of its own in the profile file."""
 
 from __future__ import annotations

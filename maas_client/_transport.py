@@ -37,7 +37,7 @@ from maas_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from maas_client._calls import Call
     from maas_client._operations._operation import Result
@@ -147,6 +147,11 @@ class Transport:
             proxy.startswith("https:") for proxy in self.proxies.values()
         )
         return DeadlineAdapter(tls_context(self.verify) if secure else None)
+
+
+def aside(act: Callable[[], Result]) -> Result:
+    """Do work that takes long; the asynchronous face has it done in a thread."""
+    return act()
 
 
 def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._operation import Operation, build, fill, reader
 from maas_client.types import Page, PageQuery, PublishQuery, Version, Visibility
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
@@ -45,6 +48,27 @@ def publish(
         keyed=True,
         timeout=PUBLISH_TIMEOUT,
     )
+
+
+def publish_path(
+    model: str,
+    path: Path,
+    upload: IO[bytes],
+    *,
+    notes: str,
+    visibility: Visibility | None,
+    set_default: bool,
+) -> Operation[Version]:
+    """Check the package at a path and upload it as a version; its zip is written to `upload` first.
+
+    Raises:
+        PackageError: It is not a package that a server takes.
+    """
+    from maas_client._package import open_package, write_zip
+
+    with open_package(path) as package:
+        write_zip(package, upload)
+    return publish(model, upload, notes=notes, visibility=visibility, set_default=set_default)
 
 
 def content_digest(file: IO[bytes]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -8,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import responses
 
-from maas_client import Client, _transport
+from maas_client import AsyncClient, Client, _transport
 
 BASE_URL = "https://models.test"
 KEY = "maas_key_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -116,3 +117,26 @@ def live_server(reply, positive):
         yield made
         made.shutdown()
         thread.join()
+
+
+@pytest.fixture(params=[Client, AsyncClient], ids=["sync", "async"])
+def face(request):
+    """Return the class of each face in turn."""
+    return request.param
+
+
+@pytest.fixture
+def ask():
+    """Return a function that makes one call with a client of either face, and closes it."""
+
+    def make(client, act):
+        if isinstance(client, Client):
+            with client:
+                return act(client)
+        return asyncio.run(awaited(client, act))
+
+    async def awaited(client, act):
+        async with client:
+            return await act(client)
+
+    return make

@@ -14,6 +14,8 @@ from maas_client import Client, errors
 
 BUDGET = 0.4
 DRIP = 0.03
+# What a loaded machine with two cores may take to wake a thread up.
+SLACK = 0.3
 START = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 UNPACKED = b'{"object": "list", "data": []}' + b" " * 20_000
 
@@ -124,39 +126,45 @@ def trusted(authority, tmp_path):
     return str(path)
 
 
-def seconds_until_deadline(client):
-    started = time.monotonic()
-    with client, pytest.raises(errors.DeadlineError) as caught:
-        client.models.get("m")
-    assert "took longer than its 0.4 s" in str(caught.value)
-    return time.monotonic() - started
+@pytest.fixture
+def seconds_until_deadline(ask):
+    """Return a function that makes a call which meets its deadline, and tells how long that took."""
+
+    def measure(client):
+        started = time.monotonic()
+        with pytest.raises(errors.DeadlineError) as caught:
+            ask(client, lambda client: client.models.get("m"))
+        assert "took longer than its 0.4 s" in str(caught.value)
+        return time.monotonic() - started
+
+    return measure
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("kind", PEERS)
-def test_no_drip_outlives_the_budget(peer, trusted, kind, tls):
+def test_no_drip_outlives_the_budget(face, seconds_until_deadline, peer, trusted, kind, tls):
     """However a peer drips, plain or TLS, the call ends within its total budget."""
     port = peer(PEERS[kind], tls=tls).port
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-    client = Client("k" * 10, url, timeout=BUDGET, verify=trusted, proxies={})
-    assert BUDGET * 0.9 <= seconds_until_deadline(client) <= BUDGET * 1.1 + 0.1
+    client = face("k" * 10, url, timeout=BUDGET, verify=trusted, proxies={})
+    assert BUDGET * 0.9 <= seconds_until_deadline(client) <= BUDGET * 1.1 + SLACK
 
 
-def test_a_tls_handshake_that_never_ends(peer, trusted):
+def test_a_tls_handshake_that_never_ends(face, seconds_until_deadline, peer, trusted):
     """A peer that accepts and says nothing does not hold the handshake beyond the budget."""
     port = peer(lambda: iter([b""]), tls=True, handshake=False).port
-    client = Client("k" * 10, f"https://127.0.0.1:{port}", timeout=BUDGET, verify=trusted, proxies={})
-    assert seconds_until_deadline(client) <= BUDGET * 1.1 + 0.1
+    client = face("k" * 10, f"https://127.0.0.1:{port}", timeout=BUDGET, verify=trusted, proxies={})
+    assert seconds_until_deadline(client) <= BUDGET * 1.1 + SLACK
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_drips(peer, trusted, scheme):
+def test_a_proxy_that_drips(face, seconds_until_deadline, peer, trusted, scheme):
     """A call through a proxy, forwarded or tunnelled, has the same budget."""
     proxy = f"http://127.0.0.1:{peer(PEERS['headers']).port}"
-    client = Client(
+    client = face(
         "k" * 10, f"{scheme}://models.test", timeout=BUDGET, verify=trusted, proxies={scheme: proxy}
     )
-    assert seconds_until_deadline(client) <= BUDGET * 1.1 + 0.1
+    assert seconds_until_deadline(client) <= BUDGET * 1.1 + SLACK
 
 
 def test_a_peer_that_reads_nothing():
@@ -179,7 +187,7 @@ def test_retries_share_the_budget(peer):
     client = Client("k" * 10, url, timeout=BUDGET, max_retries=1000, proxies={})
     with client, pytest.raises((errors.DeadlineError, errors.UnavailableError)):
         client.models.get("m")
-    assert time.monotonic() - started <= BUDGET * 1.1 + 0.1
+    assert time.monotonic() - started <= BUDGET * 1.1 + SLACK
 
 
 def test_threads_have_budgets_of_their_own(peer):

@@ -1,0 +1,328 @@
+"""The asynchronous face of the SDK; the synchronous one is made from it by `tools/make_sync_face.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from maas_client import _async_saved_login
+from maas_client._async_resources import (
+    AsyncAccountResource,
+    AsyncKeysResource,
+    AsyncModelHandle,
+    AsyncModelsResource,
+    AsyncServiceResource,
+    AsyncSessionsResource,
+)
+from maas_client._async_transport import AsyncTransport
+from maas_client._calls import (
+    DEFAULT_RETRIES,
+    NOT_GIVEN,
+    Acting,
+    Call,
+    NotGiven,
+    checked_retries,
+    checked_timeout,
+)
+from maas_client._config import check_credential, resolve
+from maas_client._masking import Masked
+from maas_client._operations import accounts, sessions
+from maas_client.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from maas_client._calls import OnRetry, Timeout
+    from maas_client._operations._operation import Operation, Result
+    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client.types import Account, SessionCreated
+
+
+class AsyncClient:
+    """A client of one service; tasks may share it, and a forked child gets connections of its own.
+
+    Everything left out comes from the environment (`MAAS_API_KEY`, `MAAS_BASE_URL`, `MAAS_PROFILE`) and then
+    from the profile that `login(save=True)` and `maas login` write.
+
+    Args:
+        api_key: The key to call with. Registering and logging in need none.
+        base_url: Where the service is, such as `https://models.example.com`.
+        timeout: Seconds that a call may take in total: connecting, every attempt, every wait between them and
+            reading the answer. None for no limit. The argument of a call goes before that of `with_options`,
+            that before this, and this before the operation's own (60 s, and 600 s to publish). Only looking
+            up a host's name cannot be interrupted.
+        max_retries: How many times a failed call may be made again. Failures that never reached the server,
+            429 and 503 are repeated always; broken connections, 408, 502 and 504 where that does no harm.
+        on_retry: Called with a `RetryDecision` after each failed attempt that could be repeated.
+        profile: The saved profile to use.
+        verify: False for no check of TLS certificates, or the path of the authorities to trust.
+        proxies: Proxy URLs by scheme; those of the environment by default, `{}` for none.
+        pickle_api_key: Whether a pickle of this client carries its key, in clear. Otherwise the client that
+            comes out of it takes the key from its own environment or profile.
+
+    Raises:
+        ConfigurationError: There is no host to call, or a setting is malformed.
+
+    Example:
+        >>> client = AsyncClient()
+        >>> client.predict("text_classification_model", text="This is a sample text.").label
+        'positive'
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: Timeout = NOT_GIVEN,
+        max_retries: int = DEFAULT_RETRIES,
+        on_retry: OnRetry | None = None,
+        profile: str | None = None,
+        verify: bool | str | None = None,
+        proxies: Mapping[str, str] | None = None,
+        pickle_api_key: bool = False,
+    ) -> None:
+        api_key = Masked(api_key) if api_key is not None else None
+        self._profile = profile
+        self._settings = resolve(
+            api_key=api_key, base_url=base_url, profile=profile, verify=verify, proxies=proxies
+        )
+        self._timeout = checked_timeout(timeout)
+        self._max_retries = checked_retries(max_retries)
+        self._on_retry = on_retry
+        self._pickle_api_key = pickle_api_key
+        self._acting = Acting(self._settings.api_key)
+        self._transport = AsyncTransport(self.base_url, self._settings.verify, self._settings.proxies)
+
+    def __repr__(self) -> str:
+        # A traceback shows clients whose construction failed, too.
+        settings = getattr(self, "_settings", None)
+        return f"AsyncClient(base_url={settings.base_url!r})" if settings else "AsyncClient(not set up)"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        key = self._acting.api_key
+        return {
+            "api_key": key.reveal() if key is not None and self._pickle_api_key else None,
+            "base_url": self.base_url,
+            "timeout": self._timeout,
+            "max_retries": self._max_retries,
+            "on_retry": self._on_retry,
+            "profile": self._profile,
+            "verify": self._settings.verify,
+            "proxies": dict(self._settings.proxies),
+            "pickle_api_key": self._pickle_api_key,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        AsyncClient.__init__(self, **state)
+
+    def __copy__(self) -> AsyncClient:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> AsyncClient:
+        return self.with_options()
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._settings.base_url
+
+    @property
+    def service(self) -> AsyncServiceResource:
+        """The service itself; open to anyone."""
+        return AsyncServiceResource(self._send)
+
+    @property
+    def account(self) -> AsyncAccountResource:
+        """Your account."""
+        return AsyncAccountResource(self._send)
+
+    @property
+    def sessions(self) -> AsyncSessionsResource:
+        """Your log-in sessions."""
+        return AsyncSessionsResource(self._send)
+
+    @property
+    def keys(self) -> AsyncKeysResource:
+        """Your API keys."""
+        return AsyncKeysResource(self._send)
+
+    @property
+    def models(self) -> AsyncModelsResource:
+        """The catalogue."""
+        return AsyncModelsResource(self._send)
+
+    def model(self, name: str) -> AsyncModelHandle:
+        """Return a handle on one model: `name`, or `account~name` for another account's."""
+        return AsyncModelHandle(self._send, name)
+
+    async def close(self) -> None:
+        """Close the idle connections; a later call opens new ones."""
+        await self._transport.close()
+
+    def with_options(
+        self,
+        *,
+        api_key: str | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        max_retries: int | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> AsyncClient:
+        """Return a client with other options and the same connections; the same caller without `api_key`."""
+        api_key = Masked(api_key) if api_key is not None else None
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        if timeout is not NOT_GIVEN:
+            other._timeout = checked_timeout(timeout)
+        if max_retries is not None:
+            other._max_retries = checked_retries(max_retries)
+        if on_retry is not None:
+            other._on_retry = on_retry
+        if api_key is not None:
+            other._acting = Acting(check_credential(api_key))
+        return other
+
+    async def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        accept_policy: str | Literal[True] | None = None,
+        name: str | None = None,
+    ) -> Account:
+        """Make an account; log in afterwards.
+
+        Args:
+            email: Where you can be reached.
+            password: 10 to 1024 characters.
+            accept_policy: The version of the service's usage policy that you have read and accept, or True
+                for whatever it is now. It is shown by `client.service.info().usage_policy`.
+            name: Your public handle in `account~model`; one is made up when none is given.
+
+        Raises:
+            ArgumentError: The usage policy was not accepted; the message tells its version.
+            ConflictError: The e-mail address or the name is taken.
+        """
+        password = Masked(password)
+        version = (
+            accept_policy
+            if isinstance(accept_policy, str)
+            else await self._policy_version(bool(accept_policy))
+        )
+        return await self._send(
+            accounts.create(email=email, password=password, accept_policy=version, name=name)
+        )
+
+    async def login(self, email: str, password: str, *, save: bool = False) -> SessionCreated:
+        """Log in; this client, and those made from it, then act with the session.
+
+        Args:
+            email: The account's e-mail address.
+            password: Its password.
+            save: Also make an API key with every scope and store it in the profile file, so that later
+                `AsyncClient()` calls as this account. `logout` revokes it.
+        """
+        password = Masked(password)
+        session = await self._send(sessions.create(email=email, password=password))
+        self._acting.token = Masked(session.token.get_secret_value())
+        if save:
+            await _async_saved_login.save(self.keys, self._settings)
+            self._acting.saved = True
+        return session
+
+    async def logout(self) -> None:
+        """End the log-in: this client's session, and the saved key if that is what it acts with.
+
+        Raises:
+            ArgumentError: There is nothing to log out of.
+        """
+        acting = self._acting
+        if acting.saved or acting.token is None:
+            await self._forget_key()
+        if acting.token is not None:
+            await self._send(sessions.end())
+            acting.token = None
+
+    async def predict(
+        self,
+        name: str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> AnyPrediction:
+        """Run a model on one instance.
+
+        Args:
+            name: The model.
+            inputs: Inputs by name, for names that clash with an option here.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit the model's signature.
+            NotFoundError: There is no such model or version, or not for you.
+        """
+        return await self.model(name).predict(
+            inputs=inputs, version=version, parameters=parameters, timeout=timeout, **values
+        )
+
+    async def predict_batch(
+        self,
+        name: str,
+        instances: Iterable[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Predictions:
+        """Run a model on several instances in one call: all of them, or an error that lists the bad ones.
+
+        Args:
+            name: The model.
+            instances: The inputs of each instance by name, such as `[{"text": "…"}]`.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call.
+        """
+        return await self.model(name).predict_batch(
+            instances, version=version, parameters=parameters, timeout=timeout
+        )
+
+    async def _send(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
+        chosen = self._timeout if isinstance(timeout, NotGiven) else checked_timeout(timeout)
+        call = Call(
+            operation=operation,
+            timeout=operation.timeout if isinstance(chosen, NotGiven) else chosen,
+            max_retries=self._max_retries,
+            on_retry=self._on_retry,
+            credential=self._acting.credential,
+        )
+        return await self._transport.call(call)
+
+    async def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
+        version = (await self.service.info()).usage_policy.version
+        if accepted:
+            return version
+        raise ArgumentError(
+            "the service's usage policy has not been accepted: read client.service.info().usage_policy.text "
+            f"and pass accept_policy={version!r}"
+        )
+
+    async def _forget_key(self) -> None:
+        if await _async_saved_login.forget(self.keys, self._settings) == self._acting.api_key:
+            self._acting.api_key = None
+        self._acting.saved = False

@@ -1,0 +1,346 @@
+"""What hangs off a client, one class per noun; each method is one line over the operations."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from maas_client._async_listing import AsyncListing
+from maas_client._async_transport import aside
+from maas_client._calls import NOT_GIVEN
+from maas_client._masking import Masked
+from maas_client._operations import (
+    _names,
+    accounts,
+    aliases,
+    keys,
+    models,
+    predict,
+    service,
+    sessions,
+    versions,
+)
+from maas_client._operations._operation import build
+from maas_client.types import ModelQuery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from os import PathLike
+
+    from maas_client._async_listing import AsyncSend
+    from maas_client._calls import Timeout
+    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client.types import (
+        Account,
+        AccountExport,
+        Alias,
+        AliasChange,
+        Health,
+        Key,
+        KeyCreated,
+        Model,
+        Scope,
+        ServiceInfo,
+        Session,
+        Version,
+        Visibility,
+    )
+
+
+class _Resource:
+    def __init__(self, send: AsyncSend) -> None:
+        self._send = send
+
+
+class AsyncServiceResource(_Resource):
+    """The service itself; open to anyone."""
+
+    async def info(self) -> ServiceInfo:
+        """Return the service's name, version and usage policy."""
+        return await self._send(service.info())
+
+    async def health(self) -> Health:
+        """Return whether the service takes new work.
+
+        Raises:
+            UnavailableError: It is draining.
+        """
+        return await self._send(service.health())
+
+
+class AsyncAccountResource(_Resource):
+    """One's own account; it needs a log-in session."""
+
+    async def get(self) -> Account:
+        """Return the account."""
+        return await self._send(accounts.get())
+
+    async def change_password(self, *, current_password: str, new_password: str) -> Account:
+        """Change the password, which ends every other session."""
+        current_password, new_password = Masked(current_password), Masked(new_password)
+        return await self._send(
+            accounts.change_password(current_password=current_password, new_password=new_password)
+        )
+
+    async def export(self) -> AccountExport:
+        """Return everything that the service holds about the account, without secrets."""
+        return await self._send(accounts.export())
+
+
+class AsyncSessionsResource(_Resource):
+    """One's log-in sessions."""
+
+    def list(self, *, page_size: int | None = None) -> AsyncListing[Session]:
+        """List the sessions that hold."""
+        return AsyncListing(self._send, lambda cursor: sessions.list_page(limit=page_size, cursor=cursor))
+
+    async def end(self, session_id: str) -> None:
+        """End a session; its token stops at once."""
+        await self._send(sessions.end(session_id))
+
+
+class AsyncKeysResource(_Resource):
+    """One's API keys."""
+
+    def list(self, *, page_size: int | None = None) -> AsyncListing[Key]:
+        """List the keys, without their secrets."""
+        return AsyncListing(self._send, lambda cursor: keys.list_page(limit=page_size, cursor=cursor))
+
+    async def get(self, key_id: str) -> Key:
+        """Return one key, without its secret."""
+        return await self._send(keys.get(key_id))
+
+    async def create(
+        self, name: str, *, scopes: Iterable[Scope] | None = None, expires_at: datetime | None = None
+    ) -> KeyCreated:
+        """Make a key; its secret is in the result this once: `key.secret.get_secret_value()`.
+
+        Args:
+            name: What it is for, for your own eyes.
+            scopes: What it may do, among what you may do; to read the catalogue and to predict by default.
+            expires_at: When it stops, with an offset from UTC; never by default.
+        """
+        return await self._send(keys.create(name=name, scopes=scopes, expires_at=expires_at))
+
+    async def rotate(self, key_id: str, *, overlap_seconds: int = 0) -> KeyCreated:
+        """Give a key a new secret; the old one holds for `overlap_seconds` more, at most a week."""
+        return await self._send(keys.rotate(key_id, overlap_seconds=overlap_seconds))
+
+    async def revoke(self, key_id: str) -> None:
+        """End a key at once."""
+        await self._send(keys.revoke(key_id))
+
+
+class AsyncModelsResource(_Resource):
+    """The catalogue of models."""
+
+    def list(
+        self,
+        *,
+        task: str | None = None,
+        q: str | None = None,
+        owner: str | None = None,
+        sort: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncListing[Model]:
+        """List the models that you may see.
+
+        Args:
+            task: Only models of this task, such as `text-classification`.
+            q: Words that name, description or tags must contain, all of them.
+            owner: Only this account's models; `me` is yours.
+            sort: `name`, `-name`, `created` or `-created`; `-` reverses the order.
+            page_size: How many to fetch at a time, 1 to 1000.
+        """
+        query = build(ModelQuery, task=task, q=q, owner=owner, sort=sort, limit=page_size)
+        return AsyncListing(
+            self._send, lambda cursor: models.list_page(query.model_copy(update={"cursor": cursor}))
+        )
+
+    async def get(self, name: str) -> Model:
+        """Return one model with its description and measured metrics."""
+        return await self._send(models.get(name))
+
+    async def create(self, name: str, *, visibility: Visibility = "private") -> Model:
+        """Claim a name for a model; publishing a version does so too."""
+        return await self._send(models.create(name=name, visibility=visibility))
+
+    async def update(self, name: str, *, visibility: Visibility) -> Model:
+        """Change who sees a model."""
+        return await self._send(models.update(name, visibility=visibility))
+
+    async def publish(
+        self,
+        path: str | PathLike[str],
+        *,
+        name: str,
+        notes: str = "",
+        visibility: Visibility | None = None,
+        set_default: bool = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Version:
+        """Publish a package as a new version of a model, which is made if it does not exist.
+
+        The package is checked here before anything is sent. The same content again is the same version.
+
+        Args:
+            path: A folder with `maas.toml` and `model.onnx`, or its zip.
+            name: The model's name.
+            notes: What is new in this version.
+            visibility: For a model that this makes, `private` by default; others keep theirs.
+            set_default: Move the alias `default` to the new version.
+            timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
+
+        Raises:
+            PackageError: The package is not one that a server takes.
+        """
+        with TemporaryFile() as upload:
+            pack = partial(
+                versions.publish_path,
+                name,
+                Path(path),
+                upload,
+                notes=notes,
+                visibility=visibility,
+                set_default=set_default,
+            )
+            return await self._send(await aside(pack), timeout=timeout)
+
+
+class _OfModel(_Resource):
+    def __init__(self, send: AsyncSend, model: str) -> None:
+        super().__init__(send)
+        self._model = model
+
+
+class AsyncVersionsResource(_OfModel):
+    """The versions of one model."""
+
+    def list(self, *, page_size: int | None = None) -> AsyncListing[Version]:
+        """List the versions, newest first."""
+        return AsyncListing(
+            self._send, lambda cursor: versions.list_page(self._model, limit=page_size, cursor=cursor)
+        )
+
+    async def get(self, version: int | str) -> Version:
+        """Return one version, by number or alias."""
+        return await self._send(versions.get(self._model, version))
+
+    async def publish(
+        self,
+        path: str | PathLike[str],
+        *,
+        notes: str = "",
+        visibility: Visibility | None = None,
+        set_default: bool = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Version:
+        """Publish a package as a new version of this model, as `client.models.publish` does."""
+        return await AsyncModelsResource(self._send).publish(
+            path,
+            name=self._model,
+            notes=notes,
+            visibility=visibility,
+            set_default=set_default,
+            timeout=timeout,
+        )
+
+
+class AsyncAliasesResource(_OfModel):
+    """The aliases of one model: names that point to a version and remember where they pointed before."""
+
+    def list(self, *, page_size: int | None = None) -> AsyncListing[Alias]:
+        """List the aliases."""
+        return AsyncListing(
+            self._send, lambda cursor: aliases.list_page(self._model, limit=page_size, cursor=cursor)
+        )
+
+    async def get(self, alias: str) -> Alias:
+        """Return where an alias points, and since when."""
+        return await self._send(aliases.get(self._model, alias))
+
+    async def move(
+        self, alias: str, *, version: int, note: str = "", expected_revision: int | None = None
+    ) -> Alias:
+        """Point an alias to a version; it is made if it does not exist.
+
+        Args:
+            alias: Its name, such as `default`.
+            version: The version's number.
+            note: Why, for its history.
+            expected_revision: The `revision` that you saw; another's move since then is an error.
+
+        Raises:
+            PreconditionFailedError: The alias is no longer at the expected revision.
+        """
+        return await self._send(
+            aliases.move(self._model, alias, version=version, note=note, expected_revision=expected_revision)
+        )
+
+    async def rollback(self, alias: str, *, note: str = "", expected_revision: int | None = None) -> Alias:
+        """Point an alias back to the version it pointed to before; arguments as in `move`."""
+        return await self._send(
+            aliases.rollback(self._model, alias, note=note, expected_revision=expected_revision)
+        )
+
+    def history(self, alias: str, *, page_size: int | None = None) -> AsyncListing[AliasChange]:
+        """List an alias's moves, newest first."""
+        return AsyncListing(
+            self._send,
+            lambda cursor: aliases.history_page(self._model, alias, limit=page_size, cursor=cursor),
+        )
+
+
+class AsyncModelHandle:
+    """One model by name; nothing is asked of the server until a method is called."""
+
+    def __init__(self, send: AsyncSend, name: str) -> None:
+        self._send = send
+        self.name = _names.model(name)
+
+    def __repr__(self) -> str:
+        return f"AsyncModelHandle({self.name!r})"
+
+    @property
+    def versions(self) -> AsyncVersionsResource:
+        """Its versions."""
+        return AsyncVersionsResource(self._send, self.name)
+
+    @property
+    def aliases(self) -> AsyncAliasesResource:
+        """Its aliases."""
+        return AsyncAliasesResource(self._send, self.name)
+
+    async def get(self) -> Model:
+        """Return the model with its description and measured metrics."""
+        return await self._send(models.get(self.name))
+
+    async def predict(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> AnyPrediction:
+        """Run the model on one instance, as `client.predict` does."""
+        given = predict.merged(inputs, values)
+        return await self._send(
+            predict.predict(self.name, given, version=version, parameters=parameters), timeout=timeout
+        )
+
+    async def predict_batch(
+        self,
+        instances: Iterable[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Predictions:
+        """Run the model on several instances in one call, as `client.predict_batch` does."""
+        operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
+        return await self._send(operation, timeout=timeout)

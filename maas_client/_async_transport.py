@@ -1,0 +1,239 @@
+"""The asynchronous face's only sockets: `httpx2` transports, one pool for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import ssl
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+try:
+    import httpx2
+except ModuleNotFoundError as error:
+    if error.name != "httpx2":
+        raise
+    raise ModuleNotFoundError(
+        "AsyncClient needs httpx2, which the extra brings: pip install 'maas-client[async]'", name="httpx2"
+    ) from error
+
+from maas_client._exchange import (
+    MAX_REDIRECTS,
+    USER_AGENT,
+    accepted,
+    chain_of,
+    is_redirect,
+    logged_attempt,
+    next_place,
+    sent_around,
+    too_late,
+    without_frames,
+)
+from maas_client._masking import Masked, scrub
+from maas_client._operations._operation import Answer
+from maas_client.errors import ConfigurationError, DroppedError, InvalidReplyError, MaasError, NotSentError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from typing import IO
+
+    from maas_client._calls import Call
+    from maas_client._operations._operation import Result
+
+_FOREIGN = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
+_NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+_CHUNK = 2**18
+# The budget of the call is the only limit; these would each start anew with every read.
+_NO_LIMITS = {"connect": None, "read": None, "write": None, "pool": None}
+_POOL = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
+
+
+@dataclass(slots=True)
+class AsyncTransport:
+    """Connections to one service, shared by the tasks of an event loop and not across a fork.
+
+    Args:
+        base_url: Where the service is, without a slash at the end.
+        verify: True for the default authorities, the path of others, False for no check.
+        proxies: Proxy URLs by scheme, as `requests` takes them.
+    """
+
+    base_url: str
+    verify: bool | str = True
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _pools: dict[tuple[int, asyncio.AbstractEventLoop], httpx2.AsyncHTTPTransport] = field(
+        default_factory=dict, repr=False, init=False
+    )
+
+    async def call(self, call: Call[Result]) -> Result:
+        """Make a call and return its result.
+
+        Raises:
+            MaasError: Whatever went wrong; nothing of the libraries below comes through.
+        """
+        try:
+            answer = await self._attempt(call)
+        except MaasError as error:
+            answer = await self._repeat(call, error)
+        return call.operation.read(answer)
+
+    async def close(self) -> None:
+        """Close this event loop's idle connections; a later call opens new ones."""
+        if pool := self._pools.pop(_here(), None):
+            await pool.aclose()
+
+    async def _repeat(self, call: Call[Any], failure: MaasError) -> Answer:
+        from tenacity import AsyncRetrying
+
+        from maas_client._retry import POLICY, tell
+
+        failures = [failure]
+
+        async def attempt(call: Call[Any]) -> Answer:
+            if failures:
+                raise failures.pop()
+            return await self._attempt(call)
+
+        try:
+            return await AsyncRetrying(sleep=asyncio.sleep, **POLICY)(attempt, call)
+        except MaasError as error:
+            tell(call, error, None)
+            raise
+
+    async def _attempt(self, call: Call[Any]) -> Answer:
+        with logged_attempt(call) as outcome:
+            return outcome.answered(await self._exchange(call))
+
+    async def _exchange(self, call: Call[Any]) -> Answer:
+        url = f"{self.base_url}{call.operation.path}"
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._send(call, url)
+            if not is_redirect(answer.status):
+                return accepted(call, answer)
+            url = next_place(call, url, answer)
+        raise sent_around(call, answer)
+
+    async def _send(self, call: Call[Any], url: str) -> Answer:
+        try:
+            async with asyncio.timeout(_left(call)):
+                response = await self._pool().handle_async_request(_request(call, url))
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise too_late(call) from without_frames(error)
+        except _FOREIGN as error:
+            raise _ours(call, url, error) from without_frames(error)
+        return Answer(response.status_code, response.headers, body)
+
+    def _pool(self) -> httpx2.AsyncHTTPTransport:
+        # A connection belongs to its event loop, and a forked child must not use its parent's.
+        here = _here()
+        if (pool := self._pools.get(here)) is None:
+            for place in [place for place in self._pools if place[0] != here[0] or place[1].is_closed()]:
+                del self._pools[place]
+            pool = self._pools[here] = self._new_pool()
+        return pool
+
+    def _new_pool(self) -> httpx2.AsyncHTTPTransport:
+        return httpx2.AsyncHTTPTransport(
+            verify=_tls_context(self.verify), limits=_POOL, proxy=self._proxy(), trust_env=False
+        )
+
+    def _proxy(self) -> str | None:
+        if not self.proxies:
+            return None
+        from requests.utils import select_proxy
+
+        return select_proxy(self.base_url, dict(self.proxies))
+
+
+async def aside(act: Callable[[], Result]) -> Result:
+    """Do work that takes long in a thread, so that the event loop goes on."""
+    return await asyncio.to_thread(act)
+
+
+def _here() -> tuple[int, asyncio.AbstractEventLoop]:
+    return os.getpid(), asyncio.get_running_loop()
+
+
+def _left(call: Call[Any]) -> float | None:
+    return None if call.ends_at == math.inf else max(0.0, call.ends_at - time.monotonic())
+
+
+def _request(call: Call[Any], url: str) -> httpx2.Request:
+    headers = {"User-Agent": USER_AGENT, **call.headers()}
+    body = call.operation.body
+    if body is not None:
+        headers["Content-Length"] = str(_size(body))
+    return httpx2.Request(
+        call.operation.method,
+        url,
+        headers=[(name.encode(), _clear(value)) for name, value in headers.items()],
+        content=body if body is None or isinstance(body, bytes) else _chunks(body),
+        extensions={"timeout": _NO_LIMITS},
+    )
+
+
+def _clear(value: str) -> bytes:
+    return (value.reveal() if isinstance(value, Masked) else value).encode("ascii")
+
+
+def _size(body: bytes | IO[bytes]) -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(file.read, _CHUNK):
+        yield chunk
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - `verify` as requests defines it
+    if verify is False:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    # The authorities that the synchronous face trusts.
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    place = Path(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+    try:
+        return ssl.create_default_context(
+            cafile=None if place.is_dir() else str(place), capath=str(place) if place.is_dir() else None
+        )
+    except OSError as error:
+        raise ConfigurationError(f"verify names {str(place)!r}, whose authorities cannot be read") from error
+
+
+def _ours(call: Call[Any], url: str, error: Exception) -> MaasError:
+    said = scrub(_said(error), call.secrets)
+    if isinstance(error, _NEVER_SENT):
+        host = "://".join(urlsplit(url)[:2])
+        return NotSentError(f"{call.name} could not be sent to {host}: {said}")
+    if isinstance(error, httpx2.DecodingError):
+        return InvalidReplyError(f"the answer to {call.name} cannot be unpacked: {said}")
+    if isinstance(error, httpx2.RemoteProtocolError) and "illegal" in said:
+        return InvalidReplyError(f"{call.name} was not answered in HTTP: {said}")
+    return DroppedError(f"the connection broke during {call.name}: {said}")
+
+
+def _said(error: Exception) -> str:
+    last = chain_of(error)[-1]
+    return f"{type(last).__name__}: {str(last) or error}"
