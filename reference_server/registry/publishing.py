@@ -135,6 +135,8 @@ class _Publication:
             found = self._find(session) or self._make_model(session)
             number = _number_of(session, found.row.id, row.digest)
             if number is not None:  # published by somebody else meanwhile
+                if self.query.set_default:
+                    self._make_default(session, found, number)
                 return versions.read(session, found, number), False
             if not self.store.exists(row.artifact):
                 raise Unavailable("the package was swept away; repeat the upload", code="busy", retry_after=1)

@@ -1,0 +1,92 @@
+"""Publish the package on standard input and die on the way; `test_crashes.py` runs it as a process.
+
+Usage: publish_and_die.py DATABASE_URL ARTIFACTS STEP
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from types import SimpleNamespace
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from maas_client.types import PublishQuery, TaskSignature, TensorSignature
+from reference_server.registry import accounts, publishing
+from reference_server.registry.artifacts import ArtifactStore
+from reference_server.registry.database import Database
+from reference_server.security.callers import ALL_SCOPES, Caller
+
+
+def die(*_args, **_options):
+    """End as by a power cut, as far as a process can: nothing is flushed, closed or rolled back."""
+    os._exit(9)
+
+
+def die_at_fsync(number):
+    """Let all fsyncs before the given one happen."""
+    fsync, left = os.fsync, iter(range(number - 1))
+
+    def count(file):
+        if next(left, None) is None:
+            die()
+        fsync(file)
+
+    os.fsync = count
+
+
+def die_after(table):
+    """Die inside the transaction, when a row of a table has been written."""
+
+    def look(connection, cursor, statement, *rest):
+        if statement.startswith(f"INSERT INTO {table} "):
+            die()
+
+    event.listen(Engine, "after_cursor_execute", look)
+
+
+STEPS = {
+    "file not synced": lambda: die_at_fsync(1),
+    "not renamed": lambda: setattr(os, "replace", die),
+    "folder not synced": lambda: die_at_fsync(2),
+    "no model row": lambda: event.listen(Session, "after_begin", die_in_the_writer),
+    "no version row": lambda: die_after("models"),
+    "no alias": lambda: die_after("versions"),
+    "no history": lambda: die_after("aliases"),
+    "no commit": lambda: event.listen(Engine, "commit", die),
+    "committed": lambda: event.listen(Session, "after_commit", die),
+    "answered": lambda: None,
+}
+
+
+def die_in_the_writer(session, transaction, connection):
+    """Die when the one transaction that writes begins."""
+    if connection.get_execution_options().get("maas_writes"):
+        die()
+
+
+def main():
+    """Publish as ada, the one account there is."""
+    url, folder, step = sys.argv[1:]
+    db, store = Database(url), ArtifactStore(folder)
+    ada = accounts.find(db, "ada")
+    STEPS[step]()
+    publishing.publish(
+        db,
+        store,
+        Caller(ada.id, ada.name, ada.role, "ses_of_ada", "session", ALL_SCOPES),
+        "words",
+        io.BytesIO(sys.stdin.buffer.read()),
+        query=PublishQuery(),
+        inspect=lambda package: SimpleNamespace(
+            signature=TaskSignature(inputs=[], outputs=[]), tensors=TensorSignature(inputs=[], outputs=[])
+        ),
+        max_bytes=2**20,
+    )
+
+
+if __name__ == "__main__":
+    main()
