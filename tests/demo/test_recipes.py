@@ -216,10 +216,11 @@ class TestPackages:
                     graphs.add(package.read("model.onnx"))
             assert len(graphs) == 1
 
-    def test_the_notes_tell_the_accuracy(self, built):
+    def test_the_notes_tell_the_accuracy(self, built, own):
         """What is published says in a sentence how good it is."""
+        rows = len(recipes.split(own)[1])
         for one in built:
-            assert f"{one.measured['accuracy']:.1%} of 40 held-out sentences are right" in one.notes
+            assert f"{one.measured['accuracy']:.1%} of {rows} held-out sentences are right" in one.notes
 
     def test_training_again_gives_the_same_bytes(self, built):
         """In another process, with other hashes and one thread, the packages are the same to the byte."""
@@ -239,8 +240,10 @@ class TestPackages:
         )
         assert any("Training on single words of 128 sentences" in line for line in said)
 
-    def test_a_version_that_is_not_better_does_not_become_the_default(self, built):
-        """On our own few sentences the second version wins nothing, so `default` has no reason to move."""
-        first, second = built
-        assert second.measured["accuracy"] <= first.measured["accuracy"]
+    def test_a_version_that_is_not_better_does_not_become_the_default(self):
+        """Where single words tell all, both versions are always right: `default` stays."""
+        texts = tuple(f"room {row} was {'kind' if row % 2 else 'cold'}" for row in range(60))
+        plain = Sentences("n", "MIT", texts, tuple(row % 2 for row in range(60)))
+        first, second = recipes.build_all(plain, log=lambda line: None)
+        assert first.measured["accuracy"] == second.measured["accuracy"] == 1
         assert second.default_note is None
