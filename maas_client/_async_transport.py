@@ -47,15 +47,14 @@ if TYPE_CHECKING:
 _FOREIGN = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
 _NEVER_SENT = (
     httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
     httpx2.InvalidURL,
 )
 _CHUNK = 2**18
-# The budget of the call is the only limit; these would each start anew with every read.
-_NO_LIMITS = {"connect": None, "read": None, "write": None, "pool": None}
+# httpcore2 2.16 closes the socket of a TLS handshake that times out, and not of one that is cancelled: so
+# connecting has a limit of its own, which ends this many seconds before the call's.
+_HANDSHAKE_SLACK = 0.01
 _POOL = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
 
 
@@ -183,8 +182,15 @@ def _request(call: Call[Any], url: str) -> httpx2.Request:
         url,
         headers=[(name.encode(), _clear(value)) for name, value in headers.items()],
         content=body if body is None or isinstance(body, bytes) else _chunks(body),
-        extensions={"timeout": _NO_LIMITS},
+        extensions={"timeout": _limits(call)},
     )
+
+
+def _limits(call: Call[Any]) -> dict[str, float | None]:
+    # A limit of reading would start anew with every read; the budget does not.
+    left = _left(call)
+    connect = None if left is None else max(0.0, left - _HANDSHAKE_SLACK)
+    return {"connect": connect, "read": None, "write": None, "pool": None}
 
 
 def _clear(value: str) -> bytes:
@@ -223,6 +229,8 @@ def _tls_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - `verif
 
 
 def _ours(call: Call[Any], url: str, error: Exception) -> MaasError:
+    if isinstance(error, httpx2.ConnectTimeout):
+        return too_late(call)
     said = scrub(_said(error), call.secrets)
     if isinstance(error, _NEVER_SENT):
         host = "://".join(urlsplit(url)[:2])

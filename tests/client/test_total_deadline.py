@@ -142,7 +142,7 @@ def seconds_until_deadline(ask):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("kind", PEERS)
-def test_no_drip_outlives_the_budget(face, seconds_until_deadline, peer, trusted, kind, tls):
+def test_no_drip_outlives_the_budget(face, seconds_until_deadline, peer, trusted, kind, tls):  # noqa: PLR0917
     """However a peer drips, plain or TLS, the call ends within its total budget."""
     port = peer(PEERS[kind], tls=tls).port
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
