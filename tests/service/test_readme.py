@@ -13,6 +13,8 @@ import pytest
 from maas_client import cli as user_cli
 from reference_server import cli as server_cli
 
+pytest_plugins = ["pytester"]
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -115,3 +117,12 @@ def test_both_languages_say_the_same():
     assert headings("README.md") == headings("README.zh-CN.md")
     assert blocks("README.md") == blocks("README.zh-CN.md")
     assert len(blocks("README.md")) == 13
+
+
+def test_the_guide_to_testing_is_tested(pytester):
+    """Its two blocks are a test file and a script."""
+    test_file, script = blocks("docs/testing.md", "python")
+    pytester.makepyfile(test_file)
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+    done = pytester.run(sys.executable, "-c", script)
+    assert done.outlines == ["250000.0"]

@@ -1,0 +1,426 @@
+"""A platform in memory for the tests of your own code: no server, no network, the real client.
+
+    from maas_client.testing import FakeMaas
+
+    fake = FakeMaas()
+    fake.add_model("mood", labels=["sad", "glad"], answer="glad")  # or a function of the inputs
+    client = fake.client()
+    assert client.predict("mood", text="Good morning!").label == "glad"
+    fake.fail(maas_client.RateLimitError(retry_after=0))  # the next attempt; the client repeats it by itself
+    assert fake.calls[-1].json == {"text": "Good morning!"}
+
+Only the socket is replaced: arguments, paths, retries, answers and errors are those of `Client` and
+`AsyncClient`. Under pytest the fixture `fake_maas` gives one that also serves every client which the code under
+test makes by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from unittest import mock
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel
+
+from maas_client import _client, _transport
+from maas_client._operations._operation import Answer
+from maas_client.errors import MaasError, NotFoundError, UnprocessableError
+from maas_client.types import ErrorDetail
+
+if TYPE_CHECKING:
+    from maas_client import AsyncClient, Client
+    from maas_client._calls import Call
+
+BASE_URL = "http://fake.maas"
+API_KEY = "maas_key_of_a_fake"
+
+Inputs: TypeAlias = dict[str, Any]
+Outputs: TypeAlias = str | Mapping[str, Any]
+AnswerFunction: TypeAlias = Callable[[Inputs], Outputs]
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_SURE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One attempt that reached the fake.
+
+    Args:
+        method: The HTTP method.
+        template: The path with the names of its parts, such as `/v1/models/{model}/predict`.
+        path: The path itself, quoted, with its query.
+        parts: The parts of the path by name, such as `{"model": "mood"}`.
+        query: The query by name.
+        json: The body, if it is JSON; None otherwise.
+        content: The body as bytes.
+        headers: The headers, the credential masked.
+    """
+
+    method: str
+    template: str
+    path: str
+    parts: Mapping[str, str]
+    query: Mapping[str, str]
+    json: Any
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def route(self) -> str:
+        """Method and template, as `FakeMaas.reply` and `FakeMaas.fail` take them."""
+        return f"{self.method} {self.template}"
+
+
+@dataclass(slots=True)
+class _Model:
+    description: dict[str, Any]
+    answer: AnswerFunction
+    inputs: tuple[str, ...]
+    versions: list[dict[str, Any]]
+    default: int
+
+
+class FakeMaas:
+    """Models, scripted replies and scripted failures in the place of a server.
+
+    It knows the catalogue, versions, aliases and predictions of the models that were added. Anything else
+    fails the test with an AssertionError until `reply` says what the answer is.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[RecordedCall] = []
+        self._models: dict[str, _Model] = {}
+        self._replies: dict[str, tuple[int, bytes]] = {}
+        self._failures: list[tuple[str | None, MaasError]] = []
+
+    def client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
+        """Return a `Client` of this fake; options as those of `Client`."""
+        with self.installed():
+            return _client.Client(**{"api_key": API_KEY, "base_url": BASE_URL, **options})
+
+    def async_client(self, **options: Any) -> AsyncClient:  # noqa: ANN401 - AsyncClient's own
+        """Return an `AsyncClient` of this fake; options as those of `AsyncClient`."""
+        from maas_client import _async_client
+
+        with self.installed():
+            return _async_client.AsyncClient(**{"api_key": API_KEY, "base_url": BASE_URL, **options})
+
+    @contextmanager
+    def installed(self) -> Iterator[FakeMaas]:
+        """Serve every client that is made inside the block, whatever its host and key.
+
+        A client that is told neither finds both in the environment.
+        """
+        with ExitStack() as undo:
+            undo.enter_context(
+                mock.patch.dict("os.environ", {"MAAS_BASE_URL": BASE_URL, "MAAS_API_KEY": API_KEY})
+            )
+            undo.enter_context(mock.patch.object(_client, "Transport", self._transport))
+            try:
+                from maas_client import _async_client
+            except ModuleNotFoundError as error:
+                if error.name != "httpx2":
+                    raise
+            else:
+                undo.enter_context(mock.patch.object(_async_client, "AsyncTransport", self._async_transport))
+            yield self
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        answer: AnswerFunction | Outputs,
+        labels: Sequence[str] = (),
+        inputs: Sequence[str] = ("text",),
+        task: str = "text-classification",
+        versions: int = 1,
+        **described: Any,  # noqa: ANN401 - fields of Model
+    ) -> None:
+        """Put a model into the catalogue.
+
+        Args:
+            name: Its name.
+            answer: What it predicts: a label, or the outputs by name; or a function of an instance's inputs
+                that returns either, or raises a `MaasError`.
+            labels: Its labels; a predicted label gets the score 0.9, the others share the rest.
+            inputs: The names that an instance must have.
+            task: Its task.
+            versions: How many versions it has; `default` is the last of them.
+            described: Further fields of `maas_client.types.Model`, such as `description`.
+        """
+        numbers = range(1, versions + 1)
+        self._models[name] = _Model(
+            description={
+                "id": name,
+                "created": int(_NOW.timestamp()),
+                "owned_by": "fake",
+                "name": name,
+                "visibility": "public",
+                "task": task,
+                "labels": list(labels),
+                "default_version": versions,
+                "latest_version": versions,
+                "updated_at": _NOW.isoformat(),
+                **described,
+            },
+            answer=_function(answer),
+            inputs=tuple(inputs),
+            versions=[_version(name, number, task, labels, inputs) for number in numbers],
+            default=versions,
+        )
+
+    def reply(self, route: str, body: object, *, status: int = 200) -> None:
+        """Say what a route answers from now on.
+
+        Args:
+            route: Method and path template, such as `GET /v1/keys`.
+            body: What is sent as JSON: dicts and lists, or objects of `maas_client.types`.
+            status: The status; 400 and above become the error that the SDK raises for it.
+        """
+        self._replies[route] = (status, _json(body))
+
+    def fail(self, error: MaasError, *, times: int = 1, route: str | None = None) -> None:
+        """Let the next attempts fail; what the SDK repeats, it repeats.
+
+        Args:
+            error: What they raise, such as `maas_client.UnavailableError(retry_after=0)`.
+            times: How many attempts fail.
+            route: Only those of this route, such as `POST /v1/models/{model}/predict`.
+        """
+        self._failures += [(route, error)] * times
+
+    def _transport(self, base_url: str, *_: object) -> _transport.Transport:
+        return _FakeTransport(base_url, self._answer)
+
+    def _async_transport(self, base_url: str, *_: object) -> object:
+        from maas_client._async_transport import AsyncTransport
+
+        answer = self._answer
+
+        class FakeAsyncTransport(AsyncTransport):
+            async def _send(self, call: Call[Any], url: str) -> Answer:
+                return answer(call, url)
+
+        return FakeAsyncTransport(base_url)
+
+    def _answer(self, call: Call[Any], url: str) -> Answer:
+        made = _recorded(call, url)
+        self.calls.append(made)
+        for index, (route, error) in enumerate(self._failures):
+            if route in (None, made.route):
+                del self._failures[index]
+                raise copy.copy(error)
+        if made.route in self._replies:
+            status, body = self._replies[made.route]
+            return _answer(status, body)
+        known = {
+            "GET /v1/models": self._list_models,
+            "GET /v1/models/{model}": self._get_model,
+            "GET /v1/models/{model}/versions": self._list_versions,
+            "GET /v1/models/{model}/versions/{version}": self._get_version,
+            "GET /v1/models/{model}/aliases": self._list_aliases,
+            "GET /v1/models/{model}/aliases/{alias}": self._get_alias,
+            "PUT /v1/models/{model}/aliases/{alias}": self._move_alias,
+            "POST /v1/models/{model}/predict": self._predict,
+            "POST /v1/models/{model}/versions/{version}/predict": self._predict,
+        }
+        if made.route not in known:
+            raise AssertionError(
+                f"FakeMaas has no answer to {made.route}; say one with fake.reply({made.route!r}, ...)"
+            )
+        return _answer(200, _json(known[made.route](made)))
+
+    def _find(self, made: RecordedCall) -> _Model:
+        name = made.parts["model"].rpartition("~")[2]
+        if name not in self._models:
+            raise NotFoundError(f"there is no model {name!r} that you can see", code="model_not_found")
+        return self._models[name]
+
+    def _number(self, model: _Model, selector: str) -> int:
+        number = {"default": model.default, "latest": len(model.versions)}.get(selector)
+        if number is None:
+            number = int(selector) if selector.isdigit() else 0
+        if not 1 <= number <= len(model.versions):
+            raise NotFoundError(f"the model has no version {selector!r}", code="version_not_found")
+        return number
+
+    def _list_models(self, made: RecordedCall) -> object:
+        task = made.query.get("task")
+        return _page(
+            model.description for model in self._models.values() if task in (None, model.description["task"])
+        )
+
+    def _get_model(self, made: RecordedCall) -> object:
+        return self._find(made).description
+
+    def _list_versions(self, made: RecordedCall) -> object:
+        return _page(reversed(self._find(made).versions))
+
+    def _get_version(self, made: RecordedCall) -> object:
+        model = self._find(made)
+        return model.versions[self._number(model, made.parts["version"]) - 1]
+
+    def _list_aliases(self, made: RecordedCall) -> object:
+        return _page([_alias(self._find(made))])
+
+    def _get_alias(self, made: RecordedCall) -> object:
+        if made.parts["alias"] != "default":
+            raise NotFoundError(f"the model has no alias {made.parts['alias']!r}", code="alias_not_found")
+        return _alias(self._find(made))
+
+    def _move_alias(self, made: RecordedCall) -> object:
+        model = self._find(made)
+        number = self._number(model, str(made.json["version"]))
+        if made.parts["alias"] == "default":
+            model.default = model.description["default_version"] = number
+        return {**_alias(model), "name": made.parts["alias"], "version": number, "note": made.json["note"]}
+
+    def _predict(self, made: RecordedCall) -> object:
+        model = self._find(made)
+        number = self._number(model, made.parts.get("version", "default"))
+        body = {name: value for name, value in made.json.items() if name != "parameters"}
+        many = "instances" in body
+        rows = body["instances"] if many else [body]
+        _check(rows, model.inputs, many=many)
+        return {
+            "id": f"pred_{len(self.calls)}",
+            "model": model.description["id"],
+            "version": number,
+            "digest": model.versions[number - 1]["digest"],
+            "device": "cpu",
+            "predictions": [_outputs(model, row) for row in rows],
+            "usage": {"instances": len(rows)},
+            "timing": {"queue_ms": 0.0, "compute_ms": 0.0},
+        }
+
+
+class _FakeTransport(_transport.Transport):
+    def __init__(self, base_url: str, answer: Callable[[Call[Any], str], Answer]) -> None:
+        super().__init__(base_url)
+        self._fake_answer = answer
+
+    def _send(self, call: Call[Any], url: str) -> Answer:
+        return self._fake_answer(call, url)
+
+
+def _recorded(call: Call[Any], url: str) -> RecordedCall:
+    operation, parts = call.operation, urlsplit(url)
+    names = re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(operation.template)))
+    found = names.fullmatch(parts.path)
+    content = _content(operation.body)
+    return RecordedCall(
+        method=operation.method,
+        template=operation.template,
+        path=f"{parts.path}?{parts.query}" if parts.query else parts.path,
+        parts={name: unquote(part) for name, part in found.groupdict().items()} if found else {},
+        query=dict(parse_qsl(parts.query)),
+        json=json.loads(content) if content and operation.content_type == "application/json" else None,
+        content=content,
+        headers=call.headers(),
+    )
+
+
+def _content(body: bytes | IO[bytes] | None) -> bytes:
+    if body is None or isinstance(body, bytes):
+        return body or b""
+    body.seek(0)
+    return body.read()
+
+
+def _answer(status: int, body: bytes) -> Answer:
+    return Answer(status, {"X-Request-Id": "req_fake", "Content-Type": "application/json"}, body)
+
+
+def _json(body: object) -> bytes:
+    def plain(value: object) -> object:
+        if isinstance(value, BaseModel):
+            return value.model_dump(mode="json")
+        raise TypeError(
+            f"{type(value).__name__} is no JSON; give dicts, lists or objects of maas_client.types"
+        )
+
+    return json.dumps(body, default=plain).encode()
+
+
+def _page(items: Any) -> dict[str, object]:  # noqa: ANN401 - any iterable of wire objects
+    return {"object": "list", "data": list(items), "has_more": False, "next_cursor": None}
+
+
+def _function(answer: AnswerFunction | Outputs) -> AnswerFunction:
+    if not callable(answer):
+        outputs = answer
+
+        def same(_: Inputs) -> Outputs:
+            return outputs
+
+        return same
+    return answer
+
+
+def _outputs(model: _Model, row: Inputs) -> Mapping[str, Any]:
+    said = model.answer(row)
+    if not isinstance(said, str):
+        return said
+    labels = model.description["labels"] or [said]
+    if said not in labels:
+        raise AssertionError(f"the answer {said!r} is none of the model's labels {labels}")
+    rest = (1 - _SURE) / (len(labels) - 1) if len(labels) > 1 else 0.0
+    scores = dict.fromkeys(labels, rest) | {said: _SURE if len(labels) > 1 else 1.0}
+    return {"label": said, "score": scores[said], "scores": scores}
+
+
+def _check(rows: Sequence[Inputs], inputs: tuple[str, ...], *, many: bool) -> None:
+    faults = [
+        ErrorDetail(code=code, message=message, param=f"instances[{index}].{name}" if many else name)
+        for index, row in enumerate(rows)
+        for code, message, name in _faults(row, inputs)
+    ]
+    if faults:
+        raise UnprocessableError(
+            faults[0].message, code="invalid_input", param=faults[0].param, errors=faults if many else ()
+        )
+
+
+def _faults(row: Inputs, inputs: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    for name in inputs:
+        if name not in row:
+            yield "missing_input", f"the input {name!r} is missing", name
+    for name in row:
+        if name not in inputs:
+            yield "unknown_input", f"the model has no input {name!r}", name
+
+
+def _alias(model: _Model) -> dict[str, object]:
+    return {"name": "default", "version": model.default, "revision": 1, "moved_at": _NOW.isoformat()}
+
+
+def _version(
+    name: str, number: int, task: str, labels: Sequence[str], inputs: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "model": name,
+        "version": number,
+        "digest": f"sha256:{number:064x}",
+        "task": task,
+        "size": 0,
+        "notes": f"Version {number} of a fake.",
+        "author": "fake",
+        "created_at": _NOW.isoformat(),
+        "manifest": {
+            "task": task,
+            "description": "A fake.",
+            "license": "none",
+            "labels": list(labels),
+            "example": dict.fromkeys(inputs, ""),
+        },
+        "signature": {"inputs": [{"name": each, "type": "string"} for each in inputs], "outputs": []},
+        "tensors": {"inputs": [], "outputs": []},
+    }
