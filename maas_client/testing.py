@@ -10,8 +10,8 @@
     assert fake.calls[-1].json == {"text": "Good morning!"}
 
 Only the socket is replaced: arguments, paths, retries, answers and errors are those of `Client` and
-`AsyncClient`. Under pytest the fixture `fake_maas` gives one that also serves every client which the code under
-test makes by itself.
+`AsyncClient`. Under pytest the fixture `fake_maas` gives one that also serves every client which the code
+under test makes by itself.
 """
 
 from __future__ import annotations
