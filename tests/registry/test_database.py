@@ -113,6 +113,15 @@ def test_an_upgrade_makes_the_file_for_its_owner_alone(tmp_path):
     db.dispose()
 
 
+def test_an_upgrade_takes_the_file_from_others(tmp_path):
+    """A database that was copied into place with a loose mode is its owner's again."""
+    file = tmp_path / "maas.db"
+    file.touch()
+    file.chmod(0o644)
+    upgrade(f"sqlite:///{file}")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 def test_a_second_upgrade_changes_nothing(registry):
     """Every start upgrades, and what is there stays."""
     registry.account("ada")

@@ -26,12 +26,14 @@ def is_account_name(text):
     return 1 <= len(text) <= 39 and text[0] in lower and text[-1] in lower and not text.strip(lower + "-")
 
 
+@settings(derandomize=True)
 @given(model_names)
 def test_a_bare_name_names_no_account(name):
     """A bare name is read as it stands."""
     assert names.parse(name) == names.Reference(None, name)
 
 
+@settings(derandomize=True)
 @given(account_names, model_names, st.booleans())
 def test_the_shortest_name_is_read_back(account, name, shadowed):
     """What the server calls a model is a name that it reads, exact where a bare one would mean another."""
@@ -39,7 +41,7 @@ def test_the_shortest_name_is_read_back(account, name, shadowed):
     assert read == names.Reference(account if shadowed else None, name)
 
 
-@settings(max_examples=300)
+@settings(derandomize=True, max_examples=300)
 @given(almost_names)
 def test_a_name_is_read_whole_or_not_at_all(text):
     """Whatever is no name is not found; what is read holds every character that was written."""
@@ -75,7 +77,7 @@ def test_a_long_name_is_not_repeated_whole():
     assert len(caught.value.message) < 500
 
 
-@settings(max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(model_names | almost_names)
 def test_new_names_have_the_form_that_references_have(text):
     """A model can be made under exactly the bare names that can be read, less the reserved ones."""
@@ -246,7 +248,7 @@ def test_a_public_name_is_claimed_once_at_the_same_time(registry, at_once):
 OWNERS, NAMES = ("ada", "bob", "carol"), ("one", "two")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(derandomize=True, max_examples=25, deadline=None)
 @given(
     st.fixed_dictionaries(
         dict.fromkeys(itertools.product(OWNERS, NAMES), st.sampled_from([None, "private", "public"]))
