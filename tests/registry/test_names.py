@@ -26,14 +26,14 @@ def is_account_name(text):
     return 1 <= len(text) <= 39 and text[0] in lower and text[-1] in lower and not text.strip(lower + "-")
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(model_names)
 def test_a_bare_name_names_no_account(name):
     """A bare name is read as it stands."""
     assert names.parse(name) == names.Reference(None, name)
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(account_names, model_names, st.booleans())
 def test_the_shortest_name_is_read_back(account, name, shadowed):
     """What the server calls a model is a name that it reads, exact where a bare one would mean another."""
@@ -41,7 +41,7 @@ def test_the_shortest_name_is_read_back(account, name, shadowed):
     assert read == names.Reference(account if shadowed else None, name)
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=300)
 @given(almost_names)
 def test_a_name_is_read_whole_or_not_at_all(text):
     """Whatever is no name is not found; what is read holds every character that was written."""
@@ -77,7 +77,7 @@ def test_a_long_name_is_not_repeated_whole():
     assert len(caught.value.message) < 500
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=200)
 @given(model_names | almost_names)
 def test_new_names_have_the_form_that_references_have(text):
     """A model can be made under exactly the bare names that can be read, less the reserved ones."""
