@@ -98,6 +98,12 @@ class Prediction(_OfCall, Reply):
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         return self.outputs[name]
 
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        made_by = _display.made_by(self.call)
+        return _display.of_fields("Prediction", {**self.outputs, "made by": made_by})
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401 - any JSON value
@@ -115,6 +121,11 @@ class ClassificationPrediction(Prediction):
     label: str
     score: float
     scores: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_scores(self.label, self.scores, _display.made_by(self.call))
 
 
 AnyPrediction: TypeAlias = ClassificationPrediction | Prediction
@@ -157,6 +168,11 @@ class Predictions(_OfCall, Sequence[AnyPrediction]):
 
     def __hash__(self) -> int:
         return hash((self._call.id, len(self._items)))
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_predictions(self)
 
     def __repr__(self) -> str:
         return f"Predictions({len(self._items)} of {self.model} version {self.version})"

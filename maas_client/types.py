@@ -74,6 +74,11 @@ class Reply(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_fields(type(self).__name__, dict(self))
+
 
 class Request(BaseModel):
     """Base of everything that a caller sends: unknown fields are an error."""

@@ -1,0 +1,104 @@
+"""How results look in a notebook: escaped HTML without scripts and without anything from elsewhere.
+
+A page's own text colour and translucent greys fit light and dark themes alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from maas_client.predictions import Call, Predictions
+
+Item = TypeVar("Item")
+
+_MOST_ROWS = 50
+_MOST_CHARACTERS = 300
+_TABLE = "border-collapse:collapse;font-size:.95em"
+_LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
+_CELL = f"text-align:left;vertical-align:top;padding:.25em .8em .25em 0;{_LINE}"
+_BAR = "display:inline-block;height:.75em;margin-left:.6em;background:rgba(80,140,220,.6)"
+_NOTE = "opacity:.7;font-size:.9em"
+
+
+def of_fields(title: str, fields: Mapping[str, object]) -> str:
+    """Return a table of the fields of one thing; those that are empty are left out."""
+    rows = [
+        f'<tr><th style="{_CELL};opacity:.7">{escape(name.replace("_", " "))}</th>'
+        f'<td style="{_CELL}">{_value(value)}</td></tr>'
+        for name, value in fields.items()
+        if value not in (None, "", [], {})
+    ]
+    return f'<div><b>{escape(title)}</b><table style="{_TABLE}">{"".join(rows)}</table></div>'
+
+
+def of_scores(title: str, scores: Mapping[str, float], note: str) -> str:
+    """Return a bar for each label, the highest score first."""
+    ranked = sorted(scores.items(), key=lambda item: -item[1])
+    rows = [
+        f'<tr><td style="{_CELL}">{escape(label)}</td><td style="{_CELL};white-space:nowrap">{score:.3f}'
+        f'<span style="{_BAR};width:{max(0.0, min(1.0, score)) * 12:.2f}em"></span></td></tr>'
+        for label, score in ranked[:_MOST_ROWS]
+    ]
+    table = f'<table style="{_TABLE}">{"".join(rows)}</table>'
+    return f"<div><b>{escape(title)}</b>{table}{_more(len(ranked))}{_note(note)}</div>"
+
+
+def of_predictions(predictions: Predictions) -> str:
+    """Return a row for each prediction of a call, and what made them."""
+    names = list(dict.fromkeys(name for row in predictions[:_MOST_ROWS] for name in row.outputs))
+    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in ["", *names])
+    rows = "".join(
+        f'<tr><td style="{_CELL};opacity:.7">{index}</td>'
+        + "".join(f'<td style="{_CELL}">{_value(row.outputs.get(name))}</td>' for name in names)
+        + "</tr>"
+        for index, row in enumerate(predictions[:_MOST_ROWS])
+    )
+    table = f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>'
+    return f"<div>{table}{_more(len(predictions))}{_note(made_by(predictions.call))}</div>"
+
+
+def made_by(call: Call) -> str:
+    """Return what made a prediction, in one line."""
+    return f"{call.model} version {call.version} on {call.device}, {call.timing.compute_ms:.2f} ms"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, BaseModel):
+        return _value({name: each for name, each in value if each not in (None, "", [], {})})
+    if isinstance(value, Mapping):
+        return ", ".join(f"{escape(_cut(str(name)))}: {_value(each)}" for name, each in _few(value.items()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        between = "<br>" if any(isinstance(each, BaseModel | Mapping) for each in value) else ", "
+        return between.join(_value(each) for each in _few(value))
+    return escape(_cut(_plain(value)))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return str(value)  # of a `SecretStr`, a mask
+
+
+def _few(values: Iterable[Item]) -> Iterable[Item]:
+    return itertools.islice(values, _MOST_ROWS)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+
+
+def _more(count: int) -> str:
+    return _note(f"and {count - _MOST_ROWS:,} more") if count > _MOST_ROWS else ""
+
+
+def _note(text: str) -> str:
+    return f'<div style="{_NOTE}">{escape(text)}</div>'

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from maas_client.predictions import Predictions
+from maas_client.testing import FakeMaas
+from maas_client.types import KeyCreated, PredictReply
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'"
+VOID = {"br"}
+
+
+class Checker(HTMLParser):
+    """Collects the text; refuses what a page must not hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in {"div", "b", "table", "tr", "td", "th", "span", "br"}
+        assert {name for name, _ in attrs} <= {"style"}
+        assert not any("url" in value or "expression" in value for _, value in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def shown(thing):
+    """Return the text that a notebook shows, after a check of the markup."""
+    checker = Checker()
+    checker.feed(thing._repr_html_())
+    checker.close()
+    assert checker.open == []
+    return " ".join(checker.text)
+
+
+def predictions(*rows):
+    return Predictions.from_reply(
+        PredictReply(
+            id="pred_1",
+            model="m",
+            version=3,
+            digest="sha256:0",
+            device="cpu",
+            predictions=list(rows),
+            usage={"instances": len(rows)},
+            timing={"queue_ms": 0.1, "compute_ms": 2.345},
+        )
+    )
+
+
+def test_a_classification_is_a_bar_for_each_label():
+    """The best first, and below it what made it."""
+    row = {"label": "glad", "score": 0.75, "scores": {"sad": 0.25, "glad": 0.75}}
+    text = shown(predictions(row)[0])
+    assert text.index("glad") < text.index("0.750") < text.index("sad") < text.index("0.250")
+    assert "m version 3 on cpu, 2.35 ms" in text or "m version 3 on cpu, 2.34 ms" in text
+
+
+def test_many_predictions_are_a_table_that_ends():
+    """A row each, fifty at most, and how many more there are."""
+    text = shown(predictions(*({"value": index + 0.5} for index in range(1234))))
+    assert "49.5" in text
+    assert "50.5" not in text
+    assert "and 1,184 more" in text
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"label": HOSTILE, "score": 1.0, "scores": {HOSTILE: 1.0}},
+        {HOSTILE: HOSTILE},
+        {"list": [HOSTILE, {"a": HOSTILE}], "none": None},
+        {"label": "x", "score": float("nan"), "scores": {"x": float("nan"), "y": 1e300}},
+    ],
+)
+def test_what_a_model_returns_cannot_become_markup(row):
+    """Labels and outputs are escaped, whatever they hold."""
+    made = predictions(row)
+    for html in (made._repr_html_(), made[0]._repr_html_()):
+        assert "<script" not in html
+        assert "<img" not in html
+    shown(made)
+    shown(made[0])
+
+
+def test_models_and_versions_show_their_fields():
+    """Name, task and labels of a model; notes and digest of a version."""
+    fake = FakeMaas()
+    fake.add_model("mood", labels=["sad", HOSTILE], answer="sad", description=HOSTILE)
+    client = fake.client()
+    model = shown(client.models.get("mood"))
+    assert "text-classification" in model
+    assert "sad, <script>" in model  # as text
+    assert "Version 1 of a fake." in shown(client.model("mood").versions.get(1))
+
+
+def test_a_new_key_does_not_show_its_secret():
+    """It is taken with `key.secret.get_secret_value()`, and not left in a notebook's output."""
+    key = KeyCreated(
+        id="key_1",
+        name="k",
+        prefix="maas_key_ab",
+        last4="wxyz",
+        scopes=["predict"],
+        created_at="2026-01-01T00:00:00Z",
+        secret="maas_key_abcdefghijklmnopqrstuvwxyz",
+    )
+    assert "maas_key_abc" not in key._repr_html_()
+    assert "**********" in shown(key)
