@@ -30,6 +30,7 @@ from maas_client._exchange import (
     logged_attempt,
     next_place,
     sent_around,
+    size_of,
     too_late,
     without_frames,
 )
@@ -176,7 +177,7 @@ def _request(call: Call[Any], url: str) -> httpx2.Request:
     headers = {"User-Agent": USER_AGENT, **call.headers()}
     body = call.operation.body
     if body is not None:
-        headers["Content-Length"] = str(_size(body))
+        headers["Content-Length"] = str(size_of(body))
     return httpx2.Request(
         call.operation.method,
         url,
@@ -195,14 +196,6 @@ def _limits(call: Call[Any]) -> dict[str, float | None]:
 
 def _clear(value: str) -> bytes:
     return (value.reveal() if isinstance(value, Masked) else value).encode("ascii")
-
-
-def _size(body: bytes | IO[bytes]) -> int:
-    if isinstance(body, bytes):
-        return len(body)
-    size = body.seek(0, os.SEEK_END)
-    body.seek(0)
-    return size
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from maas_client._calls import Call
-    from maas_client._operations._operation import Answer
+    from maas_client._operations._operation import Answer, Body
 
 _log = logging.getLogger("maas_client")
 _PYTHON = ".".join(str(part) for part in sys.version_info[:3])
@@ -69,6 +70,15 @@ def seconds_left(call: Call[Any]) -> float | None:
     if call.timeout is None:
         return None
     return max(0.001, call.ends_at - time.monotonic())
+
+
+def size_of(body: Body) -> int:
+    """Return the length of a body in bytes; a file is left at its start."""
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size
 
 
 def too_late(call: Call[Any]) -> DeadlineError:

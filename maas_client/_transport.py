@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -24,6 +24,7 @@ from maas_client._exchange import (
     next_place,
     seconds_left,
     sent_around,
+    size_of,
     too_late,
     without_frames,
 )
@@ -159,7 +160,7 @@ def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
     body = call.operation.body
     headers = {"User-Agent": USER_AGENT, **call.headers()}
     if body is not None:
-        headers["Content-Length"] = str(_size(body))
+        headers["Content-Length"] = str(size_of(body))
     request = requests.PreparedRequest()
     request.method = call.operation.method
     request.url = url
@@ -167,14 +168,6 @@ def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
     request.body = body  # type: ignore[assignment]  # any seekable file is streamed
     request.hooks = {}
     return request
-
-
-def _size(body: bytes | IO[bytes]) -> int:
-    if isinstance(body, bytes):
-        return len(body)
-    size = body.seek(0, os.SEEK_END)
-    body.seek(0)
-    return size
 
 
 def _ours(call: Call[Any], url: str, error: Exception, *, never_sent: bool) -> MaasError:

@@ -222,7 +222,7 @@ def predict(
             predictions = list(client.predict_batch(name, _instances(file), version=version))
         else:
             predictions = [
-                client.predict(name, text=sys.stdin.read() if text == "-" else text, version=version)
+                client.predict(name, text=_standard_input() if text == "-" else text, version=version)
             ]
     if as_json:
         for prediction in predictions:
@@ -373,6 +373,15 @@ def roll_back_alias(options: _Options, name: str, alias: str, *, note: str, as_j
     with options.client() as client:
         moved = client.model(name).aliases.rollback(alias, note=note)
     _show(moved, as_json=as_json, text=f"{name}: {moved.name} is again version {moved.version}")
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(
+            f"standard input is not UTF-8 at byte {error.start}; convert it first, for example with iconv"
+        ) from error
 
 
 def _password(*, from_stdin: bool, confirm: bool = False) -> str:

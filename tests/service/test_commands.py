@@ -89,6 +89,14 @@ def test_what_goes_wrong_is_said_and_coded(person, command, code, says):
     assert "Traceback" not in done.stderr
 
 
+def test_input_that_is_no_text_is_named(demo):
+    """Bytes outside UTF-8 are told with their place, and nothing is sent."""
+    command = "printf 'caf\\351' | maas predict text_classification_model -"
+    done = demo.run("sh", "-c", command, MAAS_API_KEY=demo.ready["api_key"])
+    assert done.returncode == 2
+    assert "standard input is not UTF-8 at byte 3" in done.stderr
+
+
 def test_no_server_is_exit_code_five(demo):
     """Nobody listens there."""
     done = demo.run("maas", "models", MAAS_BASE_URL="http://127.0.0.1:9", MAAS_API_KEY=demo.ready["api_key"])
