@@ -115,8 +115,10 @@ def move(
     _check_movable(alias)
     with db.write() as session:
         model_id = names.owned(session, caller, model).row.id
-        row = _compare(session, model_id, alias, expected_revision)
         target = select_number(session, model_id, str(version))
+        if _is_repeat(session, (model_id, alias), (target, note, caller.account_id), expected_revision):
+            return _read(session, model_id, alias)
+        row = _compare(session, model_id, alias, expected_revision)
         if row is None or (row.version, row.note) != (target, note):
             record_move(session, model_id, alias, version=target, note=note, by=caller, at=db.clock())
             session.flush()
@@ -229,6 +231,18 @@ def _compare(session: Session, model_id: str, alias: str, expected_revision: int
             param="If-Match",
         )
     return row
+
+
+def _is_repeat(
+    session: Session, key: tuple[str, str], move: tuple[int, str, str], expected_revision: int | None
+) -> bool:
+    """Tell whether the last move is this very one, whose reply its caller may have lost."""
+    row = session.get(AliasRow, key)
+    return (
+        row is not None
+        and row.revision - 1 == expected_revision
+        and (row.version, row.note, row.moved_by) == move
+    )
 
 
 def _earlier_version(session: Session, row: AliasRow) -> int:

@@ -80,6 +80,18 @@ def test_a_move_can_depend_on_the_revision(words):
     assert rollback(words, expected=2).version == 1
 
 
+def test_a_repeat_whose_first_reply_was_lost_is_no_lost_race(words):
+    """The same move from the same revision answers as the first did; another one has lost."""
+    move(words, 1, expected=0)
+    moved = move(words, 2, expected=1)
+    assert move(words, 2, expected=1) == moved
+    with pytest.raises(PreconditionFailed):
+        move(words, 3, expected=1)
+    move(words, 3, expected=2)
+    with pytest.raises(PreconditionFailed):
+        move(words, 2, expected=1)
+
+
 def test_an_alias_that_is_not_there_has_revision_0(words):
     """Whoever expects a revision of an alias that is not there has lost it."""
     for call in (lambda: move(words, 1, expected=1), lambda: rollback(words, expected=1)):
