@@ -43,8 +43,8 @@ check: $(INSTALLED)-check ## Check format, lint and types
 
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
 	$(BIN)/python tools/make_sync_face.py
+	$(BIN)/ruff check --fix .
 
 clean: ## Remove the environment and every cache in the tree
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

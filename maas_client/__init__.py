@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         UnprocessableError,
         UnsupportedMediaTypeError,
     )
-    from maas_client.predictions import ClassificationPrediction, Prediction, Predictions
+    from maas_client.predictions import ClassificationPrediction, Outcome, Prediction, Predictions
 
 __all__ = [
     "ArgumentError",
@@ -75,6 +75,7 @@ __all__ = [
     "MaasError",
     "NotFoundError",
     "NotSentError",
+    "Outcome",
     "PackageError",
     "PermissionDeniedError",
     "PreconditionFailedError",
@@ -97,6 +98,7 @@ _HOMES = {
     "Client": "_client",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
+    "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",
 }

@@ -140,5 +140,17 @@ def checked_retries(retries: int) -> int:
     return retries
 
 
+def checked_count(count: int, name: str, *, most: int | None = None) -> int:
+    """Return a number of things that there can be.
+
+    Raises:
+        ArgumentError: It is no whole number from 1 to `most`.
+    """
+    if not _is_number(count, int) or count < 1 or (most is not None and count > most):
+        upper = "up" if most is None else f"to {most}"
+        raise ArgumentError(f"{name} is {count!r:.50}, expected a whole number from 1 {upper}")
+    return count
+
+
 def _is_number(value: object, kind: type[int | float]) -> bool:
     return isinstance(value, int | kind) and not isinstance(value, bool)

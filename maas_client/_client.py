@@ -30,12 +30,16 @@ from maas_client._transport import Transport
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from os import PathLike
     from types import TracebackType
 
     from maas_client._calls import OnRetry, Timeout
+    from maas_client._frames import Frame
+    from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
-    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client._progress import Progress
+    from maas_client.predictions import AnyPrediction, Outcome, Predictions
     from maas_client.types import Account, SessionCreated
 
 
@@ -297,6 +301,112 @@ class Client:
         """
         return self.model(name).predict_batch(
             instances, version=version, parameters=parameters, timeout=timeout
+        )
+
+    def predict_many(
+        self,
+        name: str,
+        instances: Source[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        ordered: bool = True,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Iterator[Outcome]:
+        """Run a model on any number of instances, several calls at a time and in bounded memory.
+
+        A bad instance becomes an outcome with an `error` and the work goes on; what would meet every one,
+        such as a revoked key or a server that is gone, is raised. All predictions are made by one version:
+        the one that answered first.
+
+        Args:
+            name: The model.
+            instances: The inputs of each instance by name; a generator is read as far as it is needed.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            concurrency: The most calls at once, 1 to 256.
+            ordered: Whether outcomes come in the order of the instances; False for as they are completed.
+            batch_size: Rows in each call; None to follow what the server takes and how long calls last.
+            progress: True for a progress bar (`pip install 'maas-client[progress]'`), or a function that is
+                told how many are done and, where it is known, of how many.
+            checkpoint: A file of JSON lines that holds what is done. The same call with the same file goes
+                on after an interruption: what is done comes from the file, what failed is tried again.
+            timeout: Seconds in total, for each call.
+
+        Returns:
+            An iterator over one `Outcome` for each instance: `index`, and `prediction` or `error`.
+
+        Raises:
+            ArgumentError: An argument cannot be, or the checkpoint belongs to other work.
+
+        Example:
+            >>> for outcome in client.predict_many("text_classification_model", [{"text": "A good day."}]):
+            ...     print(outcome.index, outcome.result().label)
+            0 positive
+        """
+        return self.model(name).predict_many(
+            instances,
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            ordered=ordered,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+
+    def predict_frame(
+        self,
+        name: str,
+        frame: Frame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Frame:
+        """Run a model on every row of a pandas or polars data frame.
+
+        Args:
+            name: The model.
+            frame: A `pandas.DataFrame` or a `polars.DataFrame`.
+            columns: Which column feeds which input, such as `{"text": "review"}`; columns that have the
+                inputs' names when left out.
+            version: As all that follow, see `predict_many`.
+            parameters: Options of the task.
+            concurrency: The most calls at once.
+            batch_size: Rows in each call.
+            progress: Whether and how progress is shown.
+            checkpoint: A file to go on from.
+            timeout: Seconds in total, for each call.
+
+        Returns:
+            A frame of the same kind, with one row for each row of `frame` and, in pandas, its index: a column
+            for each output (`label`, `score`, `scores.positive`), then `version`, and `error` where a row
+            failed.
+
+        Raises:
+            ArgumentError: It is no data frame, or has no column for an input.
+        """
+        return self.model(name).predict_frame(
+            frame,
+            columns=columns,
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
         )
 
     def _send(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:

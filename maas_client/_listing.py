@@ -41,8 +41,7 @@ class Listing(Iterable[Item], Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         for page in self.pages():
-            for item in page.data:
-                yield item
+            yield from page.data
 
     def __repr__(self) -> str:
         return f"Listing({self._first.method} {self._first.template})"
