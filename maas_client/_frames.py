@@ -44,7 +44,7 @@ class Table(Generic[Frame]):
     def instances(self, columns: Mapping[str, str]) -> Iterator[dict[str, object]]:
         """Iterate over the rows as instances; `columns` tells which column feeds which input."""
         data: Any = self.frame
-        series = [data[column] for column in self._checked(columns).values()]
+        series = [self._holes_as_none(data[column]) for column in self._checked(columns).values()]
         return (dict(zip(columns, row, strict=True)) for row in zip(*series, strict=True))
 
     def with_outcomes(self, outcomes: Sequence[Outcome]) -> Frame:
@@ -57,6 +57,10 @@ class Table(Generic[Frame]):
         options = {"index": given.index} if self.library == "pandas" else {"strict": False}
         made: Frame = library.DataFrame(data, **options)
         return made
+
+    def _holes_as_none(self, series: Any) -> Any:  # noqa: ANN401 - a series of either library
+        # pandas fills holes with NaN, which no JSON carries; null is what they are.
+        return series.astype(object).where(series.notna(), None) if self.library == "pandas" else series
 
     def _checked(self, columns: Mapping[str, str]) -> dict[str, str]:
         frame: Any = self.frame

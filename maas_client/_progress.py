@@ -77,7 +77,7 @@ def _tqdm() -> Callable[..., Any]:
     try:
         from tqdm.auto import tqdm
     except ModuleNotFoundError as error:
-        if error.name != "tqdm":
+        if error.name not in ("tqdm", "tqdm.auto"):
             raise
         raise ModuleNotFoundError(
             "progress=True needs tqdm, which the extra brings: pip install 'maas-client[progress]'",

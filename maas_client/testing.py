@@ -149,7 +149,8 @@ class FakeMaas:
         Args:
             name: Its name.
             answer: What it predicts: a label, or the outputs by name; or a function of an instance's inputs
-                that returns either, or raises a `MaasError`.
+                that returns either, or raises a `MaasError`; an `UnprocessableError` concerns that instance
+                alone, as a server's does.
             labels: Its labels; a predicted label gets the score 0.9, the others share the rest.
             inputs: The names that an instance must have.
             task: Its task.
@@ -166,6 +167,7 @@ class FakeMaas:
                 "visibility": "public",
                 "task": task,
                 "labels": list(labels),
+                "signature": _signature(inputs),
                 "default_version": versions,
                 "latest_version": versions,
                 "updated_at": _NOW.isoformat(),
@@ -296,7 +298,7 @@ class FakeMaas:
             "version": number,
             "digest": model.versions[number - 1]["digest"],
             "device": "cpu",
-            "predictions": [_outputs(model, row) for row in rows],
+            "predictions": _predictions(model, rows, many=many),
             "usage": {"instances": len(rows)},
             "timing": {"queue_ms": 0.0, "compute_ms": 0.0},
         }
@@ -365,6 +367,26 @@ def _function(answer: AnswerFunction | Outputs) -> AnswerFunction:
     return answer
 
 
+def _predictions(model: _Model, rows: Sequence[Inputs], *, many: bool) -> list[Mapping[str, Any]]:
+    predictions, faults = [], []
+    for index, row in enumerate(rows):
+        try:
+            predictions.append(_outputs(model, row))
+        except UnprocessableError as error:
+            if not many or error.code == "too_many_instances":
+                raise
+            param = f"instances[{index}]" + (f".{error.param}" if error.param else "")
+            faults.append(ErrorDetail(code=error.code or "invalid_input", message=error.message, param=param))
+    if faults:
+        raise _unprocessable(faults)
+    return predictions
+
+
+def _unprocessable(faults: Sequence[ErrorDetail]) -> UnprocessableError:
+    first = faults[0]
+    return UnprocessableError(first.message, code=first.code, param=first.param, errors=faults)
+
+
 def _outputs(model: _Model, row: Inputs) -> Mapping[str, Any]:
     said = model.answer(row)
     if not isinstance(said, str):
@@ -402,6 +424,10 @@ def _alias(model: _Model) -> dict[str, object]:
     return {"name": "default", "version": model.default, "revision": 1, "moved_at": _NOW.isoformat()}
 
 
+def _signature(inputs: Sequence[str]) -> dict[str, Any]:
+    return {"inputs": [{"name": each, "type": "string"} for each in inputs], "outputs": []}
+
+
 def _version(
     name: str, number: int, task: str, labels: Sequence[str], inputs: Sequence[str]
 ) -> dict[str, Any]:
@@ -421,6 +447,6 @@ def _version(
             "labels": list(labels),
             "example": dict.fromkeys(inputs, ""),
         },
-        "signature": {"inputs": [{"name": each, "type": "string"} for each in inputs], "outputs": []},
+        "signature": _signature(inputs),
         "tensors": {"inputs": [], "outputs": []},
     }
