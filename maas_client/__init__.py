@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from maas_client._async_client import AsyncClient
-    from maas_client._calls import RetryDecision
+    from maas_client._calls import RawResponse, RetryDecision
     from maas_client._client import Client
     from maas_client.errors import (
         ArgumentError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         GatewayTimeoutError,
         InvalidReplyError,
         MaasError,
+        ModelDeprecationWarning,
         NotFoundError,
         NotSentError,
         PackageError,
@@ -73,6 +74,7 @@ __all__ = [
     "GatewayTimeoutError",
     "InvalidReplyError",
     "MaasError",
+    "ModelDeprecationWarning",
     "NotFoundError",
     "NotSentError",
     "Outcome",
@@ -82,6 +84,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "RateLimitError",
+    "RawResponse",
     "RedirectError",
     "RetryDecision",
     "ServerError",
@@ -96,6 +99,7 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "_async_client",
     "Client": "_client",
+    "RawResponse": "_calls",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
     "Outcome": "predictions",

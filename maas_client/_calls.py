@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from maas_client._masking import Masked
-from maas_client._operations._operation import Operation, Result
+from maas_client._operations._operation import Answer, Operation, Result
 from maas_client.errors import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,6 +33,30 @@ class RetryDecision:
     error: MaasError
     wait: float | None
     operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """The answer behind a result, as it came; `client.with_raw_response()` keeps it.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, read without regard to case.
+        body: The body, decompressed.
+        attempts: How many attempts the call took.
+        seconds: How long it took in all, waits included.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    attempts: int
+    seconds: float
+
+    @property
+    def request_id(self) -> str | None:
+        """What to quote to whoever runs the service."""
+        return self.headers.get("X-Request-Id")
 
 
 class NotGiven(Enum):
@@ -73,12 +97,16 @@ class Call(Generic[Result]):
     on_retry: OnRetry | None = None
     credential: Masked | None = None
     attempt: int = 0
+    answer: Answer | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    started: float = field(init=False)
     ends_at: float = field(init=False)
     # Replies that hold a secret are sealed under this key on the server, so it is one too.
     idempotency_key: Masked | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ends_at = math.inf if self.timeout is None else monotonic() + self.timeout
+        self.started = monotonic()
+        self.ends_at = math.inf if self.timeout is None else self.started + self.timeout
         self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
         if self.operation.credential and self.credential is None:
             raise ConfigurationError(
@@ -102,9 +130,26 @@ class Call(Generic[Result]):
         own = (self.credential, self.idempotency_key)
         return (*self.operation.secrets, *(secret for secret in own if secret is not None))
 
+    def raw_response(self) -> RawResponse | None:
+        """Return the last answer, if there was one."""
+        if self.answer is None:
+            return None
+        return RawResponse(
+            status=self.answer.status,
+            headers=self.answer.headers,
+            body=self.answer.body,
+            attempts=self.attempt,
+            seconds=monotonic() - self.started,
+        )
+
     def headers(self) -> dict[str, str]:
         """Return the headers of the attempt that starts now."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **self.operation.headers}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            **self.trace,
+            **self.operation.headers,
+        }
         if self.operation.body is not None:
             headers["Content-Type"] = self.operation.content_type
         if self.ends_at != math.inf:

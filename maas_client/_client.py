@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from maas_client import _saved_login
+from maas_client import _prompt, _saved_login
 from maas_client._calls import (
     DEFAULT_RETRIES,
     NOT_GIVEN,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
-    from maas_client._calls import OnRetry, Timeout
+    from maas_client._calls import OnRetry, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
@@ -96,6 +96,8 @@ class Client:
         self._max_retries = checked_retries(max_retries)
         self._on_retry = on_retry
         self._pickle_api_key = pickle_api_key
+        self._keeps_responses = False
+        self._last_response: RawResponse | None = None
         self._acting = Acting(self._settings.api_key)
         self._transport = Transport(self.base_url, self._settings.verify, self._settings.proxies)
 
@@ -185,6 +187,7 @@ class Client:
         api_key = Masked(api_key) if api_key is not None else None
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other._last_response = None
         if timeout is not NOT_GIVEN:
             other._timeout = checked_timeout(timeout)
         if max_retries is not None:
@@ -194,6 +197,35 @@ class Client:
         if api_key is not None:
             other._acting = Acting(check_credential(api_key))
         return other
+
+    def with_raw_response(self) -> Client:
+        """Return a client like this one that keeps the answer to its last call in `last_response`.
+
+        Make one for each thread or task that looks at answers.
+
+        Example:
+            >>> raw = client.with_raw_response()
+            >>> raw.predict("text_classification_model", text="This is a sample text.").label
+            'positive'
+            >>> raw.last_response.status, raw.last_response.headers["Content-Type"]
+            (200, 'application/json')
+        """
+        other = self.with_options()
+        other.__dict__.update(_keeps_responses=True)
+        return other
+
+    @property
+    def last_response(self) -> RawResponse:
+        """The answer to the last call, a failed one too: status, headers, body, request id, attempts.
+
+        Raises:
+            ArgumentError: There is none: no answer came, or the client is not one of `with_raw_response()`.
+        """
+        if self._last_response is None:
+            raise ArgumentError(
+                "no answer has been kept: make a call with the client that with_raw_response() returns"
+            )
+        return self._last_response
 
     def register(
         self,
@@ -222,17 +254,26 @@ class Client:
         )
         return self._send(accounts.create(email=email, password=password, accept_policy=version, name=name))
 
-    def login(self, email: str, password: str, *, save: bool = False) -> SessionCreated:
+    def login(
+        self, email: str | None = None, password: str | None = None, *, save: bool = False
+    ) -> SessionCreated:
         """Log in; this client, and those made from it, then act with the session.
+
+        What is left out is asked for, in a notebook or at a terminal; a password is not shown as it is typed.
 
         Args:
             email: The account's e-mail address.
             password: Its password.
             save: Also make an API key with every scope and store it in the profile file, so that later
                 `Client()` calls as this account. `logout` revokes it.
+
+        Raises:
+            ArgumentError: Something was left out and there is nobody to ask.
+            AuthenticationError: E-mail address and password do not belong together.
         """
-        password = Masked(password)
-        session = self._send(sessions.create(email=email, password=password))
+        password = Masked(password) if password is not None else None
+        email, masked = _prompt.missing(email, password)
+        session = self._send(sessions.create(email=email, password=masked))
         self._acting.token = Masked(session.token.get_secret_value())
         if save:
             _saved_login.save(self.keys, self._settings)
@@ -418,7 +459,11 @@ class Client:
             on_retry=self._on_retry,
             credential=self._acting.credential,
         )
-        return self._transport.call(call)
+        try:
+            return self._transport.call(call)
+        finally:
+            if self._keeps_responses:
+                self._last_response = call.raw_response()
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
         version = (self.service.info()).usage_policy.version

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from maas_client.errors import MaasError
+
 if TYPE_CHECKING:
+    from maas_client._async_listing import AsyncListing
+    from maas_client._listing import Listing
     from maas_client.predictions import Call, Predictions
 
 Item = TypeVar("Item")
 
+# Of things with many fields, those that tell one from the other; the others show all that fit into a cell.
+_COLUMNS = {
+    "Model": ("id", "task", "default_version", "owned_by", "visibility", "description"),
+    "Version": ("version", "aliases", "created_at", "author", "notes"),
+}
 _MOST_ROWS = 50
 _MOST_CHARACTERS = 300
 _TABLE = "border-collapse:collapse;font-size:.95em"
@@ -31,9 +40,9 @@ def of_fields(title: str, fields: Mapping[str, object]) -> str:
     """Return a table of the fields of one thing; those that are empty are left out."""
     rows = [
         f'<tr><th style="{_CELL};opacity:.7">{escape(name.replace("_", " "))}</th>'
-        f'<td style="{_CELL}">{_value(value)}</td></tr>'
+        f'<td style="{_CELL}">{_value(_dated(name, value))}</td></tr>'
         for name, value in fields.items()
-        if value not in (None, "", [], {})
+        if value not in (None, "", [], {}) and name != "object"
     ]
     return f'<div><b>{escape(title)}</b><table style="{_TABLE}">{"".join(rows)}</table></div>'
 
@@ -64,6 +73,30 @@ def of_predictions(predictions: Predictions) -> str:
     return f"<div>{table}{_more(len(predictions))}{_note(made_by(predictions.call))}</div>"
 
 
+def of_listing(listing: Listing[Any] | AsyncListing[Any]) -> str:
+    """Return a table of a listing's first page; an asynchronous one says how to read it."""
+    if not isinstance(listing, Iterable):
+        return f"<div>{escape(repr(listing))}{_note('read it with: async for item in listing')}</div>"
+    try:
+        page = next(iter(listing.pages()))
+    except MaasError as error:
+        return f"<div>{escape(repr(listing))}{_note(str(error))}</div>"
+    more = _note("and more: iterate over it to see them all") if page.has_more else ""
+    return f"<div>{of_items(page.data)}{more}</div>"
+
+
+def of_items(items: Sequence[BaseModel]) -> str:
+    """Return a row for each thing and a column for each field that tells them apart or identifies them."""
+    if not items:
+        return _note("nothing")
+    rows = [dict(item) for item in items[:_MOST_ROWS]]
+    asked = _COLUMNS.get(type(items[0]).__name__, tuple(rows[0]))
+    names = [name for name in asked if any(_is_short(row.get(name)) for row in rows)]
+    head = "".join(f'<th style="{_CELL}">{escape(name.replace("_", " "))}</th>' for name in names)
+    body = "".join(f"<tr>{''.join(_brief(row.get(name)) for name in names)}</tr>" for row in rows)
+    return f'<table style="{_TABLE}"><tr>{head}</tr>{body}</table>{_more(len(items))}'
+
+
 def made_by(call: Call) -> str:
     """Return what made a prediction, in one line."""
     return f"{call.model} version {call.version} on {call.device}, {call.timing.compute_ms:.2f} ms"
@@ -73,11 +106,32 @@ def _value(value: object) -> str:
     if isinstance(value, BaseModel):
         return _value({name: each for name, each in value if each not in (None, "", [], {})})
     if isinstance(value, Mapping):
-        return ", ".join(f"{escape(_cut(str(name)))}: {_value(each)}" for name, each in _few(value.items()))
+        between = "<br>" if any(isinstance(each, list) for each in value.values()) else ", "
+        return between.join(
+            f"{escape(_cut(str(name)))}: {_value(each)}" for name, each in _few(value.items())
+        )
+    if isinstance(value, Sequence) and value and all(isinstance(each, BaseModel) for each in value):
+        return of_items(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         between = "<br>" if any(isinstance(each, BaseModel | Mapping) for each in value) else ", "
         return between.join(_value(each) for each in _few(value))
     return escape(_cut(_plain(value)))
+
+
+def _is_short(value: object) -> bool:
+    """Tell whether a value fits into a cell: a scalar, or a few words."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return bool(value) and all(isinstance(each, str) for each in value)
+    return value not in (None, "") and not isinstance(value, BaseModel | Mapping)
+
+
+def _brief(value: object) -> str:
+    return f'<td style="{_CELL}">{_value(value) if _is_short(value) else ""}</td>'
+
+
+def _dated(name: str, value: object) -> object:
+    # The one moment that is a number: the OpenAI API's.
+    return datetime.fromtimestamp(value, UTC) if name == "created" and isinstance(value, int) else value
 
 
 def _plain(value: object) -> str:

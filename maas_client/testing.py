@@ -23,11 +23,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
+from requests.structures import CaseInsensitiveDict
 
 from maas_client import _client, _transport
 from maas_client._operations._operation import Answer
@@ -98,7 +100,7 @@ class FakeMaas:
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
         self._models: dict[str, _Model] = {}
-        self._replies: dict[str, tuple[int, bytes]] = {}
+        self._replies: dict[str, Answer] = {}
         self._failures: list[tuple[str | None, MaasError]] = []
 
     def client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
@@ -179,15 +181,18 @@ class FakeMaas:
             default=versions,
         )
 
-    def reply(self, route: str, body: object, *, status: int = 200) -> None:
+    def reply(
+        self, route: str, body: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Say what a route answers from now on.
 
         Args:
             route: Method and path template, such as `GET /v1/keys`.
             body: What is sent as JSON: dicts and lists, or objects of `maas_client.types`.
             status: The status; 400 and above become the error that the SDK raises for it.
+            headers: Further headers, such as `{"Retry-After": "1"}`.
         """
-        self._replies[route] = (status, _json(body))
+        self._replies[route] = _answer(status, _json(body), headers or {})
 
     def fail(self, error: MaasError, *, times: int = 1, route: str | None = None) -> None:
         """Let the next attempts fail; what the SDK repeats, it repeats.
@@ -221,8 +226,7 @@ class FakeMaas:
                 del self._failures[index]
                 raise copy.copy(error)
         if made.route in self._replies:
-            status, body = self._replies[made.route]
-            return _answer(status, body)
+            return self._replies[made.route]
         known = {
             "GET /v1/models": self._list_models,
             "GET /v1/models/{model}": self._get_model,
@@ -337,8 +341,9 @@ def _content(body: bytes | IO[bytes] | None) -> bytes:
     return body.read()
 
 
-def _answer(status: int, body: bytes) -> Answer:
-    return Answer(status, {"X-Request-Id": "req_fake", "Content-Type": "application/json"}, body)
+def _answer(status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+    own = {"X-Request-Id": "req_fake", "Content-Type": "application/json"}
+    return Answer(status, CaseInsensitiveDict({**own, **headers}), body)
 
 
 def _json(body: object) -> bytes:
