@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from maas_client import _async_saved_login, _prompt
-from maas_client._async_resources import (
-    AsyncAccountResource,
-    AsyncKeysResource,
-    AsyncModelHandle,
-    AsyncModelsResource,
-    AsyncServiceResource,
-    AsyncSessionsResource,
-)
 from maas_client._async_transport import AsyncTransport
 from maas_client._calls import (
     DEFAULT_RETRIES,
@@ -25,7 +16,6 @@ from maas_client._calls import (
 )
 from maas_client._config import check_credential, resolve
 from maas_client._masking import Masked
-from maas_client._operations import accounts, sessions
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -34,6 +24,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from maas_client._async_lanes import AsyncSource
+    from maas_client._async_resources import (
+        AsyncAccountResource,
+        AsyncKeysResource,
+        AsyncModelHandle,
+        AsyncModelsResource,
+        AsyncServiceResource,
+        AsyncSessionsResource,
+    )
     from maas_client._calls import OnRetry, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation, Result
@@ -141,33 +139,46 @@ class AsyncClient:
         """Where the service is."""
         return self._settings.base_url
 
+    # What the resources need, pydantic above all, comes with the first of them: a client is made quickly.
     @property
     def service(self) -> AsyncServiceResource:
         """The service itself; open to anyone."""
+        from maas_client._async_resources import AsyncServiceResource
+
         return AsyncServiceResource(self._send)
 
     @property
     def account(self) -> AsyncAccountResource:
         """Your account."""
+        from maas_client._async_resources import AsyncAccountResource
+
         return AsyncAccountResource(self._send)
 
     @property
     def sessions(self) -> AsyncSessionsResource:
         """Your log-in sessions."""
+        from maas_client._async_resources import AsyncSessionsResource
+
         return AsyncSessionsResource(self._send)
 
     @property
     def keys(self) -> AsyncKeysResource:
         """Your API keys."""
+        from maas_client._async_resources import AsyncKeysResource
+
         return AsyncKeysResource(self._send)
 
     @property
     def models(self) -> AsyncModelsResource:
         """The catalogue."""
+        from maas_client._async_resources import AsyncModelsResource
+
         return AsyncModelsResource(self._send)
 
     def model(self, name: str) -> AsyncModelHandle:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
+        from maas_client._async_resources import AsyncModelHandle
+
         return AsyncModelHandle(self._send, name)
 
     async def close(self) -> None:
@@ -247,6 +258,8 @@ class AsyncClient:
             ArgumentError: The usage policy was not accepted; the message tells its version.
             ConflictError: The e-mail address or the name is taken.
         """
+        from maas_client._operations import accounts
+
         password = Masked(password)
         version = (
             accept_policy
@@ -274,11 +287,16 @@ class AsyncClient:
             ArgumentError: Something was left out and there is nobody to ask.
             AuthenticationError: E-mail address and password do not belong together.
         """
+        from maas_client import _prompt
+        from maas_client._operations import sessions
+
         password = Masked(password) if password is not None else None
         email, masked = _prompt.missing(email, password)
         session = await self._send(sessions.create(email=email, password=masked))
         self._acting.token = Masked(session.token.get_secret_value())
         if save:
+            from maas_client import _async_saved_login
+
             await _async_saved_login.save(self.keys, self._settings)
             self._acting.saved = True
         return session
@@ -289,6 +307,8 @@ class AsyncClient:
         Raises:
             ArgumentError: There is nothing to log out of.
         """
+        from maas_client._operations import sessions
+
         acting = self._acting
         if acting.saved or acting.token is None:
             await self._forget_key()
@@ -478,6 +498,8 @@ class AsyncClient:
         )
 
     async def _forget_key(self) -> None:
+        from maas_client import _async_saved_login
+
         if await _async_saved_login.forget(self.keys, self._settings) == self._acting.api_key:
             self._acting.api_key = None
         self._acting.saved = False

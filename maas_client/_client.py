@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from maas_client import _prompt, _saved_login
 from maas_client._calls import (
     DEFAULT_RETRIES,
     NOT_GIVEN,
@@ -17,15 +16,6 @@ from maas_client._calls import (
 )
 from maas_client._config import check_credential, resolve
 from maas_client._masking import Masked
-from maas_client._operations import accounts, sessions
-from maas_client._resources import (
-    AccountResource,
-    KeysResource,
-    ModelHandle,
-    ModelsResource,
-    ServiceResource,
-    SessionsResource,
-)
 from maas_client._transport import Transport
 from maas_client.errors import ArgumentError
 
@@ -39,6 +29,14 @@ if TYPE_CHECKING:
     from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
+    from maas_client._resources import (
+        AccountResource,
+        KeysResource,
+        ModelHandle,
+        ModelsResource,
+        ServiceResource,
+        SessionsResource,
+    )
     from maas_client.predictions import AnyPrediction, Outcome, Predictions
     from maas_client.types import Account, SessionCreated
 
@@ -142,33 +140,46 @@ class Client:
         """Where the service is."""
         return self._settings.base_url
 
+    # What the resources need, pydantic above all, comes with the first of them: a client is made quickly.
     @property
     def service(self) -> ServiceResource:
         """The service itself; open to anyone."""
+        from maas_client._resources import ServiceResource
+
         return ServiceResource(self._send)
 
     @property
     def account(self) -> AccountResource:
         """Your account."""
+        from maas_client._resources import AccountResource
+
         return AccountResource(self._send)
 
     @property
     def sessions(self) -> SessionsResource:
         """Your log-in sessions."""
+        from maas_client._resources import SessionsResource
+
         return SessionsResource(self._send)
 
     @property
     def keys(self) -> KeysResource:
         """Your API keys."""
+        from maas_client._resources import KeysResource
+
         return KeysResource(self._send)
 
     @property
     def models(self) -> ModelsResource:
         """The catalogue."""
+        from maas_client._resources import ModelsResource
+
         return ModelsResource(self._send)
 
     def model(self, name: str) -> ModelHandle:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
+        from maas_client._resources import ModelHandle
+
         return ModelHandle(self._send, name)
 
     def close(self) -> None:
@@ -248,6 +259,8 @@ class Client:
             ArgumentError: The usage policy was not accepted; the message tells its version.
             ConflictError: The e-mail address or the name is taken.
         """
+        from maas_client._operations import accounts
+
         password = Masked(password)
         version = (
             accept_policy if isinstance(accept_policy, str) else self._policy_version(bool(accept_policy))
@@ -271,11 +284,16 @@ class Client:
             ArgumentError: Something was left out and there is nobody to ask.
             AuthenticationError: E-mail address and password do not belong together.
         """
+        from maas_client import _prompt
+        from maas_client._operations import sessions
+
         password = Masked(password) if password is not None else None
         email, masked = _prompt.missing(email, password)
         session = self._send(sessions.create(email=email, password=masked))
         self._acting.token = Masked(session.token.get_secret_value())
         if save:
+            from maas_client import _saved_login
+
             _saved_login.save(self.keys, self._settings)
             self._acting.saved = True
         return session
@@ -286,6 +304,8 @@ class Client:
         Raises:
             ArgumentError: There is nothing to log out of.
         """
+        from maas_client._operations import sessions
+
         acting = self._acting
         if acting.saved or acting.token is None:
             self._forget_key()
@@ -475,6 +495,8 @@ class Client:
         )
 
     def _forget_key(self) -> None:
+        from maas_client import _saved_login
+
         if _saved_login.forget(self.keys, self._settings) == self._acting.api_key:
             self._acting.api_key = None
         self._acting.saved = False

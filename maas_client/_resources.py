@@ -22,7 +22,7 @@ from maas_client._operations import (
     sessions,
     versions,
 )
-from maas_client._operations._operation import build
+from maas_client._operations._contract import build
 from maas_client._transport import aside
 from maas_client.types import ModelQuery
 

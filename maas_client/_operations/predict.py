@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Answer, Operation, Result, fill, reader, unexpected
+from maas_client._operations._contract import reader
+from maas_client._operations._operation import Answer, Operation, Result, fill, unexpected
 from maas_client.errors import ArgumentError
 from maas_client.predictions import Prediction, Predictions
 from maas_client.types import RESERVED_INPUT_NAMES, PredictReply
