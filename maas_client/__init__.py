@@ -57,7 +57,13 @@ if TYPE_CHECKING:
         UnprocessableError,
         UnsupportedMediaTypeError,
     )
-    from maas_client.predictions import ClassificationPrediction, Outcome, Prediction, Predictions
+    from maas_client.predictions import (
+        ClassificationPrediction,
+        Explanation,
+        Outcome,
+        Prediction,
+        Predictions,
+    )
 
 __all__ = [
     "ArgumentError",
@@ -71,6 +77,7 @@ __all__ = [
     "ConnectionFailedError",
     "DeadlineError",
     "DroppedError",
+    "Explanation",
     "GatewayTimeoutError",
     "InvalidReplyError",
     "MaasError",
@@ -102,6 +109,7 @@ _HOMES = {
     "RawResponse": "_calls",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
+    "Explanation": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",

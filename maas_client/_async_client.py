@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
-    from maas_client.predictions import AnyPrediction, Outcome, Predictions
-    from maas_client.types import Account, SessionCreated
+    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
+    from maas_client.types import Account, ExplainMethod, SessionCreated
 
 
 class AsyncClient:
@@ -365,6 +365,52 @@ class AsyncClient:
         """
         return await self.model(name).predict_batch(
             instances, version=version, parameters=parameters, timeout=timeout
+        )
+
+    async def explain(
+        self,
+        name: str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        seed: int = 0,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> Explanation:
+        """Tell why a model says what it says about one instance: what each feature adds to the score.
+
+        Args:
+            name: The model.
+            inputs: Inputs by name, for names that clash with an option here.
+            target: The label or output to explain; the predicted one when left out.
+            method: `exact` Shapley values, `kernel` for paired KernelSHAP, `leave-one-out` for the quickest,
+                or `auto` for exact values where the budget allows them and `kernel` elsewhere.
+            budget: The most evaluations of the model, 2 to 100,000; they count as usage.
+            seed: The same seed gives the same answer.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call; 300 where nothing else is said.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit the model's signature, or it has no such target.
+            NotFoundError: There is no such model or version, not for you, or the server explains nothing.
+        """
+        return await self.model(name).explain(
+            inputs=inputs,
+            target=target,
+            method=method,
+            budget=budget,
+            seed=seed,
+            version=version,
+            parameters=parameters,
+            timeout=timeout,
+            **values,
         )
 
     def predict_many(

@@ -15,6 +15,7 @@ from maas_client._operations import (
     _names,
     accounts,
     aliases,
+    explain,
     keys,
     models,
     predict,
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from maas_client._lanes import Source
     from maas_client._listing import Send
     from maas_client._progress import Progress
-    from maas_client.predictions import AnyPrediction, Outcome, Predictions
+    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
     from maas_client.types import (
         Account,
         AccountExport,
         Alias,
         AliasChange,
+        ExplainMethod,
         Health,
         Key,
         KeyCreated,
@@ -347,6 +349,33 @@ class ModelHandle:
     ) -> Predictions:
         """Run the model on several instances in one call, as `client.predict_batch` does."""
         operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
+        return self._send(operation, timeout=timeout)
+
+    def explain(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        seed: int = 0,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> Explanation:
+        """Tell why the model says what it says about one instance, as `client.explain` does."""
+        given = predict.merged(inputs, values)
+        operation = explain.explain(
+            self.name,
+            given,
+            version=version,
+            target=target,
+            method=method,
+            budget=budget,
+            seed=seed,
+            parameters=parameters,
+        )
         return self._send(operation, timeout=timeout)
 
     def predict_many(
