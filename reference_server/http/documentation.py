@@ -168,6 +168,9 @@ def _success(endpoint: Endpoint, references: dict[Any, Schema], description: str
         }
     if endpoint.reply is not None:
         return {"description": description, "content": {_JSON: {"schema": references[endpoint.reply]}}}
+    if endpoint.produces is not None:
+        binary = {"type": "string", "contentMediaType": endpoint.produces}
+        return {"description": description, "content": {endpoint.produces: {"schema": binary}}}
     return {"description": description}
 
 
@@ -222,6 +225,9 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
             "How long the caller will wait, in milliseconds; then the answer is 504.",
             {"type": "integer", "minimum": 1},
         )
+    if endpoint.produces is not None:
+        headers["Range"] = ("`bytes=FIRST-LAST`, one range (RFC 9110, section 14).", {"type": "string"})
+        headers["If-Range"] = ("The `ETag` that the range must belong to.", {"type": "string"})
     if endpoint.body_kind == "upload":
         headers["Content-Digest"] = ("`sha-256=:BASE64:` of the body (RFC 9530).", {"type": "string"})
     return [

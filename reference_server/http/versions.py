@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import IO
 
 from maas_client.types import Page, PageQuery, PublishQuery, Version
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Call, Replied
-from reference_server.registry import publishing, versions
+from reference_server.http.exchange import Answer, Call, FilePart, Replied
+from reference_server.http.ranges import requested
+from reference_server.registry import packages, publishing, versions
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -23,6 +25,44 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 def get(call: Call, model: str, version: str) -> Version:
     """Return a version by its number, an alias, or `latest`."""
     return versions.get(call.services.database, call.by, model, version)
+
+
+@routes.route(
+    "GET",
+    "/v1/models/<model>/versions/<version>/package",
+    access="models:read",
+    others={206: "The range that was asked for."},
+    produces="application/zip",
+)
+def download(call: Call, model: str, version: str) -> Answer:
+    """Return a version's package as a zip, whole or a range of it; only the model's owner gets it.
+
+    `Repr-Digest` is the sha256 of the whole zip (RFC 9530), and so is the `ETag`.
+    """
+    services = call.services
+    found = packages.find(services.database, services.artifacts, call.by, model, version)
+    stored, etag = found.stored, f'"{found.stored.sha256}"'
+    part = requested(call.request.headers, etag=etag, size=stored.size)
+    start, stop = part or (0, stored.size)
+    digest = base64.b64encode(bytes.fromhex(stored.sha256)).decode()
+    headers = {
+        "content-type": "application/zip",
+        "content-length": str(stop - start),
+        "content-disposition": f'attachment; filename="{found.name}-{found.version}.zip"',
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "etag": etag,
+        "repr-digest": f"sha-256=:{digest}:",
+    }
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{stored.size}"
+    path = services.artifacts.local_path(stored.artifact)
+    return Answer(
+        200 if part is None else 206,
+        headers,
+        chunks=packages.open_chunks(services.artifacts, stored, start, stop),
+        file=None if path is None else FilePart(path, start, stop),
+    )
 
 
 @routes.route(

@@ -15,6 +15,7 @@ from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, models, names, versions
+from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
 from reference_server.registry.tables import VersionRow
 
@@ -84,9 +85,7 @@ def publish(
             if (known := publication.known(package.digest)) is not None:
                 return known, False
             inspection = inspect(package)
-            artifact = f"{package.digest.removeprefix('sha256:')}.zip"
-            size = _store(store, package, artifact)
-            return publication.record(_row(package, inspection, artifact, size))
+            return publication.record(_row(package, inspection, _store(store, package)))
     except PackageError as error:
         raise Unprocessable(str(error), code=error.code or "invalid_package", param=error.param) from error
 
@@ -198,19 +197,24 @@ def _number_of(session: Session, model_id: str, digest: str) -> int | None:
     )
 
 
-def _store(store: ArtifactStore, package: Package, name: str) -> int:
+def _store(store: ArtifactStore, package: Package) -> Stored:
     with store.open_writer() as writer:
         write_zip(package, writer)
+        # Named by its own bytes: the same files may pack otherwise with another zlib, and a package that
+        # somebody downloads in parts must not change under them.
+        sha256 = writer.sha256.hexdigest()
+        name = f"{sha256}.zip"
         writer.commit(name)
-        return writer.size
+        return Stored(name, sha256, writer.size)
 
 
-def _row(package: Package, inspection: Inspection, artifact: str, size: int) -> VersionRow:
+def _row(package: Package, inspection: Inspection, stored: Stored) -> VersionRow:
     manifest = package.manifest.model_copy(update={"labels": list(package.labels)})
     return VersionRow(
         digest=package.digest,
-        artifact=artifact,
-        size=size,
+        artifact=stored.artifact,
+        artifact_sha256=stored.sha256,
+        size=stored.size,
         task=manifest.task,
         search=searchable(manifest.description, manifest.tags),
         manifest=manifest.model_dump(mode="json"),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,8 @@ class Peer:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    pieces: list[int] = field(default_factory=list)
+    gone_after: int | None = None
 
     async def __call__(self):
         return b"".join([chunk async for chunk in self])
@@ -46,7 +49,13 @@ class Peer:
         self.status, self.headers = status, dict(headers)
         return self
 
+    def response_file_range(self, status, headers, file, start, end):
+        self.response_bytes(status, headers, Path(file).read_bytes()[start:end])
+
     async def send_bytes(self, data):
+        if len(self.pieces) == self.gone_after:
+            raise RuntimeError("RSGI transport is closed")
+        self.pieces.append(len(data))
         self.body += data
 
     @property
@@ -85,13 +94,16 @@ class Server:
         self.loop.close()
         self.front.__rsgi_del__(None)
 
-    def through_front(self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0):
+    def through_front(
+        self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0, gone_after=None
+    ):
         headers = {name.lower(): value for name, value in (headers or {}).items()}
         if chunks is not None:
             headers.setdefault("transfer-encoding", "chunked")
         elif body:
             headers.setdefault("content-length", str(len(body)))
-        peer = Peer(chunks=list(chunks) if chunks is not None else [body] if body else [], pause=pause)
+        parts = list(chunks) if chunks is not None else [body] if body else []
+        peer = Peer(chunks=parts, pause=pause, gone_after=gone_after)
         answered = self.front.__rsgi__(Scope(method, path, headers, query), peer)
         asyncio.run_coroutine_threadsafe(answered, self.loop).result(30)
         return peer
