@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from maas_client import _async_transfers
 from maas_client._async_listing import AsyncListing
 from maas_client._async_transport import aside
 from maas_client._calls import NOT_GIVEN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from maas_client._async_listing import AsyncSend
     from maas_client._calls import Timeout
+    from maas_client._progress import Progress
     from maas_client.predictions import AnyPrediction, Predictions
     from maas_client.types import (
         Account,
@@ -228,6 +230,44 @@ class AsyncVersionsResource(_OfModel):
     async def get(self, version: int | str) -> Version:
         """Return one version, by number or alias."""
         return await self._send(versions.get(self._model, version))
+
+    async def download(
+        self,
+        version: int | str,
+        path: str | PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Path:
+        """Download a version's package as a zip, and return where it is.
+
+        It is kept in `PATH.part` as it comes. After an interruption, whether of the connection or of your
+        program, the same call goes on from there. What is whole is checked against the sha256 that the server
+        told and against the version's digest, and only then gets its name.
+
+        Args:
+            version: A number or an alias.
+            path: A file's name, or a folder, where it is called `MODEL-VERSION.zip`.
+            overwrite: Whether a file of that name is replaced.
+            progress: True for a bar in bytes, with the extra `progress`; or a function of the bytes done and
+                their total.
+            timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
+
+        Raises:
+            PermissionDeniedError: The model is not yours.
+            ArgumentError: The file is there already, or cannot be written.
+            InvalidReplyError: What came is not what the server told; it is deleted.
+        """
+        return await _async_transfers.download(
+            self._send,
+            self._model,
+            version,
+            path,
+            overwrite=overwrite,
+            progress=progress,
+            timeout=timeout,
+        )
 
     async def publish(
         self,

@@ -43,6 +43,35 @@ class NotGiven(Enum):
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 Timeout: TypeAlias = float | NotGiven | None
+
+
+@dataclass(slots=True)
+class Budget:
+    """The seconds that several calls may take together; the first of them starts the clock.
+
+    Args:
+        timeout: As the caller gave it.
+        default: Seconds, where neither the caller nor the client says otherwise.
+    """
+
+    timeout: Timeout
+    default: float
+    ends_at: float | None = None
+
+    def start(self, client_timeout: Timeout) -> tuple[float | None, float]:
+        """Return the seconds in total and when they end, a point of `time.monotonic`."""
+        seconds = self._seconds(client_timeout)
+        if self.ends_at is None:
+            self.ends_at = math.inf if seconds is None else monotonic() + seconds
+        return seconds, self.ends_at
+
+    def _seconds(self, client_timeout: Timeout) -> float | None:
+        for given in (checked_timeout(self.timeout), client_timeout):
+            if not isinstance(given, NotGiven):
+                return given
+        return self.default
+
+
 OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 
@@ -65,20 +94,23 @@ class Acting:
 
 @dataclass(slots=True, kw_only=True)
 class Call(Generic[Result]):
-    """An operation under way; `ends_at` is a point of `time.monotonic`."""
+    """An operation under way; `ends_at` is a point of `time.monotonic`.
+
+    `forgiven` counts the attempts before the last one that brought something; they do not count as retries.
+    """
 
     operation: Operation[Result]
     timeout: float | None
+    ends_at: float
     max_retries: int
     on_retry: OnRetry | None = None
     credential: Masked | None = None
     attempt: int = 0
-    ends_at: float = field(init=False)
+    forgiven: int = 0
     # Replies that hold a secret are sealed under this key on the server, so it is one too.
     idempotency_key: Masked | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ends_at = math.inf if self.timeout is None else monotonic() + self.timeout
         self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
         if self.operation.credential and self.credential is None:
             raise ConfigurationError(
@@ -105,6 +137,8 @@ class Call(Generic[Result]):
     def headers(self) -> dict[str, str]:
         """Return the headers of the attempt that starts now."""
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **self.operation.headers}
+        if self.operation.sink is not None:
+            headers.update(self.operation.sink.headers())
         if self.operation.body is not None:
             headers["Content-Type"] = self.operation.content_type
         if self.ends_at != math.inf:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from maas_client import _transfers
 from maas_client._calls import NOT_GIVEN
 from maas_client._listing import Listing
 from maas_client._masking import Masked
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from maas_client._calls import Timeout
     from maas_client._listing import Send
+    from maas_client._progress import Progress
     from maas_client.predictions import AnyPrediction, Predictions
     from maas_client.types import (
         Account,
@@ -229,6 +231,44 @@ class VersionsResource(_OfModel):
     def get(self, version: int | str) -> Version:
         """Return one version, by number or alias."""
         return self._send(versions.get(self._model, version))
+
+    def download(
+        self,
+        version: int | str,
+        path: str | PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Path:
+        """Download a version's package as a zip, and return where it is.
+
+        It is kept in `PATH.part` as it comes. After an interruption, whether of the connection or of your
+        program, the same call goes on from there. What is whole is checked against the sha256 that the server
+        told and against the version's digest, and only then gets its name.
+
+        Args:
+            version: A number or an alias.
+            path: A file's name, or a folder, where it is called `MODEL-VERSION.zip`.
+            overwrite: Whether a file of that name is replaced.
+            progress: True for a bar in bytes, with the extra `progress`; or a function of the bytes done and
+                their total.
+            timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
+
+        Raises:
+            PermissionDeniedError: The model is not yours.
+            ArgumentError: The file is there already, or cannot be written.
+            InvalidReplyError: What came is not what the server told; it is deleted.
+        """
+        return _transfers.download(
+            self._send,
+            self._model,
+            version,
+            path,
+            overwrite=overwrite,
+            progress=progress,
+            timeout=timeout,
+        )
 
     def publish(
         self,

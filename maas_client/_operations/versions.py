@@ -7,17 +7,21 @@ import hashlib
 from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Operation, build, fill, reader
+from maas_client._operations._operation import Operation, build, fill, nothing, reader
 from maas_client.types import Page, PageQuery, PublishQuery, Version, Visibility
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from maas_client._operations._operation import Sink
+
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
 
-# The server probes a package for up to a minute; the rest is for the upload.
-PUBLISH_TIMEOUT = 600.0
+_PACKAGE = "/v1/models/{model}/versions/{version}/package"
+
+# The server probes a package for up to a minute; the rest is for its bytes.
+TRANSFER_TIMEOUT = 600.0
 
 
 def list_page(model: str, *, limit: int | None = None, cursor: str | None = None) -> Operation[Page[Version]]:
@@ -30,6 +34,18 @@ def get(model: str, version: int | str) -> Operation[Version]:
     """Ask for one version, by number or alias."""
     path = fill(_VERSION, model=_names.model(model), version=_names.selector(version))
     return Operation(method="GET", template=_VERSION, path=path, read=reader(Version))
+
+
+def download(model: str, version: int, sink: Sink) -> Operation[None]:
+    """Ask for a version's package, whose zip goes into `sink`."""
+    return Operation(
+        method="GET",
+        template=_PACKAGE,
+        path=fill(_PACKAGE, model=_names.model(model), version=_names.selector(version)),
+        read=nothing,
+        timeout=TRANSFER_TIMEOUT,
+        sink=sink,
+    )
 
 
 def publish(
@@ -46,7 +62,7 @@ def publish(
         headers={"Content-Digest": content_digest(package)},
         read=reader(Version),
         keyed=True,
-        timeout=PUBLISH_TIMEOUT,
+        timeout=TRANSFER_TIMEOUT,
     )
 
 

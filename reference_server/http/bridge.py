@@ -20,7 +20,7 @@ Headers = list[tuple[str, str]]
 FILE = "maas.file"
 
 _BODILESS = (204, 304)
-# An answer that declares no more than this is sent in one piece; a longer one, or one that declares no length,
+# An answer that declares no more than this is sent in one piece; a longer one, and one that declares nothing,
 # as it comes.
 _WHOLE_BYTES = 2**20
 
