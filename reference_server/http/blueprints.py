@@ -14,7 +14,7 @@ from reference_server.http import bodies
 from reference_server.http.bridge import FILE
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
-from reference_server.http.uploads import Upload
+from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,16 +57,16 @@ def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
             return answered(incoming.stream.read(services.settings.max_body_bytes + 1), path)
         if (upload := incoming.environ.get(f"maas.{UPLOAD}")) is not None:
             return answered(upload, path)
-        with Upload(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
+        with Spool(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
             return answered(upload, path)
 
-    def answered(body: bytes | Upload, path: Mapping[str, str]) -> Response:
+    def answered(body: bytes | Spool, path: Mapping[str, str]) -> Response:
         return _response(handle(Call(services, endpoint, _request(services, body)), path))
 
     return view
 
 
-def _request(services: Services, body: bytes | Upload = b"") -> Request:
+def _request(services: Services, body: bytes | Spool = b"") -> Request:
     address = incoming.remote_addr or ""
     if services.settings.insecure_behind_proxy:
         # The proxy in front appends whom it spoke with; what stands before that anyone can write.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
-    from reference_server.http.uploads import Upload
+    from reference_server.http.spool import Spool
     from reference_server.security.callers import Caller
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -38,7 +38,7 @@ class Request:
     headers: Mapping[str, str]
     address: str
     received: float
-    body: bytes | Upload = b""
+    body: bytes | Spool = b""
 
 
 @dataclass(frozen=True, slots=True)

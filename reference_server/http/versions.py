@@ -6,10 +6,12 @@ import base64
 from typing import IO
 
 from maas_client.types import Page, PageQuery, PublishQuery, Version
+from reference_server.errors import InvalidRequest
+from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, FilePart, Replied
 from reference_server.http.ranges import requested
-from reference_server.registry import packages, publishing, versions
+from reference_server.registry import packages, publishing, uploads, versions
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -75,15 +77,27 @@ def download(call: Call, model: str, version: str) -> Answer:
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
-    A model of this name is made if the caller has none.
+    A model of this name is made if the caller has none. The zip is the body, or what an upload in chunks
+    holds: then `upload` names that, and the body is empty.
     """
+    services = call.services
+    if query.upload is None:
+        bodies.require_type(call.request.headers, "application/zip")
+        return _publish(call, model, query, body)
+    if body.read(1):
+        raise InvalidRequest("send the package as the body or name an upload, not both", param="upload")
+    with uploads.whole(services.database, services.artifacts, call.by.account_id, query.upload) as package:
+        return _publish(call, model, query, package)
+
+
+def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) -> Replied[Version]:
     services = call.services
     version, new = publishing.publish(
         services.database,
         services.artifacts,
         call.by,
         model,
-        body,
+        package,
         query=query,
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,

@@ -17,7 +17,7 @@ from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, models, names, versions
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import VersionRow
+from reference_server.registry.tables import UploadChunkRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,12 +91,15 @@ def publish(
 
 
 def sweep(db: Database, store: ArtifactStore) -> list[str]:
-    """Delete artifacts, and unfinished uploads, that no version refers to, and return their names."""
+    """Delete artifacts, and unfinished ones, that no version and no upload refers to; return their names."""
     if not store.old(than_seconds=_ORPHAN_SECONDS):
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.
     with db.write() as session:
-        known = set(session.scalars(select(VersionRow.artifact)))
+        known = {
+            *session.scalars(select(VersionRow.artifact)),
+            *session.scalars(select(UploadChunkRow.artifact)),
+        }
         return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
@@ -180,3 +182,26 @@ def shared(tmp_path_factory, text_package):
     assert made.publish(made.ada, "words", text_package, query="visibility=public").status == 201
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A server with the account `ada` that takes packages in chunks of a kilobyte."""
+    made = make_server(tmp_path_factory.mktemp("desk") / "data", upload_chunk_bytes=1024)
+    made.ada = made.register("ada")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def long_zip(package_writer, text_graph):
+    """Return a function that makes the zip of a package of several kilobytes, each time another."""
+    count = iter(range(1000))
+
+    def make():
+        folder = package_writer(text_graph())
+        noise = hashlib.shake_128(str(next(count)).encode() + folder.name.encode()).digest(3000)
+        (folder / "README.md").write_bytes(base64.b64encode(noise))
+        return zipped(folder)
+
+    return make
