@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from maas_client import _transfers
@@ -24,8 +22,7 @@ from maas_client._operations import (
     versions,
 )
 from maas_client._operations._operation import build
-from maas_client._transport import aside
-from maas_client.types import ModelQuery
+from maas_client.types import ModelQuery, PublishQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -183,11 +180,14 @@ class ModelsResource(_Resource):
         notes: str = "",
         visibility: Visibility | None = None,
         set_default: bool = False,
+        progress: Progress = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> Version:
         """Publish a package as a new version of a model, which is made if it does not exist.
 
-        The package is checked here before anything is sent. The same content again is the same version.
+        The package is checked here before anything is sent. The same content again is the same version. A
+        large package goes in chunks: after an interruption, whether of the connection or of your program, the
+        same call sends only what the server does not have yet.
 
         Args:
             path: A folder with `maas.toml` and `model.onnx`, or its zip.
@@ -195,22 +195,17 @@ class ModelsResource(_Resource):
             notes: What is new in this version.
             visibility: For a model that this makes, `private` by default; others keep theirs.
             set_default: Move the alias `default` to the new version.
+            progress: True for a bar in bytes, with the extra `progress`; or a function of the bytes done and
+                their total.
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
         Raises:
             PackageError: The package is not one that a server takes.
         """
-        with TemporaryFile() as upload:
-            pack = partial(
-                versions.publish_path,
-                name,
-                Path(path),
-                upload,
-                notes=notes,
-                visibility=visibility,
-                set_default=set_default,
-            )
-            return self._send(aside(pack), timeout=timeout)
+        query = build(PublishQuery, notes=notes, visibility=visibility, set_default=set_default)
+        return _transfers.publish(
+            self._send, _names.model(name), Path(path), query, progress=progress, timeout=timeout
+        )
 
 
 class _OfModel(_Resource):
@@ -277,6 +272,7 @@ class VersionsResource(_OfModel):
         notes: str = "",
         visibility: Visibility | None = None,
         set_default: bool = False,
+        progress: Progress = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> Version:
         """Publish a package as a new version of this model, as `client.models.publish` does."""
@@ -286,6 +282,7 @@ class VersionsResource(_OfModel):
             notes=notes,
             visibility=visibility,
             set_default=set_default,
+            progress=progress,
             timeout=timeout,
         )
 

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._operation import Operation, build, fill, nothing, reader
-from maas_client.types import Page, PageQuery, PublishQuery, Version, Visibility
+from maas_client.types import Page, PageQuery, PublishQuery, Version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +48,8 @@ def download(model: str, version: int, sink: Sink) -> Operation[None]:
     )
 
 
-def publish(
-    model: str, package: IO[bytes], *, notes: str, visibility: Visibility | None, set_default: bool
-) -> Operation[Version]:
+def publish(model: str, package: IO[bytes], query: PublishQuery) -> Operation[Version]:
     """Upload a version from a seekable file that holds the package's zip, read here once for its sha256."""
-    query = build(PublishQuery, notes=notes, visibility=visibility, set_default=set_default)
     return Operation(
         method="POST",
         template=_VERSIONS,
@@ -66,16 +63,23 @@ def publish(
     )
 
 
-def publish_path(
-    model: str,
-    path: Path,
-    upload: IO[bytes],
-    *,
-    notes: str,
-    visibility: Visibility | None,
-    set_default: bool,
-) -> Operation[Version]:
-    """Check the package at a path and upload it as a version; its zip is written to `upload` first.
+def publish_upload(model: str, upload: str, query: PublishQuery) -> Operation[Version]:
+    """Publish what an upload in chunks holds as a version."""
+    query = query.model_copy(update={"upload": upload})
+    return Operation(
+        method="POST",
+        template=_VERSIONS,
+        path=fill(_VERSIONS, query, model=_names.model(model)),
+        body=b"",
+        content_type="application/zip",
+        read=reader(Version),
+        keyed=True,
+        timeout=TRANSFER_TIMEOUT,
+    )
+
+
+def pack(path: Path, target: IO[bytes]) -> int:
+    """Check the package at a path, write its zip to a file, and return how many bytes that has.
 
     Raises:
         PackageError: It is not a package that a server takes.
@@ -83,8 +87,8 @@ def publish_path(
     from maas_client._package import open_package, write_zip
 
     with open_package(path) as package:
-        write_zip(package, upload)
-    return publish(model, upload, notes=notes, visibility=visibility, set_default=set_default)
+        write_zip(package, target)
+    return target.tell()
 
 
 def content_digest(file: IO[bytes]) -> str:

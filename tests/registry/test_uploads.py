@@ -2,7 +2,7 @@ import hashlib
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_server.errors import Conflict, NotFound
@@ -44,6 +44,8 @@ def finished(registry, caller, content=CONTENT):
     return upload
 
 
+# Each chunk is synced to the disk, whose time is its own.
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(1, CHUNK), min_size=1), st.binary(min_size=1, max_size=200))
 def test_chunks_of_any_sizes_make_the_whole(registry_of_all, sizes, content):
     """However the bytes are cut, they come back together, and nothing of them stays."""
