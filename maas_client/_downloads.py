@@ -46,9 +46,7 @@ def destination(path: str | os.PathLike[str], name: str, *, overwrite: bool) -> 
     if not target.parent.is_dir():
         raise ArgumentError(f"there is no folder {str(target.parent)!r} to download into; make it first")
     if target.is_dir() or (target.exists() and not overwrite):
-        raise ArgumentError(
-            f"{str(target)!r} is there already; give another path, or overwrite=True for a file"
-        )
+        raise ArgumentError(f"{str(target)!r} is there already; give another path, or ask to overwrite it")
     return target
 
 

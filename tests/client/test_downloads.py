@@ -308,7 +308,7 @@ def test_a_compressed_answer_is_refused(download, shelf):
 def test_a_file_that_is_there_is_not_replaced_unasked(download, shelf, tmp_path):
     """Only `overwrite=True` does that."""
     (tmp_path / FILE).write_text("mine")
-    with pytest.raises(errors.ArgumentError, match="overwrite=True"):
+    with pytest.raises(errors.ArgumentError, match="ask to overwrite it"):
         download()
     assert (tmp_path / FILE).read_text() == "mine"
     assert shelf.asked == []
