@@ -9,7 +9,7 @@ from maas_client._calls import NOT_GIVEN
 from maas_client.errors import InvalidReplyError
 
 if TYPE_CHECKING:
-    from maas_client._calls import Timeout
+    from maas_client._calls import Budget, Timeout
     from maas_client._operations._operation import Operation, Result
     from maas_client.types import Page
 
@@ -20,7 +20,9 @@ AskPage: TypeAlias = "Callable[[str | None], Operation[Page[Item]]]"
 class AsyncSend(Protocol):
     """Makes a call of the asynchronous face."""
 
-    async def __call__(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
+    async def __call__(
+        self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN
+    ) -> Result:
         """Make a call and return its result."""
 
 

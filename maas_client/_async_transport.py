@@ -7,6 +7,7 @@ import math
 import os
 import ssl
 import time
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,12 @@ from maas_client._exchange import (
     USER_AGENT,
     accepted,
     chain_of,
+    forgiving,
     is_redirect,
     logged_attempt,
     next_place,
     sent_around,
+    sink_for,
     size_of,
     too_late,
     without_frames,
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from maas_client._calls import Call
-    from maas_client._operations._operation import Result
+    from maas_client._operations._operation import Result, Sink
 
 _FOREIGN = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
 _NEVER_SENT = (
@@ -127,18 +130,14 @@ class AsyncTransport:
         raise sent_around(call, answer)
 
     async def _send(self, call: Call[Any], url: str) -> Answer:
-        try:
-            async with asyncio.timeout(_left(call)):
-                response = await self._pool().handle_async_request(_request(call, url))
-                try:
-                    body = await response.aread()
-                finally:
-                    await response.aclose()
-        except TimeoutError as error:
-            raise too_late(call) from without_frames(error)
-        except _FOREIGN as error:
-            raise _ours(call, url, error) from without_frames(error)
-        return Answer(response.status_code, response.headers, body)
+        async with _bounded(call, url):
+            response = await self._pool().handle_async_request(_request(call, url))
+            sink = sink_for(call, response.status_code)
+            body = await _whole(response) if sink is None else b""
+        answer = Answer(response.status_code, response.headers, body)
+        if sink is not None:
+            await _fill(sink, call, url, response, answer)
+        return answer
 
     def _pool(self) -> httpx2.AsyncHTTPTransport:
         # A connection belongs to its event loop, and a forked child must not use its parent's.
@@ -160,6 +159,43 @@ class AsyncTransport:
         from requests.utils import select_proxy
 
         return select_proxy(self.base_url, dict(self.proxies))
+
+
+@asynccontextmanager
+async def _bounded(call: Call[Any], url: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_left(call)):
+            yield
+    except TimeoutError as error:
+        raise too_late(call) from without_frames(error)
+    except _FOREIGN as error:
+        raise _ours(call, url, error) from without_frames(error)
+
+
+async def _whole(response: httpx2.Response) -> bytes:
+    try:
+        return await response.aread()
+    finally:
+        await response.aclose()
+
+
+async def _fill(sink: Sink, call: Call[Any], url: str, response: httpx2.Response, answer: Answer) -> None:
+    try:
+        with forgiving(call, sink):
+            sink.begin(answer)
+            pieces = aiter(response.aiter_raw())
+            while (piece := await _next(pieces, call, url)) is not None:
+                await asyncio.to_thread(sink.write, piece)
+                sink.advance(len(piece))
+    finally:
+        # A broken connection may not even close well, and then the first failure is what counts.
+        with suppress(*_FOREIGN):
+            await response.aclose()
+
+
+async def _next(pieces: AsyncIterator[bytes], call: Call[Any], url: str) -> bytes | None:
+    async with _bounded(call, url):
+        return await anext(pieces, None)
 
 
 async def aside(act: Callable[[], Result]) -> Result:

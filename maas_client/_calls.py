@@ -67,6 +67,35 @@ class NotGiven(Enum):
 
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 Timeout: TypeAlias = float | NotGiven | None
+
+
+@dataclass(slots=True)
+class Budget:
+    """The seconds that several calls may take together; the first of them starts the clock.
+
+    Args:
+        timeout: As the caller gave it.
+        default: Seconds, where neither the caller nor the client says otherwise.
+    """
+
+    timeout: Timeout
+    default: float
+    ends_at: float | None = None
+
+    def start(self, client_timeout: Timeout) -> tuple[float | None, float]:
+        """Return the seconds in total and when they end, a point of `time.monotonic`."""
+        seconds = self._seconds(client_timeout)
+        if self.ends_at is None:
+            self.ends_at = math.inf if seconds is None else monotonic() + seconds
+        return seconds, self.ends_at
+
+    def _seconds(self, client_timeout: Timeout) -> float | None:
+        for given in (checked_timeout(self.timeout), client_timeout):
+            if not isinstance(given, NotGiven):
+                return given
+        return self.default
+
+
 OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 
@@ -89,24 +118,26 @@ class Acting:
 
 @dataclass(slots=True, kw_only=True)
 class Call(Generic[Result]):
-    """An operation under way; `ends_at` is a point of `time.monotonic`."""
+    """An operation under way; `ends_at` is a point of `time.monotonic`.
+
+    `forgiven` counts the attempts before the last one that brought something; they do not count as retries.
+    """
 
     operation: Operation[Result]
     timeout: float | None
+    ends_at: float
     max_retries: int
     on_retry: OnRetry | None = None
     credential: Masked | None = None
     attempt: int = 0
+    forgiven: int = 0
     answer: Answer | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
-    started: float = field(init=False)
-    ends_at: float = field(init=False)
+    started: float = field(default_factory=monotonic, init=False)
     # Replies that hold a secret are sealed under this key on the server, so it is one too.
     idempotency_key: Masked | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.started = monotonic()
-        self.ends_at = math.inf if self.timeout is None else self.started + self.timeout
         self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
         if self.operation.credential and self.credential is None:
             raise ConfigurationError(
@@ -150,6 +181,8 @@ class Call(Generic[Result]):
             **self.trace,
             **self.operation.headers,
         }
+        if self.operation.sink is not None:
+            headers.update(self.operation.sink.headers())
         if self.operation.body is not None:
             headers["Content-Type"] = self.operation.content_type
         if self.ends_at != math.inf:

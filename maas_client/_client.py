@@ -9,8 +9,8 @@ from maas_client._calls import (
     DEFAULT_RETRIES,
     NOT_GIVEN,
     Acting,
+    Budget,
     Call,
-    NotGiven,
     checked_retries,
     checked_timeout,
 )
@@ -516,11 +516,13 @@ class Client:
             timeout=timeout,
         )
 
-    def _send(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
-        chosen = self._timeout if isinstance(timeout, NotGiven) else checked_timeout(timeout)
+    def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+        budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
+        seconds, ends_at = budget.start(self._timeout)
         call = Call(
             operation=operation,
-            timeout=operation.timeout if isinstance(chosen, NotGiven) else chosen,
+            timeout=seconds,
+            ends_at=ends_at,
             max_retries=self._max_retries,
             on_retry=self._on_retry,
             credential=self._acting.credential,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from maas_client._calls import Call
-    from maas_client._operations._operation import Answer, Body
+    from maas_client._operations._operation import Answer, Body, Sink
 
 _log = logging.getLogger("maas_client")
 _PYTHON = ".".join(str(part) for part in sys.version_info[:3])
@@ -80,6 +80,22 @@ def size_of(body: Body) -> int:
     size = body.seek(0, os.SEEK_END)
     body.seek(0)
     return size
+
+
+def sink_for(call: Call[Any], status: int) -> Sink | None:
+    """Return where the body of an answer goes, or None when it is kept in memory, as that of a failure is."""
+    return call.operation.sink if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else None
+
+
+@contextmanager
+def forgiving(call: Call[Any], sink: Sink) -> Iterator[None]:
+    """Fill a sink, and let an attempt that brought it further not count among the retries."""
+    before = sink.received
+    try:
+        yield
+    finally:
+        if sink.received > before:
+            call.forgiven = call.attempt - 1
 
 
 def too_late(call: Call[Any]) -> DeadlineError:

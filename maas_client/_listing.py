@@ -10,7 +10,7 @@ from maas_client._calls import NOT_GIVEN
 from maas_client.errors import InvalidReplyError
 
 if TYPE_CHECKING:
-    from maas_client._calls import Timeout
+    from maas_client._calls import Budget, Timeout
     from maas_client._operations._operation import Operation, Result
     from maas_client.types import Page
 
@@ -21,7 +21,7 @@ AskPage: TypeAlias = "Callable[[str | None], Operation[Page[Item]]]"
 class Send(Protocol):
     """Makes a call of the synchronous face."""
 
-    def __call__(self, operation: Operation[Result], *, timeout: Timeout = NOT_GIVEN) -> Result:
+    def __call__(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
         """Make a call and return its result."""
 
 

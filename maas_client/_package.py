@@ -165,6 +165,20 @@ def write_zip(package: Package, target: Sink) -> None:
                     out.write(chunk)
 
 
+def zip_digest(source: IO[bytes]) -> str:
+    """Return the content digest of a package's zip, whatever its manifest says.
+
+    Raises:
+        PackageError: It is no zip of plain files.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            files = _Zip(archive)
+            return content_digest({name: _sha256(files, name) for name in files.sizes})
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise PackageError(f"the zip is damaged: {error}") from error
+
+
 def content_digest(hashes: Mapping[str, str]) -> str:
     """Return the digest of a package: sha256 over its sorted lines `path NUL sha256(file) LF`."""
     lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(hashes.items()))

@@ -54,14 +54,14 @@ def wait(state: RetryCallState) -> float:
     asked = getattr(_failure(state), "retry_after", None)
     if asked is not None:
         return float(asked)
-    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (state.attempt_number - 1))
+    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (_attempts(state) - 1))
     return random.uniform(0, longest)  # noqa: S311 - jitter is no secret
 
 
 def stop(state: RetryCallState) -> bool:
     """Return whether the attempts, or the time for the next one, are used up."""
     call = _call(state)
-    return state.attempt_number > call.max_retries or monotonic() + state.upcoming_sleep >= call.ends_at
+    return _attempts(state) > call.max_retries or monotonic() + state.upcoming_sleep >= call.ends_at
 
 
 def announce(state: RetryCallState) -> None:
@@ -84,6 +84,11 @@ POLICY: dict[str, Any] = {
     "before_sleep": announce,
     "reraise": True,
 }
+
+
+def _attempts(state: RetryCallState) -> int:
+    # A download that was cut off after some megabytes goes on from there: that is no repeat.
+    return state.attempt_number - _call(state).forgiven
 
 
 def _failure(state: RetryCallState) -> BaseException | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,13 @@ from maas_client._exchange import (
     USER_AGENT,
     accepted,
     chain_of,
+    forgiving,
     is_redirect,
     logged_attempt,
     next_place,
     seconds_left,
     sent_around,
+    sink_for,
     size_of,
     too_late,
     without_frames,
@@ -39,11 +42,13 @@ from maas_client.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from maas_client._calls import Call
-    from maas_client._operations._operation import Result
+    from maas_client._operations._operation import Result, Sink
 
+# What is read at a time for a sink, in bytes.
+_PIECE = 2**16
 # Seconds by which a socket's timer may go off early.
 _TIMER_SLACK = 0.005
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
@@ -127,13 +132,18 @@ class Transport:
                 response = self._pool().send(
                     request, stream=True, timeout=seconds_left(call), proxies=dict(self.proxies)
                 )
-                body = response.raw.read(decode_content=True)
+                sink = sink_for(call, response.status_code)
+                body = response.raw.read(decode_content=True) if sink is None else b""
             except _FOREIGN as error:
                 raise _ours(call, url, error, never_sent=budget.connect_failed) from without_frames(error)
             except BaseException as error:
                 without_frames(error)
                 raise
-        return Answer(response.status_code, response.headers, body)
+            answer = Answer(response.status_code, response.headers, body)
+            if sink is not None:
+                with closing(response.raw), closing(_pieces(call, url, response)) as pieces:
+                    _fill(sink, call, answer, pieces)
+        return answer
 
     def _pool(self) -> DeadlineAdapter:
         # A child of a fork has its parent's sockets; what it sent there would mix with the parent's calls.
@@ -150,6 +160,26 @@ class Transport:
             proxy.startswith("https:") for proxy in self.proxies.values()
         )
         return DeadlineAdapter(tls_context(self.verify) if secure else None)
+
+
+def _fill(sink: Sink, call: Call[Any], answer: Answer, pieces: Iterator[bytes]) -> None:
+    with forgiving(call, sink):
+        sink.begin(answer)
+        for piece in pieces:
+            sink.write(piece)
+            sink.advance(len(piece))
+
+
+def _pieces(call: Call[Any], url: str, response: requests.Response) -> Generator[bytes, None, None]:
+    pieces = response.raw.stream(_PIECE, decode_content=False)
+    while True:
+        try:
+            piece = next(pieces, None)
+        except _FOREIGN as error:
+            raise _ours(call, url, error, never_sent=False) from without_frames(error)
+        if piece is None:
+            return
+        yield piece
 
 
 def aside(act: Callable[[], Result]) -> Result:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import BaseModel
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from maas_client._progress import Progress
     from maas_client.types import Scope
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -252,12 +255,42 @@ def publish(
     set_default: bool,
     as_json: bool,
 ) -> None:
-    """Publish a model package, a folder or its zip, as the next version."""
-    with options.client() as client:
+    """Publish a model package, a folder or its zip, as the next version; again after an interruption."""
+    with options.client() as client, _transfer(f"Publishing {name}") as progress:
         version = client.models.publish(
-            package, name=name, notes=notes, visibility=visibility, set_default=set_default
+            package,
+            name=name,
+            notes=notes,
+            visibility=visibility,
+            set_default=set_default,
+            progress=progress,
         )
     _show(version, as_json=as_json, text=f"{version.model} version {version.version} ({version.digest})")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("version", default="default")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="A file's name, or a folder; this folder if left out.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file of that name.")
+@_JSON
+@_with_options
+def download(
+    options: _Options, name: str, version: str, *, output: Path, overwrite: bool, as_json: bool
+) -> None:
+    """Download a package of one of your models as a zip; again after an interruption.
+
+    VERSION is a number or an alias; `default` if left out.
+    """
+    with options.client() as client, _transfer(f"Downloading {name}") as progress:
+        path = client.model(name).versions.download(version, output, overwrite=overwrite, progress=progress)
+    click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
 
 
 @main.group()
@@ -373,6 +406,28 @@ def roll_back_alias(options: _Options, name: str, alias: str, *, note: str, as_j
     with options.client() as client:
         moved = client.model(name).aliases.rollback(alias, note=note)
     _show(moved, as_json=as_json, text=f"{name}: {moved.name} is again version {moved.version}")
+
+
+@contextmanager
+def _transfer(label: str) -> Iterator[Progress]:
+    """Give what shows a bar on standard error while bytes go, if a person looks at it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield False
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with RichProgress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(_plain(label), total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield show
 
 
 def _standard_input() -> str:

@@ -422,9 +422,33 @@ class Version(Reply):
     tensors: TensorSignature
 
 
-class PublishQuery(Request):
-    """Query parameters of a publish, whose body is the package's zip."""
+class UploadCreate(Request):
+    """A package that is to come in chunks: the size and the sha256 of its zip."""
 
+    size: int = Field(ge=1, description="Bytes of the zip.")
+    sha256: str = Field(
+        pattern=r"^(?:sha256:)?[0-9a-f]{64}$", description="Of the zip's bytes, in hexadecimal."
+    )
+
+
+class Upload(Reply):
+    """A package that comes in chunks, as far as it has."""
+
+    id: str
+    size: int = Field(description="Bytes that it will have.")
+    received: int = Field(ge=0, description="Bytes that are there; the next chunk begins with this one.")
+    chunk_bytes: int = Field(ge=1, description="The largest chunk that is taken.")
+    expires_at: datetime = Field(description="When it is forgotten, unless a chunk comes before.")
+
+
+class PublishQuery(Request):
+    """Query parameters of a publish, whose body is the package's zip, or empty with `upload`."""
+
+    upload: str | None = Field(
+        None,
+        max_length=128,
+        description="The id of an upload that holds the package; the body is empty then.",
+    )
     notes: Notes = Field("", description="What is new in this version.")
     visibility: Visibility | None = Field(
         None, description="For a model that this creates (`private` when left out); others keep theirs."

@@ -17,7 +17,17 @@ from flask import Flask
 
 from maas_client._package import Package, open_package
 from reference_server.housekeeping import Housekeeping
-from reference_server.http import accounts, aliases, keys, models, predict, service, sessions, versions
+from reference_server.http import (
+    accounts,
+    aliases,
+    keys,
+    models,
+    predict,
+    service,
+    sessions,
+    uploads,
+    versions,
+)
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.request_log import RequestLog
@@ -43,6 +53,7 @@ ROUTES = (
     keys.routes,
     models.routes,
     versions.routes,
+    uploads.routes,
     aliases.routes,
     predict.routes,
 )

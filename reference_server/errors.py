@@ -10,6 +10,7 @@ ServiceError
 ├── PreconditionFailed    412   a lost compare-and-swap
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
+├── RangeNotSatisfiable   416   a range that begins after the end
 ├── Unprocessable         422   well-formed, but against the signature or the rules
 ├── TooManyRequests       429
 ├── Unavailable           503   loading, full, draining
@@ -139,6 +140,22 @@ class UnsupportedMediaType(ServiceError):
     status = 415
     type = "invalid_request_error"
     default_code = "unsupported_media_type"
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range that was asked for holds no byte.
+
+    Args:
+        size: Bytes that there are, for the header `Content-Range`.
+    """
+
+    status = 416
+    type = "invalid_request_error"
+    default_code = "range_not_satisfiable"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message, param="Range")
+        self.size = size
 
 
 class Unprocessable(ServiceError):

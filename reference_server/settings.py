@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest body of anything but a package.")
     max_package_bytes: int = Field(2**31, ge=1024, description="Largest package, zipped and unzipped.")
+    upload_chunk_bytes: int = Field(
+        2 * 2**20, ge=1024, description="Largest chunk of a package in chunks, within max_body_bytes."
+    )
     max_instances: int = Field(10_000, ge=1, description="Largest number of instances in one predict call.")
     request_seconds: float = Field(60.0, gt=0, le=3600, description="Longest that a prediction may take.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="Longest that a body may take to arrive.")

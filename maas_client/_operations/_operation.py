@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from maas_client.errors import InvalidReplyError
@@ -30,6 +30,26 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+class Sink(Protocol):
+    """Where a transport puts the body of a successful answer, piece by piece, instead of into memory."""
+
+    @property
+    def received(self) -> int:
+        """How many bytes it holds."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return what the attempt that starts now asks with, which is for the rest of the body."""
+
+    def begin(self, answer: Answer) -> None:
+        """Get ready for the body of an answer that has begun; its own `body` is empty."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes; this may block."""
+
+    def advance(self, count: int) -> None:
+        """Tell whoever watches of the bytes just written; the caller's own thread does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation(Generic[Result]):
     """One API call, described and not yet made.
@@ -47,6 +67,7 @@ class Operation(Generic[Result]):
         credential: Whether it needs one.
         secrets: What an answer must not echo into an error.
         timeout: Seconds in total, where neither the call nor the client says otherwise.
+        sink: Where a successful answer's body goes; `read` then gets an answer without it.
     """
 
     method: Method
@@ -61,6 +82,7 @@ class Operation(Generic[Result]):
     credential: bool = True
     secrets: tuple[Masked, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
+    sink: Sink | None = field(default=None, repr=False)
 
 
 def fill(template: str, query: Request | None = None, **parts: str) -> str:

@@ -8,17 +8,21 @@ from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._contract import build, reader
-from maas_client._operations._operation import Operation, fill
-from maas_client.types import Page, PageQuery, PublishQuery, Version, Visibility
+from maas_client._operations._operation import Operation, fill, nothing
+from maas_client.types import Page, PageQuery, PublishQuery, Version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from maas_client._operations._operation import Sink
+
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
 
-# The server probes a package for up to a minute; the rest is for the upload.
-PUBLISH_TIMEOUT = 600.0
+_PACKAGE = "/v1/models/{model}/versions/{version}/package"
+
+# The server probes a package for up to a minute; the rest is for its bytes.
+TRANSFER_TIMEOUT = 600.0
 
 
 def list_page(model: str, *, limit: int | None = None, cursor: str | None = None) -> Operation[Page[Version]]:
@@ -33,11 +37,20 @@ def get(model: str, version: int | str) -> Operation[Version]:
     return Operation(method="GET", template=_VERSION, path=path, read=reader(Version))
 
 
-def publish(
-    model: str, package: IO[bytes], *, notes: str, visibility: Visibility | None, set_default: bool
-) -> Operation[Version]:
+def download(model: str, version: int, sink: Sink) -> Operation[None]:
+    """Ask for a version's package, whose zip goes into `sink`."""
+    return Operation(
+        method="GET",
+        template=_PACKAGE,
+        path=fill(_PACKAGE, model=_names.model(model), version=_names.selector(version)),
+        read=nothing,
+        timeout=TRANSFER_TIMEOUT,
+        sink=sink,
+    )
+
+
+def publish(model: str, package: IO[bytes], query: PublishQuery) -> Operation[Version]:
     """Upload a version from a seekable file that holds the package's zip, read here once for its sha256."""
-    query = build(PublishQuery, notes=notes, visibility=visibility, set_default=set_default)
     return Operation(
         method="POST",
         template=_VERSIONS,
@@ -47,20 +60,27 @@ def publish(
         headers={"Content-Digest": content_digest(package)},
         read=reader(Version),
         keyed=True,
-        timeout=PUBLISH_TIMEOUT,
+        timeout=TRANSFER_TIMEOUT,
     )
 
 
-def publish_path(
-    model: str,
-    path: Path,
-    upload: IO[bytes],
-    *,
-    notes: str,
-    visibility: Visibility | None,
-    set_default: bool,
-) -> Operation[Version]:
-    """Check the package at a path and upload it as a version; its zip is written to `upload` first.
+def publish_upload(model: str, upload: str, query: PublishQuery) -> Operation[Version]:
+    """Publish what an upload in chunks holds as a version."""
+    query = query.model_copy(update={"upload": upload})
+    return Operation(
+        method="POST",
+        template=_VERSIONS,
+        path=fill(_VERSIONS, query, model=_names.model(model)),
+        body=b"",
+        content_type="application/zip",
+        read=reader(Version),
+        keyed=True,
+        timeout=TRANSFER_TIMEOUT,
+    )
+
+
+def pack(path: Path, target: IO[bytes]) -> int:
+    """Check the package at a path, write its zip to a file, and return how many bytes that has.
 
     Raises:
         PackageError: It is not a package that a server takes.
@@ -68,8 +88,8 @@ def publish_path(
     from maas_client._package import open_package, write_zip
 
     with open_package(path) as package:
-        write_zip(package, upload)
-    return publish(model, upload, notes=notes, visibility=visibility, set_default=set_default)
+        write_zip(package, target)
+    return target.tell()
 
 
 def content_digest(file: IO[bytes]) -> str:

@@ -11,9 +11,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
 from reference_server.http import bodies
+from reference_server.http.bridge import FILE
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
-from reference_server.http.uploads import Upload
+from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -56,16 +57,16 @@ def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
             return answered(incoming.stream.read(services.settings.max_body_bytes + 1), path)
         if (upload := incoming.environ.get(f"maas.{UPLOAD}")) is not None:
             return answered(upload, path)
-        with Upload(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
+        with Spool(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
             return answered(upload, path)
 
-    def answered(body: bytes | Upload, path: Mapping[str, str]) -> Response:
+    def answered(body: bytes | Spool, path: Mapping[str, str]) -> Response:
         return _response(handle(Call(services, endpoint, _request(services, body)), path))
 
     return view
 
 
-def _request(services: Services, body: bytes | Upload = b"") -> Request:
+def _request(services: Services, body: bytes | Spool = b"") -> Request:
     address = incoming.remote_addr or ""
     if services.settings.insecure_behind_proxy:
         # The proxy in front appends whom it spoke with; what stands before that anyone can write.
@@ -83,6 +84,8 @@ def _request(services: Services, body: bytes | Upload = b"") -> Request:
 
 
 def _response(answer: Answer) -> Response:
+    if answer.file is not None:
+        incoming.environ[FILE] = answer.file
     response = Response(answer.chunks or answer.body, status=answer.status)
     response.headers.clear()
     response.headers.extend(answer.headers)

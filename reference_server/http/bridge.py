@@ -7,14 +7,22 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from reference_server.http.exchange import FilePart
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 Headers = list[tuple[str, str]]
 
+# Under this name in the WSGI environment an application may leave the part of a file that its answer is.
+FILE = "maas.file"
+
 _BODILESS = (204, 304)
+# An answer that declares no more than this is sent in one piece; a longer one, and one that declares nothing,
+# as it comes.
+_WHOLE_BYTES = 2**20
 
 
 class Scope(Protocol):
@@ -55,6 +63,9 @@ class HTTPProtocol(Protocol):
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer with a body."""
 
+    def response_file_range(self, status: int, headers: Headers, file: str, start: int, end: int) -> None:
+        """Answer with a part of a file, `end` being the byte after the last."""
+
     def response_stream(self, status: int, headers: Headers) -> Stream:
         """Begin an answer of unknown length."""
 
@@ -76,18 +87,29 @@ class Bridge:
         loop = asyncio.get_running_loop()
         environ = _environ(scope, body)
         environ.update((f"maas.{name}", value) for name, value in extras.items())
-        status, headers, chunks = await loop.run_in_executor(self._threads, self._call, environ)
-        if isinstance(chunks, bytes):
-            protocol.response_bytes(status, headers, chunks)
-            return
+        status, headers, content = await loop.run_in_executor(self._threads, self._call, environ)
+        if isinstance(content, bytes):
+            protocol.response_bytes(status, headers, content)
+        elif isinstance(content, FilePart):
+            # A stream takes all that it is given, whether or not the client reads (granian 2.8: 100 MB stayed
+            # in memory for one that did not); a file is read as it is sent.
+            protocol.response_file_range(status, headers, content.path, content.start, content.stop)
+        else:
+            await self._stream(protocol.response_stream(status, headers), content)
+
+    async def _stream(self, stream: Stream, chunks: Iterator[bytes]) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            stream = protocol.response_stream(status, headers)
             while (chunk := await loop.run_in_executor(self._threads, next, chunks, None)) is not None:
-                await stream.send_bytes(chunk)
+                try:
+                    await stream.send_bytes(chunk)
+                except RuntimeError:
+                    # So granian says that the client has gone; nobody is left to answer.
+                    return
         finally:
             await loop.run_in_executor(self._threads, _close, chunks)
 
-    def _call(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes | Iterator[bytes]]:
+    def _call(self, environ: WSGIEnvironment) -> tuple[int, Headers, bytes | FilePart | Iterator[bytes]]:
         started: list[tuple[int, Headers]] = []
 
         def start_response(
@@ -98,12 +120,37 @@ class Bridge:
 
         result = self._application(environ, start_response)
         status, headers = started[0]
-        if status not in _BODILESS and not any(name.lower() == "content-length" for name, _ in headers):
-            return status, headers, iter(result)
+        part = environ.get(FILE)
+        if isinstance(part, FilePart):
+            _close(result)
+            return status, headers, part
+        if status not in _BODILESS and not _is_short(headers):
+            return status, headers, _Chunks(result)
         try:
             return status, headers, b"".join(result)
         finally:
             _close(result)
+
+
+class _Chunks:
+    """An application's answer, piece by piece; `close` is the application's own (PEP 3333)."""
+
+    def __init__(self, result: Iterable[bytes]) -> None:
+        self._result = result
+        self._pieces = iter(result)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        _close(self._result)
+
+
+def _is_short(headers: Headers) -> bool:
+    return any(name.lower() == "content-length" and int(value) <= _WHOLE_BYTES for name, value in headers)
 
 
 def _environ(scope: Scope, body: bytes) -> WSGIEnvironment:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 _REF = "#/components/schemas/{model}"
 _JSON = "application/json"
+_BYTES = "application/octet-stream"
 _PATTERNS = {
     "model": rf"^(?:{types.ACCOUNT_NAME}~)?{types.MODEL_NAME}$",
     "version": rf"^(?:{types.VERSION_NUMBER}|{types.ALIAS_NAME})$",
     "alias": rf"^{types.ALIAS_NAME}$",
+    "offset": r"^[0-9]{1,18}$",
 }
 _MEANINGS = {
     "model": "`name`, or `account~name` where it must be exact.",
@@ -34,6 +36,8 @@ _MEANINGS = {
     "alias": "An alias, such as `default`.",
     "key": "A key's id.",
     "session": "A session's id, or `current`.",
+    "upload": "An upload's id.",
+    "offset": "Where in the package the chunk begins, in bytes.",
 }
 _PREDICT_SCHEMA = {
     "type": "object",
@@ -168,6 +172,9 @@ def _success(endpoint: Endpoint, references: dict[Any, Schema], description: str
         }
     if endpoint.reply is not None:
         return {"description": description, "content": {_JSON: {"schema": references[endpoint.reply]}}}
+    if endpoint.produces is not None:
+        binary = {"type": "string", "contentMediaType": endpoint.produces}
+        return {"description": description, "content": {endpoint.produces: {"schema": binary}}}
     return {"description": description}
 
 
@@ -176,7 +183,10 @@ def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema |
         return None
     if endpoint.body_kind == "upload":
         binary = {"type": "string", "contentMediaType": "application/zip"}
-        return {"required": True, "content": {"application/zip": {"schema": binary}}}
+        return {"required": False, "content": {"application/zip": {"schema": binary}}}
+    if endpoint.body_kind == "raw" and not endpoint.inference:
+        binary = {"type": "string", "contentMediaType": _BYTES}
+        return {"required": True, "content": {_BYTES: {"schema": binary}}}
     schema = _PREDICT_SCHEMA if endpoint.body is None else references[endpoint.body]
     return {"required": True, "content": {_JSON: {"schema": schema}}}
 
@@ -222,7 +232,10 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
             "How long the caller will wait, in milliseconds; then the answer is 504.",
             {"type": "integer", "minimum": 1},
         )
-    if endpoint.body_kind == "upload":
+    if endpoint.produces is not None:
+        headers["Range"] = ("`bytes=FIRST-LAST`, one range (RFC 9110, section 14).", {"type": "string"})
+        headers["If-Range"] = ("The `ETag` that the range must belong to.", {"type": "string"})
+    if endpoint.body_kind in ("upload", "raw") and not endpoint.inference:
         headers["Content-Digest"] = ("`sha-256=:BASE64:` of the body (RFC 9530).", {"type": "string"})
     return [
         {"name": name, "in": "header", "required": False, "description": text, "schema": schema}

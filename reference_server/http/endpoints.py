@@ -33,6 +33,7 @@ class Endpoint:
         others: Statuses beside `status` that the handler itself answers, and what they mean.
         replayable: Whether it honours `Idempotency-Key`.
         inference: Whether it runs a model: the front computes it in a lane and keeps its deadline.
+        produces: The media type of what it answers, if that is no JSON.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Endpoint:
     others: Mapping[int, str] = field(hash=False)
     replayable: bool
     inference: bool
+    produces: str | None
 
     @property
     def name(self) -> str:
@@ -94,6 +96,7 @@ class Routes:
         others: Mapping[int, str] | None = None,
         replayable: bool | None = None,
         inference: bool = False,
+        produces: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register a handler; every POST that is no inference is replayable unless it says otherwise.
 
@@ -105,6 +108,7 @@ class Routes:
             others: The meanings of other statuses that the handler's own `Replied` may have.
             replayable: Whether it honours Idempotency-Key.
             inference: Whether it runs a model, and so in a lane.
+            produces: The media type of an `Answer` that is no JSON.
         """
 
         def register(handler: Handler) -> Handler:
@@ -131,6 +135,7 @@ class Routes:
                     others=others or {},
                     replayable=method == "POST" and not inference if replayable is None else replayable,
                     inference=inference,
+                    produces=produces,
                 )
             )
             return handler

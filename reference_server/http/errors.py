@@ -11,6 +11,7 @@ from maas_client.types import ErrorDetail
 from reference_server.errors import (
     InvalidRequest,
     MethodNotAllowed,
+    RangeNotSatisfiable,
     ServiceError,
     Unauthenticated,
     Unprocessable,
@@ -79,6 +80,8 @@ def _headers(error: ServiceError) -> dict[str, str]:
         headers["x-should-retry"] = "true" if error.should_retry else "false"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allowed)
+    if isinstance(error, RangeNotSatisfiable):
+        headers["content-range"] = f"bytes */{error.size}"
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     return headers

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
-    from reference_server.http.uploads import Upload
+    from reference_server.http.spool import Spool
     from reference_server.security.callers import Caller
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -38,17 +38,30 @@ class Request:
     headers: Mapping[str, str]
     address: str
     received: float
-    body: bytes | Upload = b""
+    body: bytes | Spool = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A part of a file on this machine, from the byte `start` up to before `stop`."""
+
+    path: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out; either `body` or, for what is large, `chunks`."""
+    """What goes out; either `body` or, for what is large, `chunks`.
+
+    `file` holds the same bytes as `chunks`, for a server that can send a file by itself.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     chunks: Iterator[bytes] | None = None
+    file: FilePart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Request
-from reference_server.http.uploads import Upload
+from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -142,7 +142,7 @@ class Front:
         limit = self._settings.max_package_bytes
         if (_declared_length(scope) or 0) > limit:
             raise bodies.body_too_large(limit)
-        with Upload(max_bytes=limit) as upload:
+        with Spool(max_bytes=limit) as upload:
             async for chunk in _chunks(protocol, self._settings.body_seconds):
                 upload.write(chunk)
             await self._flask_uploads(scope, protocol, b"", **{UPLOAD: upload})

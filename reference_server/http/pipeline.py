@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pydantic_core
@@ -175,4 +176,4 @@ def _run(call: Call, arguments: Mapping[str, object]) -> Answer:
 
 def _stamped(answer: Answer, request: Request) -> Answer:
     headers = {**answer.headers, "x-request-id": request.id, "x-content-type-options": "nosniff"}
-    return Answer(answer.status, headers, answer.body, answer.chunks)
+    return replace(answer, headers=headers)

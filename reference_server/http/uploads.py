@@ -1,97 +1,86 @@
-"""An upload on its way to disk, so that a package never lies in memory."""
+"""Packages that come in chunks, so that an interruption costs one chunk and not the whole."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
-import tempfile
-from typing import IO, TYPE_CHECKING, Self
 
+from maas_client.types import Upload, UploadCreate
 from reference_server.errors import InvalidRequest
-from reference_server.http import bodies
+from reference_server.http import bodies, spool
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Call, Replied
+from reference_server.registry import uploads
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+routes = Routes("uploads")
 
-_CHUNK = 2**20
-_SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):")
+_OFFSET = re.compile(r"[0-9]{1,18}")
 
 
-class Upload:
-    """A body that is kept in a temporary file while it is handled.
+@routes.route(
+    "POST",
+    "/v1/uploads",
+    access="models:write",
+    status=201,
+    others={200: "There is an unfinished upload of the same content; go on with it."},
+)
+def begin(call: Call, body: UploadCreate) -> Replied[Upload]:
+    """Begin to upload a package in chunks, or find the unfinished upload of the same content.
 
-    Args:
-        max_bytes: The most that it may hold.
-        source: Where the bytes come from if nobody writes them.
+    Then send the chunks in order, and publish with `POST /v1/models/{model}/versions?upload=ID`.
     """
-
-    def __init__(self, *, max_bytes: int, source: IO[bytes] | None = None) -> None:
-        self._max_bytes = max_bytes
-        self._source = source
-        self._size = 0
-        self._digest = hashlib.sha256()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call; `__exit__` closes it
-
-    def write(self, chunk: bytes) -> None:
-        """Add the next bytes.
-
-        Raises:
-            TooLarge: If they are too many.
-        """
-        self._size += len(chunk)
-        if self._size > self._max_bytes:
-            raise bodies.body_too_large(self._max_bytes)
-        self._digest.update(chunk)
-        self._file.write(chunk)
-
-    def receive(self, headers: Mapping[str, str]) -> tuple[IO[bytes], bytes]:
-        """Return the whole body as a file at its start, and its sha256.
-
-        Raises:
-            UnsupportedMediaType: If it is not `application/zip`.
-            TooLarge: If it is too long.
-            InvalidRequest: If it does not fit its `Content-Digest` (RFC 9530).
-        """
-        bodies.require_type(headers, "application/zip")
-        expected = _declared(headers.get("content-digest"))
-        if self._source is not None:
-            while chunk := self._source.read(_CHUNK):
-                self.write(chunk)
-        digest = self._digest.digest()
-        if expected not in (None, digest):
-            raise InvalidRequest(
-                "the body does not fit its Content-Digest; it was damaged on the way, send it again",
-                code="digest_mismatch",
-                param="Content-Digest",
-                should_retry=True,
-            )
-        self._file.seek(0)
-        return self._file, digest
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+    settings = call.services.settings
+    if body.size > settings.max_package_bytes:
+        raise bodies.body_too_large(settings.max_package_bytes)
+    upload, new = uploads.begin(
+        call.services.database,
+        call.by.account_id,
+        size=body.size,
+        sha256=body.sha256.removeprefix("sha256:"),
+        chunk_bytes=_chunk_bytes(call),
+    )
+    return Replied(upload, status=201 if new else 200)
 
 
-def _declared(header: str | None) -> bytes | None:
-    if header is None:
-        return None
-    found = _SHA256.search(header)
-    try:
-        digest = base64.b64decode(found[1], validate=True) if found else b""
-    except binascii.Error:
-        digest = b""
-    if len(digest) != hashlib.sha256().digest_size:
+@routes.route("GET", "/v1/uploads/<upload>", access="models:write")
+def get(call: Call, upload: str) -> Upload:
+    """Return how far one of the account's uploads has come."""
+    return uploads.get(call.services.database, call.by.account_id, upload, chunk_bytes=_chunk_bytes(call))
+
+
+@routes.route("PUT", "/v1/uploads/<upload>/chunks/<offset>", access="models:write")
+def add_chunk(call: Call, upload: str, offset: str, body: bytes) -> Upload:
+    """Add the next chunk, raw bytes; one that is there already changes nothing.
+
+    It is lasting when this answers. Each begins where the one before has ended, at `received`.
+    """
+    headers = call.request.headers
+    bodies.require_type(headers, "application/octet-stream")
+    if (declared := spool.declared_digest(headers)) is not None:
+        spool.check_digest(declared, hashlib.sha256(body).digest())
+    if _OFFSET.fullmatch(offset) is None:
         raise InvalidRequest(
-            "Content-Digest must hold sha-256=:BASE64: (RFC 9530)",
-            code="invalid_header",
-            param="Content-Digest",
+            f"{offset[:40]!r} is no offset; give a whole number of bytes",
+            code="invalid_offset",
+            param="offset",
         )
-    return digest
+    return uploads.add_chunk(
+        call.services.database,
+        call.services.artifacts,
+        call.by.account_id,
+        upload,
+        offset=int(offset),
+        chunk=body,
+        chunk_bytes=_chunk_bytes(call),
+    )
+
+
+@routes.route("DELETE", "/v1/uploads/<upload>", access="models:write")
+def abandon(call: Call, upload: str) -> None:
+    """Give an upload up, and forget its chunks."""
+    uploads.delete(call.services.database, call.services.artifacts, call.by.account_id, upload)
+
+
+def _chunk_bytes(call: Call) -> int:
+    settings = call.services.settings
+    return min(settings.upload_chunk_bytes, settings.max_body_bytes)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from typing import IO
 
 from maas_client.types import Page, PageQuery, PublishQuery, Version
+from reference_server.errors import InvalidRequest
+from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Call, Replied
-from reference_server.registry import publishing, versions
+from reference_server.http.exchange import Answer, Call, FilePart, Replied
+from reference_server.http.ranges import requested
+from reference_server.registry import packages, publishing, uploads, versions
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -26,6 +30,44 @@ def get(call: Call, model: str, version: str) -> Version:
 
 
 @routes.route(
+    "GET",
+    "/v1/models/<model>/versions/<version>/package",
+    access="models:read",
+    others={206: "The range that was asked for."},
+    produces="application/zip",
+)
+def download(call: Call, model: str, version: str) -> Answer:
+    """Return a version's package as a zip, whole or a range of it; only the model's owner gets it.
+
+    `Repr-Digest` is the sha256 of the whole zip (RFC 9530), and so is the `ETag`.
+    """
+    services = call.services
+    found = packages.find(services.database, services.artifacts, call.by, model, version)
+    stored, etag = found.stored, f'"{found.stored.sha256}"'
+    part = requested(call.request.headers, etag=etag, size=stored.size)
+    start, stop = part or (0, stored.size)
+    digest = base64.b64encode(bytes.fromhex(stored.sha256)).decode()
+    headers = {
+        "content-type": "application/zip",
+        "content-length": str(stop - start),
+        "content-disposition": f'attachment; filename="{found.name}-{found.version}.zip"',
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "etag": etag,
+        "repr-digest": f"sha-256=:{digest}:",
+    }
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{stored.size}"
+    path = services.artifacts.local_path(stored.artifact)
+    return Answer(
+        200 if part is None else 206,
+        headers,
+        chunks=packages.open_chunks(services.artifacts, stored, start, stop),
+        file=None if path is None else FilePart(path, start, stop),
+    )
+
+
+@routes.route(
     "POST",
     "/v1/models/<model>/versions",
     access="models:write",
@@ -35,15 +77,27 @@ def get(call: Call, model: str, version: str) -> Version:
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
-    A model of this name is made if the caller has none.
+    A model of this name is made if the caller has none. The zip is the body, or what an upload in chunks
+    holds: then `upload` names that, and the body is empty.
     """
+    services = call.services
+    if query.upload is None:
+        bodies.require_type(call.request.headers, "application/zip")
+        return _publish(call, model, query, body)
+    if body.read(1):
+        raise InvalidRequest("send the package as the body or name an upload, not both", param="upload")
+    with uploads.whole(services.database, services.artifacts, call.by.account_id, query.upload) as package:
+        return _publish(call, model, query, package)
+
+
+def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) -> Replied[Version]:
     services = call.services
     version, new = publishing.publish(
         services.database,
         services.artifacts,
         call.by,
         model,
-        body,
+        package,
         query=query,
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,

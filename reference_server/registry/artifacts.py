@@ -7,6 +7,7 @@ fsync of the folder, in this order; an object store makes an object visible only
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import time
@@ -23,19 +24,24 @@ _TEMPORARY = ".uploading-"
 
 
 class Writer:
-    """An artifact being written: a binary file to write to, whose `size` is in bytes, and then `commit`."""
+    """An artifact being written: a binary file to write to, and then `commit`.
+
+    Its `size`, in bytes, and its `sha256` are those of what was written so far.
+    """
 
     def __init__(self, store: ArtifactStore, file: IO[bytes], temporary: str) -> None:
         self._store = store
         self._file = file
         self._temporary = temporary
         self.size = 0
+        self.sha256 = hashlib.sha256()
         self.committed = False
 
     def write(self, chunk: bytes) -> int:
         """Append a chunk; returns its length."""
         self._file.write(chunk)
         self.size += len(chunk)
+        self.sha256.update(chunk)
         return len(chunk)
 
     def flush(self) -> None:
@@ -80,6 +86,10 @@ class ArtifactStore:
             FileNotFoundError: When it is not there.
         """
         return cast("IO[bytes]", self._files.open(self._path(name), "rb"))
+
+    def local_path(self, name: str) -> str | None:
+        """Return where an artifact lies on this machine, for who can send a file as it is, or None."""
+        return self._path(name) if self._is_local else None
 
     def exists(self, name: str) -> bool:
         """Tell whether an artifact is there."""

@@ -15,8 +15,9 @@ from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, models, names, versions
+from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import VersionRow
+from reference_server.registry.tables import UploadChunkRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,20 +85,21 @@ def publish(
             if (known := publication.known(package.digest)) is not None:
                 return known, False
             inspection = inspect(package)
-            artifact = f"{package.digest.removeprefix('sha256:')}.zip"
-            size = _store(store, package, artifact)
-            return publication.record(_row(package, inspection, artifact, size))
+            return publication.record(_row(package, inspection, _store(store, package)))
     except PackageError as error:
         raise Unprocessable(str(error), code=error.code or "invalid_package", param=error.param) from error
 
 
 def sweep(db: Database, store: ArtifactStore) -> list[str]:
-    """Delete artifacts, and unfinished uploads, that no version refers to, and return their names."""
+    """Delete artifacts, and unfinished ones, that no version and no upload refers to; return their names."""
     if not store.old(than_seconds=_ORPHAN_SECONDS):
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.
     with db.write() as session:
-        known = set(session.scalars(select(VersionRow.artifact)))
+        known = {
+            *session.scalars(select(VersionRow.artifact)),
+            *session.scalars(select(UploadChunkRow.artifact)),
+        }
         return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
 
 
@@ -198,19 +200,24 @@ def _number_of(session: Session, model_id: str, digest: str) -> int | None:
     )
 
 
-def _store(store: ArtifactStore, package: Package, name: str) -> int:
+def _store(store: ArtifactStore, package: Package) -> Stored:
     with store.open_writer() as writer:
         write_zip(package, writer)
+        # Named by its own bytes: the same files may pack otherwise with another zlib, and a package that
+        # somebody downloads in parts must not change under them.
+        sha256 = writer.sha256.hexdigest()
+        name = f"{sha256}.zip"
         writer.commit(name)
-        return writer.size
+        return Stored(name, sha256, writer.size)
 
 
-def _row(package: Package, inspection: Inspection, artifact: str, size: int) -> VersionRow:
+def _row(package: Package, inspection: Inspection, stored: Stored) -> VersionRow:
     manifest = package.manifest.model_copy(update={"labels": list(package.labels)})
     return VersionRow(
         digest=package.digest,
-        artifact=artifact,
-        size=size,
+        artifact=stored.artifact,
+        artifact_sha256=stored.sha256,
+        size=stored.size,
         task=manifest.task,
         search=searchable(manifest.description, manifest.tags),
         manifest=manifest.model_dump(mode="json"),

@@ -140,7 +140,11 @@ class ModelRow(Base):
 
 
 class VersionRow(Base):
-    """An immutable version. `search` holds description and tags, case-folded, for the catalogue's filter."""
+    """An immutable version.
+
+    `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
+    rows of before it was kept, until somebody downloads the package.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model_id", "digest"),)
@@ -149,6 +153,7 @@ class VersionRow(Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     digest: Mapped[str] = mapped_column(String(71))
     artifact: Mapped[str] = mapped_column(String(200), index=True)
+    artifact_sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     task: Mapped[str] = mapped_column(String(64), index=True)
     search: Mapped[str] = mapped_column(Text)
@@ -205,3 +210,28 @@ class IdempotencyRow(Base):
     status: Mapped[int | None]
     body: Mapped[bytes | None]
     sealed: Mapped[bool] = mapped_column(default=False)
+
+
+class UploadRow(Base):
+    """A package that comes in chunks: the first `received` bytes are there; a finished one is deleted."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (UniqueConstraint("account_id", "sha256", "size"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UploadChunkRow(Base):
+    """Where a chunk of an upload lies in the artifact store."""
+
+    __tablename__ = "upload_chunks"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    artifact: Mapped[str] = mapped_column(String(200))

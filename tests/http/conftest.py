@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,8 @@ class Peer:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    pieces: list[int] = field(default_factory=list)
+    gone_after: int | None = None
 
     async def __call__(self):
         return b"".join([chunk async for chunk in self])
@@ -46,7 +51,13 @@ class Peer:
         self.status, self.headers = status, dict(headers)
         return self
 
+    def response_file_range(self, status, headers, file, start, end):
+        self.response_bytes(status, headers, Path(file).read_bytes()[start:end])
+
     async def send_bytes(self, data):
+        if len(self.pieces) == self.gone_after:
+            raise RuntimeError("RSGI transport is closed")
+        self.pieces.append(len(data))
         self.body += data
 
     @property
@@ -85,13 +96,16 @@ class Server:
         self.loop.close()
         self.front.__rsgi_del__(None)
 
-    def through_front(self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0):
+    def through_front(
+        self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0, gone_after=None
+    ):
         headers = {name.lower(): value for name, value in (headers or {}).items()}
         if chunks is not None:
             headers.setdefault("transfer-encoding", "chunked")
         elif body:
             headers.setdefault("content-length", str(len(body)))
-        peer = Peer(chunks=list(chunks) if chunks is not None else [body] if body else [], pause=pause)
+        parts = list(chunks) if chunks is not None else [body] if body else []
+        peer = Peer(chunks=parts, pause=pause, gone_after=gone_after)
         answered = self.front.__rsgi__(Scope(method, path, headers, query), peer)
         asyncio.run_coroutine_threadsafe(answered, self.loop).result(30)
         return peer
@@ -168,3 +182,26 @@ def shared(tmp_path_factory, text_package):
     assert made.publish(made.ada, "words", text_package, query="visibility=public").status == 201
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A server with the account `ada` that takes packages in chunks of a kilobyte."""
+    made = make_server(tmp_path_factory.mktemp("desk") / "data", upload_chunk_bytes=1024)
+    made.ada = made.register("ada")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def long_zip(package_writer, text_graph):
+    """Return a function that makes the zip of a package of several kilobytes, each time another."""
+    count = iter(range(1000))
+
+    def make():
+        folder = package_writer(text_graph())
+        noise = hashlib.shake_128(str(next(count)).encode() + folder.name.encode()).digest(3000)
+        (folder / "README.md").write_bytes(base64.b64encode(noise))
+        return zipped(folder)
+
+    return make

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maas_client._package import open_package
 from maas_client.types import ModelQuery, PageQuery
 from reference_server.errors import Conflict, InvalidRequest, NotFound, ServiceError
 from reference_server.registry import aliases, models, versions
@@ -33,7 +34,8 @@ def both(shelf, selector, *, caller=None, model="words"):
     version = versions.get(shelf.db, caller, model, selector)
     target = versions.serving_target(shelf.db, caller, model, selector)
     assert (target.model, target.version, target.digest) == (version.model, version.version, version.digest)
-    assert target.artifact == version.digest.removeprefix("sha256:") + ".zip"
+    with shelf.store.open_reader(target.artifact) as file, open_package(file) as stored:
+        assert stored.digest == version.digest
     return version
 
 

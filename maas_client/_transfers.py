@@ -1,0 +1,127 @@
+# Made from _async_transfers.py by tools/make_sync_face.py: change that file, then run `make format`.
+"""Packages up and down: calls that belong together, within one budget of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from maas_client import _downloads
+from maas_client._calls import Budget
+from maas_client._operations import uploads, versions
+from maas_client._progress import check_progress, progress_bar
+from maas_client._transport import aside
+from maas_client.errors import InvalidReplyError, NotFoundError, StatusError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from os import PathLike
+    from pathlib import Path
+    from typing import IO
+
+    from maas_client._calls import Timeout
+    from maas_client._listing import Send
+    from maas_client._progress import Bar, Progress
+    from maas_client.types import PublishQuery, Upload, Version
+
+_UNKNOWN_ROUTE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def download(
+    send: Send,
+    model: str,
+    version: int | str,
+    path: str | PathLike[str],
+    *,
+    overwrite: bool,
+    progress: Progress,
+    timeout: Timeout,
+) -> Path:
+    """Download a version's package; `VersionsResource.download` describes it."""
+    check_progress(progress)
+    budget = Budget(timeout, versions.TRANSFER_TIMEOUT)
+    found = send(versions.get(model, version), timeout=budget)
+    target = _downloads.destination(path, f"{model}-{found.version}.zip", overwrite=overwrite)
+    with (
+        _downloads.opened(target) as part,
+        progress_bar(progress, total=found.size, unit="B", label=target.name, done=part.received) as bar,
+    ):
+        part.bar = bar
+        send(versions.download(model, found.version, part), timeout=budget)
+        return aside(partial(part.finish, found.digest))
+
+
+def publish(
+    send: Send,
+    model: str,
+    path: Path,
+    query: PublishQuery,
+    *,
+    progress: Progress,
+    timeout: Timeout,
+) -> Version:
+    """Publish the package at a path; `ModelsResource.publish` describes it."""
+    check_progress(progress)
+    with TemporaryFile() as package:
+        size = aside(partial(versions.pack, path, package))
+        budget = Budget(timeout, versions.TRANSFER_TIMEOUT)
+        publishing = _Publishing(send, model, package, size, query, progress, budget)
+        if size > uploads.SINGLE_REQUEST_BYTES and (upload := publishing.begin()) is not None:
+            return publishing.in_chunks(upload)
+        return publishing.in_one_request()
+
+
+@dataclass(frozen=True, slots=True)
+class _Publishing:
+    """One publish: what is sent, and how."""
+
+    send: Send
+    model: str
+    package: IO[bytes]
+    size: int
+    query: PublishQuery
+    progress: Progress
+    budget: Budget
+
+    def in_one_request(self) -> Version:
+        with self._bar(done=0) as bar:
+            operation = aside(partial(versions.publish, self.model, self.package, self.query))
+            version = self.send(operation, timeout=self.budget)
+            bar.advance(self.size)
+        return version
+
+    def begin(self) -> Upload | None:
+        """Return the upload to fill, or None from a server that takes none."""
+        operation = aside(partial(uploads.begin, self.package, self.size))
+        try:
+            return self.send(operation, timeout=self.budget)
+        except StatusError as error:
+            if error.status in _UNKNOWN_ROUTE:
+                return None
+            raise
+
+    def in_chunks(self, upload: Upload) -> Version:
+        try:
+            return self._fill_and_publish(upload)
+        except NotFoundError as error:
+            # Published from another program, or by an attempt whose answer was lost, or given up meanwhile.
+            again = self.begin() if error.code == "upload_not_found" else None
+            if again is None:
+                raise
+        return self._fill_and_publish(again)
+
+    def _fill_and_publish(self, upload: Upload) -> Version:
+        with self._bar(done=upload.received) as bar:
+            while upload.received < self.size:
+                chunk = aside(partial(uploads.add_chunk, upload, self.package))
+                before, upload = upload.received, self.send(chunk, timeout=self.budget)
+                if upload.received <= before:
+                    raise InvalidReplyError(f"the upload stays at {before} bytes though a chunk was taken")
+                bar.advance(upload.received - before)
+        return self.send(versions.publish_upload(self.model, upload.id, self.query), timeout=self.budget)
+
+    def _bar(self, *, done: int) -> AbstractContextManager[Bar]:
+        return progress_bar(self.progress, total=self.size, unit="B", label=self.model, done=done)

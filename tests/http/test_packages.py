@@ -1,0 +1,150 @@
+import base64
+import hashlib
+import io
+
+import pytest
+from sqlalchemy import update
+
+from maas_client._package import open_package
+from reference_server.registry.tables import VersionRow
+
+PACKAGE = "/v1/models/words/versions/1/package"
+
+
+@pytest.fixture
+def content(shared):
+    answer = shared.through_flask("GET", PACKAGE, headers=shared.ada)
+    assert answer.status == 200
+    return answer.body
+
+
+def test_the_owner_downloads_what_was_published(shared, text_package):
+    """The zip holds the content that the version's digest names, and every header says what it is."""
+    answer = shared.through_front("GET", PACKAGE, headers=shared.ada)
+    version = shared.through_flask("GET", "/v1/models/words/versions/1", headers=shared.ada).json
+    with open_package(io.BytesIO(answer.body)) as stored, open_package(text_package) as published:
+        assert stored.digest == published.digest == version["digest"]
+    sha256 = hashlib.sha256(answer.body)
+    assert len(answer.body) == version["size"]
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["content-disposition"] == 'attachment; filename="words-1.zip"'
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["etag"] == f'"{sha256.hexdigest()}"'
+    assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(sha256.digest()).decode()}:"
+
+
+@pytest.mark.parametrize("selector", ["default", "latest", "1"])
+def test_a_package_is_found_by_whatever_selects_its_version(shared, content, selector):
+    """Number, alias and `latest` lead to the same bytes."""
+    path = f"/v1/models/ada~words/versions/{selector}/package"
+    assert shared.through_flask("GET", path, headers=shared.ada).body == content
+
+
+@pytest.mark.parametrize("through", ["through_flask", "through_front"])
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (1, 10), (100, None), (7, 10**9)])
+def test_a_range_comes_as_206_with_the_digest_of_the_whole(shared, content, through, first, last):
+    """Both doors give the part that was asked for."""
+    headers = {
+        "range": f"bytes={first}-{'' if last is None else last}",
+        "if-range": f'"{hashlib.sha256(content).hexdigest()}"',
+    }
+    answer = getattr(shared, through)("GET", PACKAGE, headers={**shared.ada, **headers})
+    part = content[first : None if last is None else last + 1]
+    assert (answer.status, answer.body) == (206, part)
+    assert answer.headers["content-range"] == f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+    assert answer.headers["content-length"] == str(len(part))
+    whole = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    assert answer.headers["repr-digest"] == f"sha-256=:{whole}:"
+
+
+def test_a_range_beyond_the_end_is_416_in_our_shape(shared, content):
+    """The answer says how many bytes there are."""
+    answer = shared.through_front("GET", PACKAGE, headers={**shared.ada, "range": f"bytes={len(content)}-"})
+    assert (answer.status, answer.json["error"]["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(content)}"
+
+
+def test_a_range_of_another_content_gets_the_whole(shared, content):
+    """`If-Range` with another ETag never mixes two packages."""
+    headers = {**shared.ada, "range": "bytes=5-", "if-range": '"of-another"'}
+    answer = shared.through_front("GET", PACKAGE, headers=headers)
+    assert (answer.status, answer.body) == (200, content)
+
+
+def test_who_may_use_a_model_may_not_download_it(shared, text_package):
+    """A public model's package is refused, a private model's is not there."""
+    eve = shared.register("eve-downloads")
+    refused = shared.through_flask("GET", "/v1/models/ada~words/versions/1/package", headers=eve)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "not_downloadable")
+    assert shared.publish(shared.ada, "hidden", text_package).status in (200, 201)
+    hidden = shared.through_flask("GET", "/v1/models/ada~hidden/versions/1/package", headers=eve)
+    assert (hidden.status, hidden.json["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("version", ["9", "nothing", "0", "-1"])
+def test_a_version_that_is_not_there_has_no_package(shared, version):
+    """As for the version itself."""
+    path = f"/v1/models/words/versions/{version}/package"
+    answer = shared.through_flask("GET", path, headers=shared.ada)
+    assert (answer.status, answer.json["error"]["code"]) == (404, "version_not_found")
+
+
+def test_a_version_of_before_the_sum_was_kept_is_measured_once(server, text_package, monkeypatch):
+    """The first download reads it through and keeps what it found."""
+    ada = server.register("ada")
+    assert server.publish(ada, "words", text_package).status == 201
+    before = server.through_flask("GET", PACKAGE, headers=ada)
+    with server.services.database.write() as session:
+        session.execute(update(VersionRow).values(artifact_sha256=None, size=0))
+    opened = []
+    open_reader = server.services.artifacts.open_reader
+    monkeypatch.setattr(
+        server.services.artifacts, "open_reader", lambda name: opened.append(name) or open_reader(name)
+    )
+    answers = [server.through_flask("GET", PACKAGE, headers=ada) for _ in range(2)]
+    assert len(opened) == 3
+    for answer in answers:
+        assert (answer.status, answer.body) == (200, before.body)
+        assert answer.headers["repr-digest"] == before.headers["repr-digest"]
+
+
+@pytest.fixture
+def long(server, package_writer, text_graph, monkeypatch):
+    """A server with a package of some megabytes, which counts what it opens."""
+    server.ada = server.register("ada")
+    folder = package_writer(text_graph())
+    (folder / "README.md").write_bytes(base64.b64encode(hashlib.shake_128(b"x").digest(2**21)))
+    assert server.publish(server.ada, "words", folder).status == 201
+    server.opened = []
+    open_reader = server.services.artifacts.open_reader
+
+    def remember(name):
+        server.opened.append(open_reader(name))
+        return server.opened[-1]
+
+    monkeypatch.setattr(server.services.artifacts, "open_reader", remember)
+    return server
+
+
+def test_a_package_on_this_machine_is_sent_as_a_file(long):
+    """The front lets the server read the file as the client does, and keeps nothing open."""
+    answer = long.through_front("GET", PACKAGE, headers={**long.ada, "range": "bytes=1000000-2000000"})
+    assert (answer.status, len(answer.body), answer.pieces) == (206, 1_000_001, [])
+    assert [file.closed for file in long.opened] == [True]
+
+
+def test_a_package_elsewhere_comes_in_pieces(long, monkeypatch):
+    """Beyond a megabyte the front sends what it reads, and never the whole at once."""
+    monkeypatch.setattr(long.services.artifacts, "local_path", lambda name: None)
+    answer = long.through_front("GET", PACKAGE, headers=long.ada)
+    assert len(answer.body) == int(answer.headers["content-length"]) > 2**20
+    assert max(answer.pieces) <= 2**18
+    assert [file.closed for file in long.opened] == [True]
+
+
+def test_a_client_that_leaves_lets_go_of_the_artifact(long, monkeypatch):
+    """What is behind a download is closed when nobody reads it any more."""
+    monkeypatch.setattr(long.services.artifacts, "local_path", lambda name: None)
+    long.through_front("GET", PACKAGE, headers=long.ada, gone_after=2)
+    assert [file.closed for file in long.opened] == [True]
