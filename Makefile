@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check bench format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,13 @@ check: $(INSTALLED)-check ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
+	$(BIN)/python benchmarks/sdk.py
+
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
 	$(BIN)/python tools/make_sync_face.py
+	$(BIN)/ruff check --fix .
 
 clean: ## Remove the environment and every cache in the tree
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

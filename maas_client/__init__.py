@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from maas_client._async_client import AsyncClient
-    from maas_client._calls import RetryDecision
+    from maas_client._calls import RawResponse, RetryDecision
     from maas_client._client import Client
     from maas_client.errors import (
         ArgumentError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         GatewayTimeoutError,
         InvalidReplyError,
         MaasError,
+        ModelDeprecationWarning,
         NotFoundError,
         NotSentError,
         PackageError,
@@ -56,7 +57,13 @@ if TYPE_CHECKING:
         UnprocessableError,
         UnsupportedMediaTypeError,
     )
-    from maas_client.predictions import ClassificationPrediction, Prediction, Predictions
+    from maas_client.predictions import (
+        ClassificationPrediction,
+        Explanation,
+        Outcome,
+        Prediction,
+        Predictions,
+    )
 
 __all__ = [
     "ArgumentError",
@@ -70,17 +77,21 @@ __all__ = [
     "ConnectionFailedError",
     "DeadlineError",
     "DroppedError",
+    "Explanation",
     "GatewayTimeoutError",
     "InvalidReplyError",
     "MaasError",
+    "ModelDeprecationWarning",
     "NotFoundError",
     "NotSentError",
+    "Outcome",
     "PackageError",
     "PermissionDeniedError",
     "PreconditionFailedError",
     "Prediction",
     "Predictions",
     "RateLimitError",
+    "RawResponse",
     "RedirectError",
     "RetryDecision",
     "ServerError",
@@ -95,8 +106,11 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "_async_client",
     "Client": "_client",
+    "RawResponse": "_calls",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
+    "Explanation": "predictions",
+    "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",
 }

@@ -48,6 +48,11 @@ class AsyncListing(AsyncIterable[Item], Generic[Item]):
     def __repr__(self) -> str:
         return f"AsyncListing({self._first.method} {self._first.template})"
 
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_listing(self)
+
     async def pages(self) -> AsyncIterator[Page[Item]]:
         """Iterate over the pages instead of the items."""
         seen: set[str] = set()

@@ -13,6 +13,7 @@ from maas_client._operations import (
     _names,
     accounts,
     aliases,
+    explain,
     keys,
     models,
     predict,
@@ -20,23 +21,26 @@ from maas_client._operations import (
     sessions,
     versions,
 )
-from maas_client._operations._operation import build
+from maas_client._operations._contract import build
 from maas_client.types import ModelQuery, PublishQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from datetime import datetime
     from os import PathLike
 
+    from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncSend
     from maas_client._calls import Timeout
+    from maas_client._frames import Frame
     from maas_client._progress import Progress
-    from maas_client.predictions import AnyPrediction, Predictions
+    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
     from maas_client.types import (
         Account,
         AccountExport,
         Alias,
         AliasChange,
+        ExplainMethod,
         Health,
         Key,
         KeyCreated,
@@ -381,3 +385,91 @@ class AsyncModelHandle:
         """Run the model on several instances in one call, as `client.predict_batch` does."""
         operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
         return await self._send(operation, timeout=timeout)
+
+    async def explain(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        seed: int = 0,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> Explanation:
+        """Tell why the model says what it says about one instance, as `client.explain` does."""
+        given = predict.merged(inputs, values)
+        operation = explain.explain(
+            self.name,
+            given,
+            version=version,
+            target=target,
+            method=method,
+            budget=budget,
+            seed=seed,
+            parameters=parameters,
+        )
+        return await self._send(operation, timeout=timeout)
+
+    def predict_many(
+        self,
+        instances: AsyncSource[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        ordered: bool = True,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> AsyncIterator[Outcome]:
+        """Run the model on any number of instances, as `client.predict_many` does."""
+        from maas_client._async_bulk import AsyncBulkWork
+
+        work = AsyncBulkWork(
+            model=self.name,
+            instances=instances,
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            ordered=ordered,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+        return work.outcomes(self._send)
+
+    async def predict_frame(
+        self,
+        frame: Frame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Frame:
+        """Run the model on every row of a data frame, as `client.predict_frame` does."""
+        from maas_client import _frames
+
+        table = _frames.table(frame)
+        if columns is None:
+            columns = table.columns_for((await self.get()).signature)
+        outcomes = self.predict_many(
+            table.instances(columns),
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+        return table.with_outcomes([outcome async for outcome in outcomes])

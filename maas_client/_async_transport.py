@@ -39,6 +39,7 @@ from maas_client._exchange import (
 )
 from maas_client._masking import Masked, scrub
 from maas_client._operations._operation import Answer
+from maas_client._telemetry import traced
 from maas_client.errors import ConfigurationError, DroppedError, InvalidReplyError, MaasError, NotSentError
 
 if TYPE_CHECKING:
@@ -85,11 +86,12 @@ class AsyncTransport:
         Raises:
             MaasError: Whatever went wrong; nothing of the libraries below comes through.
         """
-        try:
-            answer = await self._attempt(call)
-        except MaasError as error:
-            answer = await self._repeat(call, error)
-        return call.operation.read(answer)
+        with traced(call, self.base_url):
+            try:
+                answer = await self._attempt(call)
+            except MaasError as error:
+                answer = await self._repeat(call, error)
+            return call.operation.read(answer)
 
     async def close(self) -> None:
         """Close this event loop's idle connections; a later call opens new ones."""
@@ -121,7 +123,7 @@ class AsyncTransport:
     async def _exchange(self, call: Call[Any]) -> Answer:
         url = f"{self.base_url}{call.operation.path}"
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._send(call, url)
+            answer = call.answer = await self._send(call, url)
             if not is_redirect(answer.status):
                 return accepted(call, answer)
             url = next_place(call, url, answer)

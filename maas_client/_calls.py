@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias
 
 from maas_client._masking import Masked
-from maas_client._operations._operation import Operation, Result
+from maas_client._operations._operation import Answer, Operation, Result
 from maas_client.errors import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,6 +33,30 @@ class RetryDecision:
     error: MaasError
     wait: float | None
     operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """The answer behind a result, as it came; `client.with_raw_response()` keeps it.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, read without regard to case.
+        body: The body, decompressed.
+        attempts: How many attempts the call took.
+        seconds: How long it took in all, waits included.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    attempts: int
+    seconds: float
+
+    @property
+    def request_id(self) -> str | None:
+        """What to quote to whoever runs the service."""
+        return self.headers.get("X-Request-Id")
 
 
 class NotGiven(Enum):
@@ -107,10 +131,14 @@ class Call(Generic[Result]):
     credential: Masked | None = None
     attempt: int = 0
     forgiven: int = 0
+    answer: Answer | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    started: float = field(init=False)
     # Replies that hold a secret are sealed under this key on the server, so it is one too.
     idempotency_key: Masked | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.started = monotonic()
         self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
         if self.operation.credential and self.credential is None:
             raise ConfigurationError(
@@ -134,9 +162,26 @@ class Call(Generic[Result]):
         own = (self.credential, self.idempotency_key)
         return (*self.operation.secrets, *(secret for secret in own if secret is not None))
 
+    def raw_response(self) -> RawResponse | None:
+        """Return the last answer, if there was one."""
+        if self.answer is None:
+            return None
+        return RawResponse(
+            status=self.answer.status,
+            headers=self.answer.headers,
+            body=self.answer.body,
+            attempts=self.attempt,
+            seconds=monotonic() - self.started,
+        )
+
     def headers(self) -> dict[str, str]:
         """Return the headers of the attempt that starts now."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **self.operation.headers}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            **self.trace,
+            **self.operation.headers,
+        }
         if self.operation.sink is not None:
             headers.update(self.operation.sink.headers())
         if self.operation.body is not None:
@@ -172,6 +217,18 @@ def checked_retries(retries: int) -> int:
     if not _is_number(retries, int) or retries < 0:
         raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
     return retries
+
+
+def checked_count(count: int, name: str, *, most: int | None = None) -> int:
+    """Return a number of things that there can be.
+
+    Raises:
+        ArgumentError: It is no whole number from 1 to `most`.
+    """
+    if not _is_number(count, int) or count < 1 or (most is not None and count > most):
+        upper = "up" if most is None else f"to {most}"
+        raise ArgumentError(f"{name} is {count!r:.50}, expected a whole number from 1 {upper}")
+    return count
 
 
 def _is_number(value: object, kind: type[int | float]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from maas_client import _saved_login
 from maas_client._calls import (
     DEFAULT_RETRIES,
     NOT_GIVEN,
@@ -17,26 +16,29 @@ from maas_client._calls import (
 )
 from maas_client._config import check_credential, resolve
 from maas_client._masking import Masked
-from maas_client._operations import accounts, sessions
-from maas_client._resources import (
-    AccountResource,
-    KeysResource,
-    ModelHandle,
-    ModelsResource,
-    ServiceResource,
-    SessionsResource,
-)
 from maas_client._transport import Transport
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from os import PathLike
     from types import TracebackType
 
-    from maas_client._calls import OnRetry, Timeout
+    from maas_client._calls import OnRetry, RawResponse, Timeout
+    from maas_client._frames import Frame
+    from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
-    from maas_client.predictions import AnyPrediction, Predictions
-    from maas_client.types import Account, SessionCreated
+    from maas_client._progress import Progress
+    from maas_client._resources import (
+        AccountResource,
+        KeysResource,
+        ModelHandle,
+        ModelsResource,
+        ServiceResource,
+        SessionsResource,
+    )
+    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
+    from maas_client.types import Account, ExplainMethod, SessionCreated
 
 
 class Client:
@@ -92,6 +94,8 @@ class Client:
         self._max_retries = checked_retries(max_retries)
         self._on_retry = on_retry
         self._pickle_api_key = pickle_api_key
+        self._keeps_responses = False
+        self._last_response: RawResponse | None = None
         self._acting = Acting(self._settings.api_key)
         self._transport = Transport(self.base_url, self._settings.verify, self._settings.proxies)
 
@@ -136,33 +140,46 @@ class Client:
         """Where the service is."""
         return self._settings.base_url
 
+    # What the resources need, pydantic above all, comes with the first of them: a client is made quickly.
     @property
     def service(self) -> ServiceResource:
         """The service itself; open to anyone."""
+        from maas_client._resources import ServiceResource
+
         return ServiceResource(self._send)
 
     @property
     def account(self) -> AccountResource:
         """Your account."""
+        from maas_client._resources import AccountResource
+
         return AccountResource(self._send)
 
     @property
     def sessions(self) -> SessionsResource:
         """Your log-in sessions."""
+        from maas_client._resources import SessionsResource
+
         return SessionsResource(self._send)
 
     @property
     def keys(self) -> KeysResource:
         """Your API keys."""
+        from maas_client._resources import KeysResource
+
         return KeysResource(self._send)
 
     @property
     def models(self) -> ModelsResource:
         """The catalogue."""
+        from maas_client._resources import ModelsResource
+
         return ModelsResource(self._send)
 
     def model(self, name: str) -> ModelHandle:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
+        from maas_client._resources import ModelHandle
+
         return ModelHandle(self._send, name)
 
     def close(self) -> None:
@@ -181,6 +198,7 @@ class Client:
         api_key = Masked(api_key) if api_key is not None else None
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other._last_response = None
         if timeout is not NOT_GIVEN:
             other._timeout = checked_timeout(timeout)
         if max_retries is not None:
@@ -190,6 +208,35 @@ class Client:
         if api_key is not None:
             other._acting = Acting(check_credential(api_key))
         return other
+
+    def with_raw_response(self) -> Client:
+        """Return a client like this one that keeps the answer to its last call in `last_response`.
+
+        Make one for each thread or task that looks at answers.
+
+        Example:
+            >>> raw = client.with_raw_response()
+            >>> raw.predict("text_classification_model", text="This is a sample text.").label
+            'positive'
+            >>> raw.last_response.status, raw.last_response.headers["Content-Type"]
+            (200, 'application/json')
+        """
+        other = self.with_options()
+        other.__dict__.update(_keeps_responses=True)
+        return other
+
+    @property
+    def last_response(self) -> RawResponse:
+        """The answer to the last call, a failed one too: status, headers, body, request id, attempts.
+
+        Raises:
+            ArgumentError: There is none: no answer came, or the client is not one of `with_raw_response()`.
+        """
+        if self._last_response is None:
+            raise ArgumentError(
+                "no answer has been kept: make a call with the client that with_raw_response() returns"
+            )
+        return self._last_response
 
     def register(
         self,
@@ -212,25 +259,41 @@ class Client:
             ArgumentError: The usage policy was not accepted; the message tells its version.
             ConflictError: The e-mail address or the name is taken.
         """
+        from maas_client._operations import accounts
+
         password = Masked(password)
         version = (
             accept_policy if isinstance(accept_policy, str) else self._policy_version(bool(accept_policy))
         )
         return self._send(accounts.create(email=email, password=password, accept_policy=version, name=name))
 
-    def login(self, email: str, password: str, *, save: bool = False) -> SessionCreated:
+    def login(
+        self, email: str | None = None, password: str | None = None, *, save: bool = False
+    ) -> SessionCreated:
         """Log in; this client, and those made from it, then act with the session.
+
+        What is left out is asked for, in a notebook or at a terminal; a password is not shown as it is typed.
 
         Args:
             email: The account's e-mail address.
             password: Its password.
             save: Also make an API key with every scope and store it in the profile file, so that later
                 `Client()` calls as this account. `logout` revokes it.
+
+        Raises:
+            ArgumentError: Something was left out and there is nobody to ask.
+            AuthenticationError: E-mail address and password do not belong together.
         """
-        password = Masked(password)
-        session = self._send(sessions.create(email=email, password=password))
+        from maas_client import _prompt
+        from maas_client._operations import sessions
+
+        password = Masked(password) if password is not None else None
+        email, masked = _prompt.missing(email, password)
+        session = self._send(sessions.create(email=email, password=masked))
         self._acting.token = Masked(session.token.get_secret_value())
         if save:
+            from maas_client import _saved_login
+
             _saved_login.save(self.keys, self._settings)
             self._acting.saved = True
         return session
@@ -241,6 +304,8 @@ class Client:
         Raises:
             ArgumentError: There is nothing to log out of.
         """
+        from maas_client._operations import sessions
+
         acting = self._acting
         if acting.saved or acting.token is None:
             self._forget_key()
@@ -299,6 +364,158 @@ class Client:
             instances, version=version, parameters=parameters, timeout=timeout
         )
 
+    def explain(
+        self,
+        name: str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        seed: int = 0,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> Explanation:
+        """Tell why a model says what it says about one instance: what each feature adds to the score.
+
+        Args:
+            name: The model.
+            inputs: Inputs by name, for names that clash with an option here.
+            target: The label or output to explain; the predicted one when left out.
+            method: `exact` Shapley values, `kernel` for paired KernelSHAP, `leave-one-out` for the quickest,
+                or `auto` for exact values where the budget allows them and `kernel` elsewhere.
+            budget: The most evaluations of the model, 2 to 100,000; they count as usage.
+            seed: The same seed gives the same answer.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, for this call; 300 where nothing else is said.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit the model's signature, or it has no such target.
+            NotFoundError: There is no such model or version, not for you, or the server explains nothing.
+        """
+        return self.model(name).explain(
+            inputs=inputs,
+            target=target,
+            method=method,
+            budget=budget,
+            seed=seed,
+            version=version,
+            parameters=parameters,
+            timeout=timeout,
+            **values,
+        )
+
+    def predict_many(
+        self,
+        name: str,
+        instances: Source[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        ordered: bool = True,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Iterator[Outcome]:
+        """Run a model on any number of instances, several calls at a time and in bounded memory.
+
+        A bad instance becomes an outcome with an `error` and the work goes on; what would meet every one,
+        such as a revoked key or a server that is gone, is raised. All predictions are made by one version:
+        the one that answered first.
+
+        Args:
+            name: The model.
+            instances: The inputs of each instance by name; a generator is read as far as it is needed.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            concurrency: The most calls at once, 1 to 256.
+            ordered: Whether outcomes come in the order of the instances; False for as they are completed.
+            batch_size: Rows in each call; None to follow what the server takes and how long calls last.
+            progress: True for a progress bar (`pip install 'maas-client[progress]'`), or a function that is
+                told how many are done and, where it is known, of how many.
+            checkpoint: A file of JSON lines that holds what is done. The same call with the same file goes
+                on after an interruption: what is done comes from the file, what failed is tried again.
+            timeout: Seconds in total, for each call.
+
+        Returns:
+            An iterator over one `Outcome` for each instance: `index`, and `prediction` or `error`.
+
+        Raises:
+            ArgumentError: An argument cannot be, or the checkpoint belongs to other work.
+
+        Example:
+            >>> for outcome in client.predict_many("text_classification_model", [{"text": "A good day."}]):
+            ...     print(outcome.index, outcome.result().label)
+            0 positive
+        """
+        return self.model(name).predict_many(
+            instances,
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            ordered=ordered,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+
+    def predict_frame(
+        self,
+        name: str,
+        frame: Frame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Frame:
+        """Run a model on every row of a pandas or polars data frame.
+
+        Args:
+            name: The model.
+            frame: A `pandas.DataFrame` or a `polars.DataFrame`.
+            columns: Which column feeds which input, such as `{"text": "review"}`; columns that have the
+                inputs' names when left out.
+            version: As all that follow, see `predict_many`.
+            parameters: Options of the task.
+            concurrency: The most calls at once.
+            batch_size: Rows in each call.
+            progress: Whether and how progress is shown.
+            checkpoint: A file to go on from.
+            timeout: Seconds in total, for each call.
+
+        Returns:
+            A frame of the same kind, with one row for each row of `frame` and, in pandas, its index: a column
+            for each output (`label`, `score`, `scores.positive`), then `version`, and `error` where a row
+            failed.
+
+        Raises:
+            ArgumentError: It is no data frame, or has no column for an input.
+        """
+        return self.model(name).predict_frame(
+            frame,
+            columns=columns,
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+
     def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
@@ -310,7 +527,11 @@ class Client:
             on_retry=self._on_retry,
             credential=self._acting.credential,
         )
-        return self._transport.call(call)
+        try:
+            return self._transport.call(call)
+        finally:
+            if self._keeps_responses:
+                self._last_response = call.raw_response()
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
         version = (self.service.info()).usage_policy.version
@@ -322,6 +543,8 @@ class Client:
         )
 
     def _forget_key(self) -> None:
+        from maas_client import _saved_login
+
         if _saved_login.forget(self.keys, self._settings) == self._acting.api_key:
             self._acting.api_key = None
         self._acting.saved = False

@@ -7,23 +7,37 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from maas_client.errors import MaasError
+
 if TYPE_CHECKING:
-    from maas_client.predictions import Call, Predictions
+    from maas_client._async_listing import AsyncListing
+    from maas_client._listing import Listing
+    from maas_client.predictions import Call, Explanation, Predictions
+    from maas_client.types import Attribution
 
 Item = TypeVar("Item")
 
+# Of things with many fields, those that tell one from the other; the others show all that fit into a cell.
+_COLUMNS = {
+    "Model": ("id", "task", "default_version", "owned_by", "visibility", "description"),
+    "Version": ("version", "aliases", "created_at", "author", "notes"),
+}
 _MOST_ROWS = 50
 _MOST_CHARACTERS = 300
 _TABLE = "border-collapse:collapse;font-size:.95em"
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = f"text-align:left;vertical-align:top;padding:.25em .8em .25em 0;{_LINE}"
 _BAR = "display:inline-block;height:.75em;margin-left:.6em;background:rgba(80,140,220,.6)"
+_TEXT = "margin:.4em 0;line-height:1.7;white-space:pre-wrap"
+# Blue and red are told apart with every common colour blindness, and in the dark.
+_TOWARDS, _AWAY = "60,130,230", "220,60,50"
+_MOST_FEATURES = 12
 _NOTE = "opacity:.7;font-size:.9em"
 
 
@@ -31,9 +45,9 @@ def of_fields(title: str, fields: Mapping[str, object]) -> str:
     """Return a table of the fields of one thing; those that are empty are left out."""
     rows = [
         f'<tr><th style="{_CELL};opacity:.7">{escape(name.replace("_", " "))}</th>'
-        f'<td style="{_CELL}">{_value(value)}</td></tr>'
+        f'<td style="{_CELL}">{_value(_dated(name, value))}</td></tr>'
         for name, value in fields.items()
-        if value not in (None, "", [], {})
+        if value not in (None, "", [], {}) and name != "object"
     ]
     return f'<div><b>{escape(title)}</b><table style="{_TABLE}">{"".join(rows)}</table></div>'
 
@@ -64,20 +78,132 @@ def of_predictions(predictions: Predictions) -> str:
     return f"<div>{table}{_more(len(predictions))}{_note(made_by(predictions.call))}</div>"
 
 
+def of_explanation(explanation: Explanation) -> str:
+    """Return the texts with their words coloured, a bar for each of the heaviest features, and the sum."""
+    ranked = explanation.ranked()
+    most = abs(ranked[0].value) if ranked else 0.0
+    texts = "".join(
+        f'<div style="{_TEXT}">{_coloured(text, name, explanation, most)}</div>'
+        for name, text in explanation.inputs.items()
+        if isinstance(text, str) and any(each.start is not None for each in ranked if each.input == name)
+    )
+    rows = "".join(_weight(each, most) for each in ranked[:_MOST_FEATURES])
+    left_out = len(ranked) - _MOST_FEATURES
+    told = (
+        f"{explanation.target}: {explanation.prediction:.4g} = baseline {explanation.baseline:.4g} "
+        f"{sum(each.value for each in ranked):+.4g} by the features"
+        + (f", gap {explanation.additivity_gap:.2g}" if explanation.additivity_gap else "")
+    )
+    made = (
+        f"{explanation.model} version {explanation.version} on {explanation.device}, {explanation.method}, "
+        f"{explanation.evaluations:,} evaluations"
+    )
+    return (
+        f"<div><b>{escape(told)}</b>{_legend(explanation.target)}{texts}"
+        f'<table style="{_TABLE}">{rows}</table>{_note(f"and {left_out:,} more") if left_out > 0 else ""}'
+        f"{_note(made)}</div>"
+    )
+
+
+def of_listing(listing: Listing[Any] | AsyncListing[Any]) -> str:
+    """Return a table of a listing's first page; an asynchronous one says how to read it."""
+    if not isinstance(listing, Iterable):
+        return f"<div>{escape(repr(listing))}{_note('read it with: async for item in listing')}</div>"
+    try:
+        page = next(iter(listing.pages()))
+    except MaasError as error:
+        return f"<div>{escape(repr(listing))}{_note(str(error))}</div>"
+    more = _note("and more: iterate over it to see them all") if page.has_more else ""
+    return f"<div>{of_items(page.data)}{more}</div>"
+
+
+def of_items(items: Sequence[BaseModel]) -> str:
+    """Return a row for each thing and a column for each field that tells them apart or identifies them."""
+    if not items:
+        return _note("nothing")
+    rows = [dict(item) for item in items[:_MOST_ROWS]]
+    asked = _COLUMNS.get(type(items[0]).__name__, tuple(rows[0]))
+    names = [name for name in asked if any(_is_short(row.get(name)) for row in rows)]
+    head = "".join(f'<th style="{_CELL}">{escape(name.replace("_", " "))}</th>' for name in names)
+    body = "".join(f"<tr>{''.join(_brief(row.get(name)) for name in names)}</tr>" for row in rows)
+    return f'<table style="{_TABLE}"><tr>{head}</tr>{body}</table>{_more(len(items))}'
+
+
 def made_by(call: Call) -> str:
     """Return what made a prediction, in one line."""
     return f"{call.model} version {call.version} on {call.device}, {call.timing.compute_ms:.2f} ms"
+
+
+def _coloured(text: str, name: str, explanation: Explanation, most: float) -> str:
+    """Return a text whose words are shaded by what they add; words that overlap keep the first's shade."""
+    parts, at = [], 0
+    spans = [each for each in explanation.attributions if each.input == name]
+    for each in sorted(spans, key=lambda each: (each.start is None, each.start or 0)):
+        if each.start is None or each.end is None or not at <= each.start <= each.end <= len(text):
+            continue
+        parts += [
+            escape(text[at : each.start]),
+            f'<span style="{_shade(each.value, most)}">{escape(text[each.start : each.end])}</span>',
+        ]
+        at = each.end
+    return "".join([*parts, escape(text[at:])])
+
+
+def _weight(attribution: Attribution, most: float) -> str:
+    error = f" ± {attribution.standard_error:.2g}" if attribution.standard_error is not None else ""
+    width = abs(attribution.value) / most * 12 if most else 0.0
+    colour = _TOWARDS if attribution.value > 0 else _AWAY
+    bar = f"{_BAR};background:rgba({colour},.6);width:{width:.2f}em"
+    return (
+        f'<tr><td style="{_CELL}">{escape(_cut(attribution.feature))}</td>'
+        f'<td style="{_CELL};white-space:nowrap">{attribution.value:+.4f}{escape(error)}'
+        f'<span style="{bar}"></span></td></tr>'
+    )
+
+
+def _shade(value: float, most: float) -> str:
+    strength = abs(value) / most if most else 0.0
+    colour = _TOWARDS if value > 0 else _AWAY
+    return f"background:rgba({colour},{0.55 * strength:.2f});border-radius:.2em"
+
+
+def _legend(target: str) -> str:
+    return (
+        f'<div style="{_NOTE}"><span style="{_shade(1, 1)}"> blue </span> speaks for {escape(_cut(target))}, '
+        f'<span style="{_shade(-1, 1)}"> red </span> against it</div>'
+    )
 
 
 def _value(value: object) -> str:
     if isinstance(value, BaseModel):
         return _value({name: each for name, each in value if each not in (None, "", [], {})})
     if isinstance(value, Mapping):
-        return ", ".join(f"{escape(_cut(str(name)))}: {_value(each)}" for name, each in _few(value.items()))
+        between = "<br>" if any(isinstance(each, list) for each in value.values()) else ", "
+        return between.join(
+            f"{escape(_cut(str(name)))}: {_value(each)}" for name, each in _few(value.items())
+        )
+    if isinstance(value, Sequence) and value and all(isinstance(each, BaseModel) for each in value):
+        return of_items(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         between = "<br>" if any(isinstance(each, BaseModel | Mapping) for each in value) else ", "
         return between.join(_value(each) for each in _few(value))
     return escape(_cut(_plain(value)))
+
+
+def _is_short(value: object) -> bool:
+    """Tell whether a value fits into a cell: a scalar, or a few words."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return bool(value) and all(isinstance(each, str) for each in value)
+    return value not in (None, "") and not isinstance(value, BaseModel | Mapping)
+
+
+def _brief(value: object) -> str:
+    return f'<td style="{_CELL}">{_value(value) if _is_short(value) else ""}</td>'
+
+
+def _dated(name: str, value: object) -> object:
+    # The one moment that is a number: the OpenAI API's.
+    return datetime.fromtimestamp(value, UTC) if name == "created" and isinstance(value, int) else value
 
 
 def _plain(value: object) -> str:

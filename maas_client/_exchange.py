@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from maas_client import __version__
 from maas_client._answers import error_from
+from maas_client._deprecation import warn_of_deprecation
 from maas_client._masking import scrub
 from maas_client.errors import DeadlineError, MaasError, RedirectError
 
@@ -111,6 +112,7 @@ def accepted(call: Call[Any], answer: Answer) -> Answer:
     """Return a successful answer; raise the error that any other stands for."""
     if answer.status >= HTTPStatus.BAD_REQUEST:
         raise error_from(answer.status, answer.headers, answer.body, secrets=call.secrets)
+    warn_of_deprecation(call.operation.path, answer.headers)
     return answer
 
 

@@ -41,11 +41,15 @@ class Listing(Iterable[Item], Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         for page in self.pages():
-            for item in page.data:
-                yield item
+            yield from page.data
 
     def __repr__(self) -> str:
         return f"Listing({self._first.method} {self._first.template})"
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_listing(self)
 
     def pages(self) -> Iterator[Page[Item]]:
         """Iterate over the pages instead of the items."""

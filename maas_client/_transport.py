@@ -33,6 +33,7 @@ from maas_client._exchange import (
 )
 from maas_client._masking import scrub
 from maas_client._operations._operation import Answer
+from maas_client._telemetry import traced
 from maas_client.errors import (
     DroppedError,
     InvalidReplyError,
@@ -80,11 +81,12 @@ class Transport:
         Raises:
             MaasError: Whatever went wrong; nothing of the libraries below comes through.
         """
-        try:
-            answer = self._attempt(call)
-        except MaasError as error:
-            answer = self._repeat(call, error)
-        return call.operation.read(answer)
+        with traced(call, self.base_url):
+            try:
+                answer = self._attempt(call)
+            except MaasError as error:
+                answer = self._repeat(call, error)
+            return call.operation.read(answer)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -117,7 +119,7 @@ class Transport:
     def _exchange(self, call: Call[Any]) -> Answer:
         url = f"{self.base_url}{call.operation.path}"
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._send(call, url)
+            answer = call.answer = self._send(call, url)
             if not is_redirect(answer.status):
                 return accepted(call, answer)
             url = next_place(call, url, answer)

@@ -151,6 +151,10 @@ class StatusError(MaasError):
     """The server answered with a failure; the subclasses tell which."""
 
 
+class ModelDeprecationWarning(FutureWarning):
+    """A model or a version that was called is deprecated; the message tells since when and what to use."""
+
+
 class BadRequestError(StatusError):
     """400: the request is malformed."""
 

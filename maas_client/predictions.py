@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 
-from maas_client.types import PredictReply, Reply, Timing, Usage
+from maas_client.types import Attribution, ExplainReply, PredictReply, Reply, Timing, Usage
+
+if TYPE_CHECKING:
+    from maas_client.errors import MaasError
 
 
 class Call(Reply):
@@ -131,6 +136,58 @@ class ClassificationPrediction(Prediction):
 AnyPrediction: TypeAlias = ClassificationPrediction | Prediction
 
 
+class Explanation(ExplainReply):
+    """Why a model said what it said about one instance: what each feature added to the target's score."""
+
+    _inputs: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The instance that was explained."""
+        return self._inputs
+
+    def ranked(self) -> list[Attribution]:
+        """Return the attributions by their weight, whichever way they push."""
+        return sorted(self.attributions, key=lambda each: -abs(each.value))
+
+    def of(self, inputs: Mapping[str, Any]) -> Explanation:
+        """Return the same explanation, with the instance that it explains."""
+        explained = self.model_copy()
+        explained._inputs = dict(inputs)  # noqa: SLF001 - a copy of its own kind
+        return explained
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_explanation(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one instance of many.
+
+    Args:
+        index: The instance's place among those that were given, from 0.
+        prediction: The prediction; None when there is none.
+        error: Why there is none; None when there is one.
+    """
+
+    index: int
+    prediction: AnyPrediction | None = None
+    error: MaasError | None = None
+
+    def result(self) -> AnyPrediction:
+        """Return the prediction.
+
+        Raises:
+            MaasError: The instance's own error.
+        """
+        if self.prediction is None:
+            # A copy: an exception that is raised keeps the frames it came through.
+            raise copy(self.error) if self.error else AssertionError("an outcome without a result")
+        return self.prediction
+
+
 class Predictions(_OfCall, Sequence[AnyPrediction]):
     """The predictions of one call, in the order of its instances."""
 
@@ -144,7 +201,7 @@ class Predictions(_OfCall, Sequence[AnyPrediction]):
     def from_reply(cls, reply: PredictReply) -> Predictions:
         """Return the typed predictions of a reply."""
         call = Call.model_construct(**{name: value for name, value in reply if name != "predictions"})
-        return cls((_typed(outputs, call) for outputs in reply.predictions), call)
+        return cls((prediction_of(outputs, call) for outputs in reply.predictions), call)
 
     @property
     def call(self) -> Call:
@@ -178,7 +235,8 @@ class Predictions(_OfCall, Sequence[AnyPrediction]):
         return f"Predictions({len(self._items)} of {self.model} version {self.version})"
 
 
-def _typed(outputs: dict[str, Any], call: Call) -> AnyPrediction:
+def prediction_of(outputs: dict[str, Any], call: Call) -> AnyPrediction:
+    """Return the outputs of one instance as the type of prediction that they are."""
     kind = ClassificationPrediction if outputs.keys() >= {"label", "score", "scores"} else Prediction
     try:
         prediction = kind.model_validate(outputs)

@@ -23,11 +23,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
+from requests.structures import CaseInsensitiveDict
 
 from maas_client import _client, _transport
 from maas_client._operations._operation import Answer
@@ -98,7 +100,7 @@ class FakeMaas:
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
         self._models: dict[str, _Model] = {}
-        self._replies: dict[str, tuple[int, bytes]] = {}
+        self._replies: dict[str, Answer] = {}
         self._failures: list[tuple[str | None, MaasError]] = []
 
     def client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
@@ -149,7 +151,8 @@ class FakeMaas:
         Args:
             name: Its name.
             answer: What it predicts: a label, or the outputs by name; or a function of an instance's inputs
-                that returns either, or raises a `MaasError`.
+                that returns either, or raises a `MaasError`; an `UnprocessableError` concerns that instance
+                alone, as a server's does.
             labels: Its labels; a predicted label gets the score 0.9, the others share the rest.
             inputs: The names that an instance must have.
             task: Its task.
@@ -166,6 +169,7 @@ class FakeMaas:
                 "visibility": "public",
                 "task": task,
                 "labels": list(labels),
+                "signature": _signature(inputs),
                 "default_version": versions,
                 "latest_version": versions,
                 "updated_at": _NOW.isoformat(),
@@ -177,15 +181,18 @@ class FakeMaas:
             default=versions,
         )
 
-    def reply(self, route: str, body: object, *, status: int = 200) -> None:
+    def reply(
+        self, route: str, body: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Say what a route answers from now on.
 
         Args:
             route: Method and path template, such as `GET /v1/keys`.
             body: What is sent as JSON: dicts and lists, or objects of `maas_client.types`.
             status: The status; 400 and above become the error that the SDK raises for it.
+            headers: Further headers, such as `{"Retry-After": "1"}`.
         """
-        self._replies[route] = (status, _json(body))
+        self._replies[route] = _answer(status, _json(body), headers or {})
 
     def fail(self, error: MaasError, *, times: int = 1, route: str | None = None) -> None:
         """Let the next attempts fail; what the SDK repeats, it repeats.
@@ -219,8 +226,7 @@ class FakeMaas:
                 del self._failures[index]
                 raise copy.copy(error)
         if made.route in self._replies:
-            status, body = self._replies[made.route]
-            return _answer(status, body)
+            return self._replies[made.route]
         known = {
             "GET /v1/models": self._list_models,
             "GET /v1/models/{model}": self._get_model,
@@ -296,7 +302,7 @@ class FakeMaas:
             "version": number,
             "digest": model.versions[number - 1]["digest"],
             "device": "cpu",
-            "predictions": [_outputs(model, row) for row in rows],
+            "predictions": _predictions(model, rows, many=many),
             "usage": {"instances": len(rows)},
             "timing": {"queue_ms": 0.0, "compute_ms": 0.0},
         }
@@ -335,8 +341,9 @@ def _content(body: bytes | IO[bytes] | None) -> bytes:
     return body.read()
 
 
-def _answer(status: int, body: bytes) -> Answer:
-    return Answer(status, {"X-Request-Id": "req_fake", "Content-Type": "application/json"}, body)
+def _answer(status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+    own = {"X-Request-Id": "req_fake", "Content-Type": "application/json"}
+    return Answer(status, CaseInsensitiveDict({**own, **headers}), body)
 
 
 def _json(body: object) -> bytes:
@@ -363,6 +370,26 @@ def _function(answer: AnswerFunction | Outputs) -> AnswerFunction:
 
         return same
     return answer
+
+
+def _predictions(model: _Model, rows: Sequence[Inputs], *, many: bool) -> list[Mapping[str, Any]]:
+    predictions, faults = [], []
+    for index, row in enumerate(rows):
+        try:
+            predictions.append(_outputs(model, row))
+        except UnprocessableError as error:
+            if not many or error.code == "too_many_instances":
+                raise
+            param = f"instances[{index}]" + (f".{error.param}" if error.param else "")
+            faults.append(ErrorDetail(code=error.code or "invalid_input", message=error.message, param=param))
+    if faults:
+        raise _unprocessable(faults)
+    return predictions
+
+
+def _unprocessable(faults: Sequence[ErrorDetail]) -> UnprocessableError:
+    first = faults[0]
+    return UnprocessableError(first.message, code=first.code, param=first.param, errors=faults)
 
 
 def _outputs(model: _Model, row: Inputs) -> Mapping[str, Any]:
@@ -402,6 +429,10 @@ def _alias(model: _Model) -> dict[str, object]:
     return {"name": "default", "version": model.default, "revision": 1, "moved_at": _NOW.isoformat()}
 
 
+def _signature(inputs: Sequence[str]) -> dict[str, Any]:
+    return {"inputs": [{"name": each, "type": "string"} for each in inputs], "outputs": []}
+
+
 def _version(
     name: str, number: int, task: str, labels: Sequence[str], inputs: Sequence[str]
 ) -> dict[str, Any]:
@@ -421,6 +452,6 @@ def _version(
             "labels": list(labels),
             "example": dict.fromkeys(inputs, ""),
         },
-        "signature": {"inputs": [{"name": each, "type": "string"} for each in inputs], "outputs": []},
+        "signature": _signature(inputs),
         "tensors": {"inputs": [], "outputs": []},
     }

@@ -530,3 +530,103 @@ class PredictReply(Reply):
     predictions: list[dict[str, Any]]
     usage: Usage
     timing: Timing
+
+
+# --- explanations ---------------------------------------------------------------------------------------
+
+ExplainMethod: TypeAlias = Literal["auto", "exact", "kernel", "leave-one-out"]
+
+
+class ExplainRequest(Request):
+    """Why a model says what it says about one instance."""
+
+    inputs: dict[str, JsonValue] = Field(min_length=1, description="The instance: inputs by name.")
+    target: str | None = Field(
+        None, max_length=200, description="The label or output to explain; the predicted one when left out."
+    )
+    method: ExplainMethod = Field("auto", description="`auto` is exact where the budget allows it.")
+    budget: int = Field(256, ge=2, le=100_000, description="The most evaluations of the model.")
+    seed: int = Field(0, ge=0, lt=2**31, description="The same seed gives the same answer.")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="Options of the task.")
+
+
+class Attribution(Reply):
+    """What one feature adds to the prediction.
+
+    Args:
+        feature: The feature itself: a word, a column's name, a region.
+        input: The input that it is part of.
+        value: What it adds to the target's score, in the score's own unit.
+        standard_error: Of `value`, by the method's sampling; None where it is exact.
+        start: Where it begins in a text, in characters; None elsewhere.
+        end: Where it ends in a text, in characters, exclusive; None elsewhere.
+    """
+
+    feature: str
+    input: str
+    value: float
+    standard_error: float | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Curve(Reply):
+    """The target's score while features are taken away or put back, the most important ones first.
+
+    Args:
+        fractions: The fraction of the features changed at each point, 0 to 1.
+        scores: The target's score at each point.
+        area: The area under the curve.
+        random_area: The area under the curve of a random order, for comparison.
+    """
+
+    fractions: list[float]
+    scores: list[float]
+    area: float
+    random_area: float
+
+
+class Faithfulness(Reply):
+    """How far an explanation can be trusted: what the model does when its features are really changed.
+
+    Args:
+        deletion: The score while features are taken away; a faithful explanation makes it fall early.
+        insertion: The score while features are put back; a faithful explanation makes it rise early.
+        comprehensiveness: How much the score falls without the most important features.
+        sufficiency: How much the score falls with the most important features alone.
+        random_comprehensiveness: The same for a random choice of features.
+        random_sufficiency: The same for a random choice of features.
+    """
+
+    deletion: Curve
+    insertion: Curve
+    comprehensiveness: float
+    sufficiency: float
+    random_comprehensiveness: float
+    random_sufficiency: float
+
+
+class ExplainReply(Reply):
+    """The answer to an explain call.
+
+    Args:
+        prediction: The target's score for the instance.
+        baseline: The target's score without any feature.
+        additivity_gap: baseline + sum of the attributions − prediction; 0 for exact Shapley values.
+        evaluations: How often the model was run.
+    """
+
+    id: str
+    model: str
+    version: int
+    digest: str
+    device: str
+    target: str
+    method: str
+    seed: int
+    prediction: float
+    baseline: float
+    attributions: list[Attribution]
+    additivity_gap: float
+    evaluations: int
+    faithfulness: Faithfulness | None = None

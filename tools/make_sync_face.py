@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "maas_client"
-FILES = ("client", "resources", "listing", "saved_login", "transfers")
+FILES = ("client", "resources", "listing", "bulk", "transfers", "saved_login")
 NOTICE = "# Made from {source} by tools/make_sync_face.py: change that file, then run `make format`.\n"
 RULES = (
     (r"\bthe asynchronous face\b", "the synchronous face"),
@@ -22,8 +22,12 @@ RULES = (
     (r"\bawait ", ""),
     (r"\b_async_(\w+)", r"_\1"),
     (r"\bAsync(\w+)", r"\1"),
+    (r"\bStopAsync(\w+)", r"Stop\1"),
+    (r"\ba(iter|next|closing)\b", r"\1"),
     (r"\b__a(enter|exit|iter)__", r"__\1__"),
 )
+# The last makes a list of what is no longer an asynchronous comprehension.
+FIXES = ["check", "--fix-only", "--unsafe-fixes", "--quiet", "--select", "I,UP,F401,C416"]
 
 
 def synchronous(source: Path) -> str:
@@ -32,7 +36,7 @@ def synchronous(source: Path) -> str:
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text)
     text = NOTICE.format(source=source.name) + text
-    for command in (["check", "--fix-only", "--quiet", "--select", "I,UP,F401"], ["format", "--quiet"]):
+    for command in (FIXES, ["format", "--quiet"]):
         done = subprocess.run(
             [Path(sys.executable).parent / "ruff", *command, "--stdin-filename", PACKAGE / "_made.py", "-"],
             input=text,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from maas_client.errors import InvalidReplyError
 
-from maas_client._masking import Masked
-from maas_client.errors import ArgumentError, InvalidReplyError, describe_validation
-from maas_client.types import Request
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from maas_client._masking import Masked
+    from maas_client.types import Request
 
 Result = TypeVar("Result")
-Sent = TypeVar("Sent", bound=Request)
-Received = TypeVar("Received", bound=BaseModel)
 Body: TypeAlias = bytes | IO[bytes]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -87,54 +85,11 @@ class Operation(Generic[Result]):
     sink: Sink | None = field(default=None, repr=False)
 
 
-def build(kind: type[Sent], **fields: object) -> Sent:
-    """Return a request of the contract; a field that is None is left out.
-
-    Raises:
-        ArgumentError: A field breaks the contract. The value itself is not shown: it may be a secret.
-    """
-    given = {name: _plain(value) for name, value in fields.items() if value is not None}
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        raise ArgumentError(describe_validation(error)) from None
-
-
-def encode(request: Request) -> bytes:
-    """Return a request as JSON, its secrets in clear: these bytes are for the wire only."""
-    fields = request.model_dump(mode="json", exclude_none=True)
-    # Masked here too: a traceback may show these locals.
-    revealed = {
-        name: Masked(value.get_secret_value()) for name, value in request if isinstance(value, SecretStr)
-    }
-    try:
-        return json.dumps(fields | revealed, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ArgumentError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from None
-
-
-def secrets_of(request: Request) -> tuple[Masked, ...]:
-    """Return the secret fields of a request, masked."""
-    return tuple(Masked(value.get_secret_value()) for _, value in request if isinstance(value, SecretStr))
-
-
 def fill(template: str, query: Request | None = None, **parts: str) -> str:
     """Return the path for a template, its parts quoted, with what of the query is not the default."""
     path = template.format(**{name: quote(part, safe="~") for name, part in parts.items()})
     asked = query.model_dump(mode="json", exclude_defaults=True) if query else {}
     return f"{path}?{urlencode({name: _text(value) for name, value in asked.items()})}" if asked else path
-
-
-def reader(kind: type[Received]) -> Callable[[Answer], Received]:
-    """Return a function that reads an answer as one type of the contract."""
-
-    def read(answer: Answer) -> Received:
-        try:
-            return kind.model_validate_json(answer.body)
-        except ValidationError as error:
-            raise unexpected(describe_validation(error), answer) from None
-
-    return read
 
 
 def nothing(_: Answer) -> None:
@@ -156,13 +111,6 @@ def _beginning(body: bytes) -> str:
     from maas_client.errors import MAX_BODY_CHARACTERS
 
     return scrub(body[: 4 * MAX_BODY_CHARACTERS].decode("utf-8", "replace"))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Masked):
-        return SecretStr(value.reveal())
-    is_series = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    return list(value) if is_series else value  # type: ignore[call-overload]
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maas_client._operations._operation import Operation, build, encode, fill, reader, secrets_of
+from maas_client._operations._contract import build, encode, reader, secrets_of
+from maas_client._operations._operation import Operation, fill
 from maas_client.types import Account, AccountCreate, AccountExport, PasswordChange
 
 if TYPE_CHECKING:

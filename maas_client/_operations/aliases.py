@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Operation, build, encode, fill, reader
+from maas_client._operations._contract import build, encode, reader
+from maas_client._operations._operation import Operation, fill
 from maas_client.types import Alias, AliasChange, AliasMove, AliasRollback, Page, PageQuery
 
 _ALIASES = "/v1/models/{model}/aliases"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Operation, build, encode, fill, reader
+from maas_client._operations._contract import build, encode, reader
+from maas_client._operations._operation import Operation, fill
 from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
 
 if TYPE_CHECKING:

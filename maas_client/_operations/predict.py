@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Answer, Operation, Result, fill, reader, unexpected
+from maas_client._operations._contract import reader
+from maas_client._operations._operation import Answer, Operation, Result, fill, unexpected
 from maas_client.errors import ArgumentError
 from maas_client.predictions import Prediction, Predictions
 from maas_client.types import RESERVED_INPUT_NAMES, PredictReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _PREDICT = "/v1/models/{model}/predict"
 _PREDICT_VERSION = "/v1/models/{model}/versions/{version}/predict"
@@ -28,7 +29,9 @@ def predict(
 ) -> Operation[Prediction]:
     """Run a model on one instance."""
     payload = dict(_instance(inputs, "the input"))
-    return _operation(model, version, payload, parameters, _read_one)
+    if parameters:
+        payload["parameters"] = dict(parameters)
+    return _operation(model, version, _encode(payload, "the input"), _read_one)
 
 
 def predict_batch(
@@ -39,14 +42,36 @@ def predict_batch(
     parameters: Mapping[str, object] | None,
 ) -> Operation[Predictions]:
     """Run a model on several instances at once."""
-    rows = [_instance(row, f"instances[{index}]") for index, row in enumerate(instances)]
+    rows = [instance_json(row, what=f"instances[{index}]") for index, row in enumerate(instances)]
     if not rows:
         raise ArgumentError("instances is empty; pass at least one, such as [{'text': '…'}]")
+    return predict_rows(model, rows, version=version, parameters=parameters)
+
+
+def predict_rows(
+    model: str,
+    rows: Sequence[bytes],
+    *,
+    version: int | str | None,
+    parameters: Mapping[str, object] | None,
+) -> Operation[Predictions]:
+    """Run a model on several instances that are JSON already."""
+    options = _encode({"parameters": dict(parameters)}, "parameters")[1:-1] if parameters else b""
+    body = b'{"instances":[' + b",".join(rows) + b"]" + (b"," + options if options else b"") + b"}"
 
     def read(answer: Answer) -> Predictions:
         return Predictions.from_reply(_counted(answer, len(rows)))
 
-    return _operation(model, version, {"instances": rows}, parameters, read)
+    return _operation(model, version, body, read)
+
+
+def instance_json(row: object, *, what: str) -> bytes:
+    """Return one instance as JSON.
+
+    Raises:
+        ArgumentError: It names no inputs, or cannot be written as JSON; the message begins with `what`.
+    """
+    return _encode(_instance(row, what), what)
 
 
 def merged(inputs: Mapping[str, object] | None, values: Mapping[str, object]) -> dict[str, object]:
@@ -61,16 +86,13 @@ def merged(inputs: Mapping[str, object] | None, values: Mapping[str, object]) ->
 def _operation(
     model: str,
     version: int | str | None,
-    payload: dict[str, object],
-    parameters: Mapping[str, object] | None,
+    body: bytes,
     read: Callable[[Answer], Result],
 ) -> Operation[Result]:
-    if parameters:
-        payload["parameters"] = dict(parameters)
     template = _PREDICT if version is None else _PREDICT_VERSION
     selector = "" if version is None else _names.selector(version)
     path = fill(template, model=_names.model(model), version=selector)
-    return Operation(method="POST", template=template, path=path, body=_encode(payload), read=read)
+    return Operation(method="POST", template=template, path=path, body=body, read=read)
 
 
 def _instance(row: object, what: str) -> Mapping[str, object]:
@@ -84,15 +106,17 @@ def _instance(row: object, what: str) -> Mapping[str, object]:
     return row
 
 
-def _encode(payload: Mapping[str, object]) -> bytes:
+def _encode(payload: Mapping[str, object], what: str) -> bytes:
     try:
         return json.dumps(
             payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_list
         ).encode()
     except UnicodeEncodeError:
-        raise ArgumentError("a text holds half of a surrogate pair, which UTF-8 cannot carry") from None
+        raise ArgumentError(
+            f"{what} holds a text with half of a surrogate pair, which UTF-8 cannot carry"
+        ) from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise ArgumentError(f"the input cannot be written as JSON: {error}") from None
+        raise ArgumentError(f"{what} cannot be written as JSON: {error}") from None
 
 
 def _as_list(value: object) -> object:

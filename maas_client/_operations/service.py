@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from maas_client._operations._operation import Operation, reader
+from maas_client._operations._contract import reader
+from maas_client._operations._operation import Operation
 from maas_client.types import Health, ServiceInfo
 
 

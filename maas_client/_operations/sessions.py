@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import (
-    Operation,
-    build,
-    encode,
-    fill,
-    nothing,
-    reader,
-    secrets_of,
-)
+from maas_client._operations._contract import build, encode, reader, secrets_of
+from maas_client._operations._operation import Operation, fill, nothing
 from maas_client.types import Page, PageQuery, Session, SessionCreate, SessionCreated
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Operation, build, encode, fill, reader
+from maas_client._operations._contract import build, encode, reader
+from maas_client._operations._operation import Operation, fill
 from maas_client._operations.versions import TRANSFER_TIMEOUT
 from maas_client.types import Upload, UploadCreate
 

@@ -7,7 +7,8 @@ import hashlib
 from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._operation import Operation, build, fill, nothing, reader
+from maas_client._operations._contract import build, reader
+from maas_client._operations._operation import Operation, fill, nothing
 from maas_client.types import Page, PageQuery, PublishQuery, Version
 
 if TYPE_CHECKING:
