@@ -6,6 +6,7 @@ import io
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -379,3 +380,27 @@ def test_the_timeout_covers_every_part_of_it(download, shelf, monkeypatch):
     with pytest.raises(errors.DeadlineError, match=r"0\.3 s"):
         download(timeout=0.3)
     assert time.monotonic() - started < 0.6
+
+
+def test_a_bar_shows_the_progress(download, shelf, capsys):
+    """`progress=True` draws on standard error, in bytes, under the file's name."""
+    download(progress=True)
+    shown = capsys.readouterr().err
+    assert FILE in shown
+    assert "100%" in shown
+
+
+def test_progress_of_another_kind_is_refused_at_once(download, shelf):
+    """Before anything is asked of the server."""
+    with pytest.raises(errors.ArgumentError, match="progress is 'yes'"):
+        download(progress="yes")
+    assert shelf.asked == []
+
+
+def test_a_bar_without_tqdm_names_the_extra(download, shelf, monkeypatch):
+    """Before anything is asked of the server."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ModuleNotFoundError, match=r"maas-client\[progress\]"):
+        download(progress=True)
+    assert shelf.asked == []
