@@ -330,6 +330,22 @@ def test_what_cannot_be_written_is_said(download, tmp_path):
         download()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such locks")
+def test_two_downloads_do_not_write_one_file(download, shelf, tmp_path):
+    """The second is told so, and leaves what the first has."""
+    import fcntl
+
+    part = tmp_path / f"{FILE}.part"
+    with part.open("wb") as first:
+        first.write(shelf.content[:1000])
+        first.flush()
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(errors.ArgumentError, match="another download writes"):
+            download()
+        assert part.read_bytes() == shelf.content[:1000]
+    assert download().read_bytes() == shelf.content
+
+
 def test_a_full_disk_is_no_broken_connection(download, shelf, monkeypatch):
     """It is told as what it is, once."""
     monkeypatch.setattr("maas_client._downloads.os.fsync", _no_space)
