@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench format clean
+.PHONY: help install demo test test-peers check bench format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,15 @@ check: $(INSTALLED)-check ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+PEERS := build/peers
+$(PEERS)/%/.installed: tests/peers/%.txt | $(BIN)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+test-peers: $(INSTALLED)-test $(PEERS)/mlserver/.installed $(PEERS)/kserve/.installed $(PEERS)/triton/.installed ## Run the SDK against real MLServer, KServe and Triton servers (large downloads)
+	$(BIN)/python -m pytest tests/peers
 
 bench: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from maas_client.predictions import (
         ClassificationPrediction,
         Explanation,
+        InferResult,
         Outcome,
         Prediction,
         Predictions,
@@ -79,6 +80,7 @@ __all__ = [
     "DroppedError",
     "Explanation",
     "GatewayTimeoutError",
+    "InferResult",
     "InvalidReplyError",
     "MaasError",
     "ModelDeprecationWarning",
@@ -110,6 +112,7 @@ _HOMES = {
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
     "Explanation": "predictions",
+    "InferResult": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",

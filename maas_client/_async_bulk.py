@@ -87,7 +87,7 @@ class AsyncBulkWork:
             checkpoint = opened.enter_context(self._open()) if self.checkpoint is not None else None
             total = operator.length_hint(self.instances) or None
             bar = opened.enter_context(
-                progress_bar(self.progress, total=total, unit="rows", label=self.model)
+                progress_bar(self.progress, total=total, unit=" rows", label=self.model)
             )
             # Closed with this generator, and not only when it is collected as garbage.
             async with aclosing(AsyncBulkRun(self, send, checkpoint).outcomes()) as outcomes:

@@ -11,6 +11,8 @@ from maas_client._calls import (
     Acting,
     Budget,
     Call,
+    Peer,
+    checked_protocol,
     checked_retries,
     checked_timeout,
 )
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         AsyncServiceResource,
         AsyncSessionsResource,
     )
-    from maas_client._calls import OnRetry, RawResponse, Timeout
+    from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
@@ -61,6 +63,8 @@ class AsyncClient:
         proxies: Proxy URLs by scheme; those of the environment by default, `{}` for none.
         pickle_api_key: Whether a pickle of this client carries its key, in clear. Otherwise the client that
             comes out of it takes the key from its own environment or profile.
+        protocol: `open-inference` for a server that is not ours, such as Triton, KServe or MLServer: what it
+            lacks is refused before it is sent, and no key goes there that was not meant for it.
 
     Raises:
         ConfigurationError: There is no host to call, or a setting is malformed.
@@ -83,12 +87,19 @@ class AsyncClient:
         verify: bool | str | None = None,
         proxies: Mapping[str, str] | None = None,
         pickle_api_key: bool = False,
+        protocol: Protocol | None = None,
     ) -> None:
         api_key = Masked(api_key) if api_key is not None else None
         self._profile = profile
         self._settings = resolve(
-            api_key=api_key, base_url=base_url, profile=profile, verify=verify, proxies=proxies
+            api_key=api_key,
+            base_url=base_url,
+            profile=profile,
+            verify=verify,
+            proxies=proxies,
+            is_foreign=protocol == "open-inference",
         )
+        self._peer = Peer(checked_protocol(protocol))
         self._timeout = checked_timeout(timeout)
         self._max_retries = checked_retries(max_retries)
         self._on_retry = on_retry
@@ -123,6 +134,7 @@ class AsyncClient:
             "verify": self._settings.verify,
             "proxies": dict(self._settings.proxies),
             "pickle_api_key": self._pickle_api_key,
+            "protocol": self._peer.protocol,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -179,7 +191,7 @@ class AsyncClient:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
         from maas_client._async_resources import AsyncModelHandle
 
-        return AsyncModelHandle(self._send, name)
+        return AsyncModelHandle(self._send, name, self._peer)
 
     async def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -520,6 +532,7 @@ class AsyncClient:
         )
 
     async def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+        self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
         call = Call(

@@ -46,7 +46,7 @@ async def download(
     target = _downloads.destination(path, f"{model}-{found.version}.zip", overwrite=overwrite)
     with (
         _downloads.opened(target) as part,
-        progress_bar(progress, total=found.size, unit="bytes", label=target.name, done=part.received) as bar,
+        progress_bar(progress, total=found.size, unit="B", label=target.name, done=part.received) as bar,
     ):
         part.bar = bar
         await send(versions.download(model, found.version, part), timeout=budget)
@@ -125,4 +125,4 @@ class _Publishing:
         )
 
     def _bar(self, *, done: int) -> AbstractContextManager[Bar]:
-        return progress_bar(self.progress, total=self.size, unit="bytes", label=self.model, done=done)
+        return progress_bar(self.progress, total=self.size, unit="B", label=self.model, done=done)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias
 
 from maas_client._masking import Masked
 from maas_client._operations._operation import Answer, Operation, Result
@@ -100,6 +100,45 @@ OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 
 DEFAULT_RETRIES = 2
+Protocol: TypeAlias = Literal["maas", "open-inference"]
+_PROTOCOLS: Final = ("maas", "open-inference")
+# Of what `/v1` alone has, what to use instead of another server's.
+_INSTEAD = {
+    "/v1/models/{model}/predict": "client.model(name).infer({'input': array})",
+    "/v1/models/{model}/versions/{version}/predict": "client.model(name).infer({'input': array}, version=…)",
+    "/v1/models": "client.models.index()",
+    "/v1/models/{model}": "client.model(name).metadata()",
+    "/v1/models/{model}/versions": "client.model(name).metadata().versions",
+    "/": "client.service.metadata()",
+    "/healthz": "client.service.ready()",
+}
+
+
+@dataclass(slots=True)
+class Peer:
+    """What is known of the server: shared by a client and those made from it.
+
+    Args:
+        protocol: What it was said to speak; None where nothing was said.
+        takes_binary: Whether it takes binary tensors; None until that has been tried.
+    """
+
+    protocol: Protocol | None = None
+    takes_binary: bool | None = None
+
+    def check(self, operation: Operation[Any]) -> None:
+        """Refuse what a server of another protocol does not have.
+
+        Raises:
+            ArgumentError: Naming what to use instead.
+        """
+        if self.protocol != "open-inference" or operation.template.startswith("/v2"):
+            return
+        instead = _INSTEAD.get(operation.template)
+        raise ArgumentError(
+            f"{operation.method} {operation.template} is no part of the Open Inference Protocol, which this "
+            f"client was told to speak; {f'use {instead}' if instead else 'only servers of ours have it'}"
+        )
 
 
 @dataclass(slots=True)
@@ -133,14 +172,13 @@ class Call(Generic[Result]):
     forgiven: int = 0
     answer: Answer | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
-    started: float = field(init=False)
+    started: float = field(default_factory=monotonic, init=False)
     # Replies that hold a secret are sealed under this key on the server, so it is one too.
     idempotency_key: Masked | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.started = monotonic()
         self.idempotency_key = Masked(str(uuid.uuid4())) if self.operation.keyed else None
-        if self.operation.credential and self.credential is None:
+        if self.operation.credential == "required" and self.credential is None:
             raise ConfigurationError(
                 f"{self.name} needs a credential and there is none: set MAAS_API_KEY, pass api_key=, "
                 "or log in with client.login(...) or `maas login`"
@@ -190,9 +228,20 @@ class Call(Generic[Result]):
             headers["X-Request-Timeout-Ms"] = str(max(1, int((self.ends_at - monotonic()) * 1000)))
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
-        if self.operation.credential and self.credential is not None:
+        if self.operation.credential != "none" and self.credential is not None:
             headers["Authorization"] = Masked(f"Bearer {self.credential.reveal()}")
         return headers
+
+
+def checked_protocol(protocol: Protocol | None) -> Protocol | None:
+    """Return a protocol that a client can speak.
+
+    Raises:
+        ArgumentError: It is none.
+    """
+    if protocol is not None and protocol not in _PROTOCOLS:
+        raise ArgumentError(f"protocol is {protocol!r:.50}, expected 'maas', 'open-inference' or None")
+    return protocol
 
 
 def checked_timeout(timeout: Timeout) -> Timeout:

@@ -11,6 +11,8 @@ from maas_client._calls import (
     Acting,
     Budget,
     Call,
+    Peer,
+    checked_protocol,
     checked_retries,
     checked_timeout,
 )
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
-    from maas_client._calls import OnRetry, RawResponse, Timeout
+    from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
@@ -62,6 +64,8 @@ class Client:
         proxies: Proxy URLs by scheme; those of the environment by default, `{}` for none.
         pickle_api_key: Whether a pickle of this client carries its key, in clear. Otherwise the client that
             comes out of it takes the key from its own environment or profile.
+        protocol: `open-inference` for a server that is not ours, such as Triton, KServe or MLServer: what it
+            lacks is refused before it is sent, and no key goes there that was not meant for it.
 
     Raises:
         ConfigurationError: There is no host to call, or a setting is malformed.
@@ -84,12 +88,19 @@ class Client:
         verify: bool | str | None = None,
         proxies: Mapping[str, str] | None = None,
         pickle_api_key: bool = False,
+        protocol: Protocol | None = None,
     ) -> None:
         api_key = Masked(api_key) if api_key is not None else None
         self._profile = profile
         self._settings = resolve(
-            api_key=api_key, base_url=base_url, profile=profile, verify=verify, proxies=proxies
+            api_key=api_key,
+            base_url=base_url,
+            profile=profile,
+            verify=verify,
+            proxies=proxies,
+            is_foreign=protocol == "open-inference",
         )
+        self._peer = Peer(checked_protocol(protocol))
         self._timeout = checked_timeout(timeout)
         self._max_retries = checked_retries(max_retries)
         self._on_retry = on_retry
@@ -124,6 +135,7 @@ class Client:
             "verify": self._settings.verify,
             "proxies": dict(self._settings.proxies),
             "pickle_api_key": self._pickle_api_key,
+            "protocol": self._peer.protocol,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -180,7 +192,7 @@ class Client:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
         from maas_client._resources import ModelHandle
 
-        return ModelHandle(self._send, name)
+        return ModelHandle(self._send, name, self._peer)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -517,6 +529,7 @@ class Client:
         )
 
     def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+        self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
         call = Call(

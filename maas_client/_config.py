@@ -56,11 +56,13 @@ def resolve(
     profile: str | None = None,
     verify: bool | str | None = None,
     proxies: Mapping[str, str] | None = None,
+    is_foreign: bool = False,
 ) -> Settings:
     """Return the settings for a client.
 
     An argument goes before the environment, and that before the profile file; a profile named by argument
-    goes before the environment too. A saved key is only used with the host that it was saved for.
+    goes before the environment too. A saved key is only used with the host that it was saved for, and with
+    `is_foreign`, for a server that is not ours, the environment's key only with the environment's host.
 
     Raises:
         ConfigurationError: There is no host, a value is malformed, or the profile file cannot be read.
@@ -77,7 +79,7 @@ def resolve(
         )
     base_url = check_base_url(base_url)
     own = saved.api_key if saved.base_url and check_base_url(saved.base_url) == base_url else None
-    from_environment = os.environ.get("MAAS_API_KEY", "").strip()
+    from_environment = "" if is_foreign and not _is_environments(base_url) else _environments_key()
     key = api_key or _first(own, Masked(from_environment), saved_goes_first=bool(profile))
     return Settings(
         base_url=base_url,
@@ -86,6 +88,14 @@ def resolve(
         verify=_authorities() if verify is None else verify,
         proxies=_proxies(base_url) if proxies is None else dict(proxies),
     )
+
+
+def _environments_key() -> str:
+    return os.environ.get("MAAS_API_KEY", "").strip()
+
+
+def _is_environments(base_url: str) -> bool:
+    return base_url == os.environ.get("MAAS_BASE_URL", "").strip().rstrip("/")
 
 
 def check_base_url(text: str) -> str:

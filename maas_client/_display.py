@@ -18,6 +18,8 @@ from maas_client.errors import MaasError
 if TYPE_CHECKING:
     from maas_client._async_listing import AsyncListing
     from maas_client._listing import Listing
+    from maas_client._open_inference import InferReply
+    from maas_client._tensors import Tensor
     from maas_client.predictions import Call, Explanation, Predictions
     from maas_client.types import Attribution
 
@@ -38,6 +40,7 @@ _TEXT = "margin:.4em 0;line-height:1.7;white-space:pre-wrap"
 # Blue and red are told apart with every common colour blindness, and in the dark.
 _TOWARDS, _AWAY = "60,130,230", "220,60,50"
 _MOST_FEATURES = 12
+_FIRST_ELEMENTS = 8
 _NOTE = "opacity:.7;font-size:.9em"
 
 
@@ -105,6 +108,17 @@ def of_explanation(explanation: Explanation) -> str:
     )
 
 
+def of_tensors(reply: InferReply) -> str:
+    """Return a row for each output tensor: its datatype, its shape and its first elements."""
+    rows = "".join(
+        f"<tr>{_cell(tensor.name)}{_cell(tensor.datatype)}{_cell(str(tensor.shape))}"
+        f"{_cell(_elements(tensor))}</tr>"
+        for tensor in reply.outputs[:_MOST_ROWS]
+    )
+    told = " version ".join(each for each in (reply.model_name, reply.model_version) if each)
+    return f'<div><table style="{_TABLE}">{rows}</table>{_more(len(reply.outputs))}{_note(told)}</div>'
+
+
 def of_listing(listing: Listing[Any] | AsyncListing[Any]) -> str:
     """Return a table of a listing's first page; an asynchronous one says how to read it."""
     if not isinstance(listing, Iterable):
@@ -132,6 +146,16 @@ def of_items(items: Sequence[BaseModel]) -> str:
 def made_by(call: Call) -> str:
     """Return what made a prediction, in one line."""
     return f"{call.model} version {call.version} on {call.device}, {call.timing.compute_ms:.2f} ms"
+
+
+def _cell(text: str) -> str:
+    return f'<td style="{_CELL}">{escape(_cut(text))}</td>'
+
+
+def _elements(tensor: Tensor) -> str:
+    first = tensor.array.ravel()[:_FIRST_ELEMENTS].tolist()
+    more = ", …" if tensor.array.size > len(first) else ""
+    return f"{', '.join(_plain(each)[:_MOST_CHARACTERS] for each in first)}{more}"
 
 
 def _coloured(text: str, name: str, explanation: Explanation, most: float) -> str:

@@ -1,90 +1,59 @@
-"""Progress of long work: a bar in terminals and notebooks, or the caller's own function."""
+"""Progress of long work: a bar in terminals and notebooks, a function of the caller's, or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tqdm import tqdm
 
-Progress: TypeAlias = bool | Callable[[int, int | None], None]
+Progress: TypeAlias = bool | Callable[[int, int], None]
 
 
 class Bar(Protocol):
-    """Something that counts what is done."""
+    """What work tells of its progress."""
 
     def advance(self, count: int) -> None:
-        """Count more as done; less, below 0, when something must be done again."""
-
-
-class _Told:
-    """Tells a function what is done of how much."""
-
-    def __init__(self, tell: Callable[[int, int | None], None], total: int | None, done: int) -> None:
-        self._tell = tell
-        self._total = total
-        self._done = done
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        self._tell(self._done, self._total)
-
-
-class _Silent:
-    def advance(self, count: int) -> None:
-        pass
-
-
-class _Tqdm:
-    def __init__(self, update: Callable[[float], object]) -> None:
-        self._update = update
-
-    def advance(self, count: int) -> None:
-        self._update(count)
+        """Tell that so many more units are done; below 0 when some must be done again."""
 
 
 @contextmanager
 def progress_bar(
     progress: Progress, *, total: int | None, unit: str, label: str, done: int = 0
 ) -> Iterator[Bar]:
-    """Show progress for the length of a block.
+    """Give what shows progress as the caller wants it, until the end of the block, however that ends.
 
     Args:
-        progress: True for a bar, False for none, or a function that is told what is done and the total.
-        total: How much there is to do; None when nobody knows.
-        unit: What is counted: `bytes`, or a name such as `rows`.
-        label: What stands before the bar.
-        done: How much was done before.
+        progress: True for a bar on standard error or in the notebook, which needs the extra `progress`; a
+            function that gets the units done and the total, 0 where that is not known; False for nothing.
+        total: How many units there are, or None.
+        unit: What is counted: `B` for bytes, which are shown as KB and MB, or such as `row`.
+        label: What the bar says before it.
+        done: How many units were done before.
 
     Raises:
-        ModuleNotFoundError: A bar is asked for and tqdm is not installed.
+        ArgumentError: `progress` is none of these.
+        ModuleNotFoundError: A bar was asked for and tqdm is not installed.
     """
-    if not isinstance(progress, bool):
-        yield _Told(progress, total, done)
-    elif not progress:
+    check_progress(progress)
+    if progress is True:
+        with _tqdm()(total=total, unit=unit, unit_scale=unit == "B", desc=label, initial=done) as bar:
+            yield _Shown(bar)
+    elif progress is False:
         yield _Silent()
     else:
-        with _tqdm()(
-            total=total,
-            initial=done,
-            desc=label,
-            unit="B" if unit == "bytes" else f" {unit}",
-            unit_scale=unit == "bytes",
-            unit_divisor=1024 if unit == "bytes" else 1000,
-        ) as bar:
-            yield _Tqdm(bar.update)
+        yield _Told(progress, total or 0, done)
 
 
 def check_progress(progress: Progress) -> None:
     """Refuse what `progress_bar` cannot show, before any work is begun.
 
     Raises:
-        ArgumentError: It is neither a bool nor a function.
-        ModuleNotFoundError: A bar is asked for and tqdm is not installed.
+        ArgumentError, ModuleNotFoundError: As `progress_bar`.
     """
     if progress is True:
         _tqdm()
@@ -94,15 +63,39 @@ def check_progress(progress: Progress) -> None:
         )
 
 
-def _tqdm() -> Callable[..., Any]:
+def _tqdm() -> Callable[..., tqdm[Any]]:
     try:
         from tqdm.auto import tqdm
     except ModuleNotFoundError as error:
         if error.name not in ("tqdm", "tqdm.auto"):
             raise
         raise ModuleNotFoundError(
-            "progress=True needs tqdm, which the extra brings: pip install 'maas-client[progress]'",
+            "progress=True needs tqdm, which the extra brings: pip install 'maas-client[progress]'; else "
+            "progress takes a function of what is done and the total",
             name="tqdm",
         ) from error
-    kind: Callable[..., Any] = tqdm
-    return kind
+    return tqdm
+
+
+class _Silent:
+    def advance(self, count: int) -> None:
+        pass
+
+
+class _Shown:
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self._bar = bar
+
+    def advance(self, count: int) -> None:
+        self._bar.update(count)
+
+
+class _Told:
+    def __init__(self, tell: Callable[[int, int], None], total: int, done: int) -> None:
+        self._tell = tell
+        self._total = total
+        self._done = done
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        self._tell(self._done, self._total)

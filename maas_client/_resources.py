@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_client import _transfers
-from maas_client._calls import NOT_GIVEN
+from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._listing import Listing
 from maas_client._masking import Masked
 from maas_client._operations import (
@@ -17,25 +20,45 @@ from maas_client._operations import (
     explain,
     keys,
     models,
+    open_inference,
     predict,
     service,
     sessions,
     versions,
 )
 from maas_client._operations._contract import build
+from maas_client._operations._operation import DEFAULT_TIMEOUT
+from maas_client.errors import (
+    ArgumentError,
+    BadRequestError,
+    InvalidReplyError,
+    NotFoundError,
+    StatusError,
+    UnavailableError,
+)
 from maas_client.types import ModelQuery, PublishQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import builtins
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
 
-    from maas_client._calls import Timeout
+    from numpy.typing import ArrayLike
+
+    from maas_client._calls import Peer, Protocol, Timeout
     from maas_client._frames import Frame
     from maas_client._lanes import Source
     from maas_client._listing import Send
+    from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
-    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
+    from maas_client.predictions import (
+        AnyPrediction,
+        Explanation,
+        InferResult,
+        Outcome,
+        Predictions,
+    )
     from maas_client.types import (
         Account,
         AccountExport,
@@ -46,7 +69,10 @@ if TYPE_CHECKING:
         Key,
         KeyCreated,
         Model,
+        ModelMetadata,
+        RepositoryEntry,
         Scope,
+        ServerMetadata,
         ServiceInfo,
         Session,
         Version,
@@ -57,6 +83,15 @@ if TYPE_CHECKING:
 class _Resource:
     def __init__(self, send: Send) -> None:
         self._send = send
+
+
+def _holds(send: Send, operation: Operation[None]) -> bool:
+    """Tell whether a state holds: other servers answer 200, or 4xx or 503 when it does not."""
+    try:
+        send(operation)
+    except (NotFoundError, BadRequestError, UnavailableError):
+        return False
+    return True
 
 
 class ServiceResource(_Resource):
@@ -73,6 +108,32 @@ class ServiceResource(_Resource):
             UnavailableError: It is draining.
         """
         return self._send(service.health())
+
+    def metadata(self) -> ServerMetadata:
+        """Return what the server says of itself in the Open Inference Protocol."""
+        return self._send(open_inference.server_metadata())
+
+    def live(self) -> bool:
+        """Return whether the server runs, by the Open Inference Protocol."""
+        return _holds(self._send, open_inference.health("live"))
+
+    def ready(self) -> bool:
+        """Return whether the server and its models can be called, by the Open Inference Protocol."""
+        return _holds(self._send, open_inference.health("ready"))
+
+    def protocol(self) -> Protocol:
+        """Return what the server speaks: `maas`, which is ours, or `open-inference` alone.
+
+        Raises:
+            InvalidReplyError: It speaks neither.
+        """
+        with suppress(InvalidReplyError, StatusError, ArgumentError):
+            self.info()
+            return "maas"
+        with suppress(InvalidReplyError, StatusError):
+            self.metadata()
+            return "open-inference"
+        raise InvalidReplyError("the server answers neither GET / as ours do nor GET /v2 as others do")
 
 
 class AccountResource(_Resource):
@@ -167,6 +228,22 @@ class ModelsResource(_Resource):
     def get(self, name: str) -> Model:
         """Return one model with its description and measured metrics."""
         return self._send(models.get(name))
+
+    def index(self) -> builtins.list[RepositoryEntry]:
+        """Return the models in the server's repository, by the Open Inference Protocol.
+
+        Triton and MLServer tell version and state too; of a server without a repository, such as KServe, the
+        list of its models is taken.
+        """
+        try:
+            return self._send(open_inference.index())
+        except StatusError as error:
+            if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                raise
+            try:
+                return self._send(open_inference.model_list())
+            except StatusError:
+                raise error from None
 
     def create(self, name: str, *, visibility: Visibility = "private") -> Model:
         """Claim a name for a model; publishing a version does so too."""
@@ -339,8 +416,9 @@ class AliasesResource(_OfModel):
 class ModelHandle:
     """One model by name; nothing is asked of the server until a method is called."""
 
-    def __init__(self, send: Send, name: str) -> None:
+    def __init__(self, send: Send, name: str, peer: Peer) -> None:
         self._send = send
+        self._peer = peer
         self.name = _names.model(name)
 
     def __repr__(self) -> str:
@@ -386,6 +464,72 @@ class ModelHandle:
         """Run the model on several instances in one call, as `client.predict_batch` does."""
         operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
         return self._send(operation, timeout=timeout)
+
+    def metadata(self, *, version: int | str | None = None) -> ModelMetadata:
+        """Return the model's tensors and versions, by the Open Inference Protocol."""
+        return self._send(open_inference.model_metadata(self.name, version=version))
+
+    def ready(self, *, version: int | str | None = None) -> bool:
+        """Return whether the model can be called, by the Open Inference Protocol."""
+        return _holds(self._send, open_inference.model_ready(self.name, version=version))
+
+    def infer(
+        self,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        version: int | str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> InferResult:
+        """Run the model on tensors, by the Open Inference Protocol: here, on Triton, KServe or MLServer.
+
+        Tensors travel in binary form where the server takes them so, which the first call finds out, and as
+        JSON elsewhere. It needs numpy (`pip install 'maas-client[tensors]'`).
+
+        Args:
+            inputs: Arrays by input name. An array is sent as the dtype that it has: `np.float32` is FP32.
+                Nested lists are sent as what the model's metadata says, for which it is asked first.
+            version: A version; the server's own choice when left out.
+            outputs: The outputs to return; all of them when left out.
+            parameters: Those of the whole request.
+            timeout: Seconds in total, for this call and what it has to find out.
+
+        Returns:
+            The outputs by name: `result["y"]` is a numpy array.
+
+        Raises:
+            ArgumentError: An input is ragged, of a dtype that the protocol lacks, out of its datatype's
+                range, or not finite and the server takes JSON only.
+            StatusError: The server refuses, for example another datatype or shape.
+        """
+        budget = Budget(timeout, DEFAULT_TIMEOUT)
+        metadata = None
+        if open_inference.needs_metadata(inputs):
+            operation = open_inference.model_metadata(self.name, version=version)
+            metadata = self._send(operation, timeout=budget)
+        ask = partial(
+            open_inference.infer,
+            self.name,
+            inputs,
+            version=version,
+            outputs=outputs,
+            parameters=parameters,
+            metadata=metadata,
+        )
+        if self._peer.takes_binary is not None:
+            return self._send(ask(binary=self._peer.takes_binary), timeout=budget)
+        try:
+            result = self._send(ask(binary=True, is_trial=True), timeout=budget)
+        except (StatusError, InvalidReplyError) as error:
+            if not open_inference.may_lack_binary(error):
+                raise
+        else:
+            self._peer.takes_binary = True
+            return result
+        result = self._send(ask(binary=False), timeout=budget)
+        self._peer.takes_binary = False
+        return result
 
     def explain(
         self,

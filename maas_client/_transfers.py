@@ -47,7 +47,7 @@ def download(
     target = _downloads.destination(path, f"{model}-{found.version}.zip", overwrite=overwrite)
     with (
         _downloads.opened(target) as part,
-        progress_bar(progress, total=found.size, unit="bytes", label=target.name, done=part.received) as bar,
+        progress_bar(progress, total=found.size, unit="B", label=target.name, done=part.received) as bar,
     ):
         part.bar = bar
         send(versions.download(model, found.version, part), timeout=budget)
@@ -124,4 +124,4 @@ class _Publishing:
         return self.send(versions.publish_upload(self.model, upload.id, self.query), timeout=self.budget)
 
     def _bar(self, *, done: int) -> AbstractContextManager[Bar]:
-        return progress_bar(self.progress, total=self.size, unit="bytes", label=self.model, done=done)
+        return progress_bar(self.progress, total=self.size, unit="B", label=self.model, done=done)

@@ -424,7 +424,7 @@ def _transfer(label: str) -> Iterator[Progress]:
     with RichProgress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(_plain(label), total=None)
 
-        def show(done: int, total: int | None) -> None:
+        def show(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
 
         yield show

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -12,6 +12,9 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 from maas_client.types import Attribution, ExplainReply, PredictReply, Reply, Timing, Usage
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from maas_client._open_inference import InferReply
     from maas_client.errors import MaasError
 
 
@@ -245,3 +248,64 @@ def prediction_of(outputs: dict[str, Any], call: Call) -> AnyPrediction:
         prediction = Prediction.model_validate(outputs)
     prediction._call = call  # noqa: SLF001 - set once, where the prediction is made
     return prediction
+
+
+class InferResult(Mapping[str, "NDArray[Any]"]):
+    """The output tensors of an inference by name: `result["y"]` is a numpy array.
+
+    An array is a read-only view of the reply where its datatype allows that; `.copy()` gives one of your own.
+    """
+
+    __slots__ = ("_arrays", "_reply")
+
+    def __init__(self, reply: InferReply) -> None:
+        self._reply = reply
+        self._arrays = {tensor.name: tensor.array for tensor in reply.outputs}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    # Arrays compare element by element, so two results are equal only when they are the same one.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, where the server tells."""
+        return self._reply.model_name
+
+    @property
+    def version(self) -> str | None:
+        """The version that answered, where the server tells."""
+        return self._reply.model_version
+
+    @property
+    def id(self) -> str | None:
+        """The request's id, where it had one."""
+        return self._reply.id
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Whatever else the server tells."""
+        return self._reply.parameters
+
+    @property
+    def datatypes(self) -> dict[str, str]:
+        """The Open Inference datatype of each output, such as `FP32`."""
+        return {tensor.name: tensor.datatype for tensor in self._reply.outputs}
+
+    def __repr__(self) -> str:
+        shown = [f"{tensor.name}: {tensor.datatype}{tensor.shape}" for tensor in self._reply.outputs[:10]]
+        more = ", …" if len(self._reply.outputs) > len(shown) else ""
+        return f"InferResult({', '.join(shown)}{more})"
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_tensors(self._reply)

@@ -37,6 +37,8 @@ from maas_client.errors import MaasError, NotFoundError, UnprocessableError
 from maas_client.types import ErrorDetail
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
     from maas_client import AsyncClient, Client
     from maas_client._calls import Call
 
@@ -45,6 +47,7 @@ API_KEY = "maas_key_of_a_fake"
 
 Inputs: TypeAlias = dict[str, Any]
 Outputs: TypeAlias = str | Mapping[str, Any]
+InferFunction: TypeAlias = "Callable[[Mapping[str, NDArray[Any]]], Mapping[str, ArrayLike]]"
 AnswerFunction: TypeAlias = Callable[[Inputs], Outputs]
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +88,7 @@ class RecordedCall:
 class _Model:
     description: dict[str, Any]
     answer: AnswerFunction
+    infer: InferFunction | None
     inputs: tuple[str, ...]
     versions: list[dict[str, Any]]
     default: int
@@ -139,8 +143,9 @@ class FakeMaas:
         self,
         name: str,
         *,
-        answer: AnswerFunction | Outputs,
+        answer: AnswerFunction | Outputs = MappingProxyType({}),
         labels: Sequence[str] = (),
+        infer: InferFunction | None = None,
         inputs: Sequence[str] = ("text",),
         task: str = "text-classification",
         versions: int = 1,
@@ -153,6 +158,8 @@ class FakeMaas:
             answer: What it predicts: a label, or the outputs by name; or a function of an instance's inputs
                 that returns either, or raises a `MaasError`; an `UnprocessableError` concerns that instance
                 alone, as a server's does.
+            infer: What it does with tensors: a function of the input arrays by name that returns the output
+                arrays by name.
             labels: Its labels; a predicted label gets the score 0.9, the others share the rest.
             inputs: The names that an instance must have.
             task: Its task.
@@ -176,6 +183,7 @@ class FakeMaas:
                 **described,
             },
             answer=_function(answer),
+            infer=infer,
             inputs=tuple(inputs),
             versions=[_version(name, number, task, labels, inputs) for number in numbers],
             default=versions,
@@ -237,7 +245,17 @@ class FakeMaas:
             "PUT /v1/models/{model}/aliases/{alias}": self._move_alias,
             "POST /v1/models/{model}/predict": self._predict,
             "POST /v1/models/{model}/versions/{version}/predict": self._predict,
+            "GET /v2": lambda _: {"name": "fake", "version": "1", "extensions": ["binary_tensor_data"]},
+            "GET /v2/health/live": lambda _: {},
+            "GET /v2/health/ready": lambda _: {},
+            "POST /v2/repository/index": self._index,
+            "GET /v2/models/{model}": self._metadata,
+            "GET /v2/models/{model}/versions/{version}": self._metadata,
+            "GET /v2/models/{model}/ready": self._metadata,
+            "GET /v2/models/{model}/versions/{version}/ready": self._metadata,
         }
+        if made.template.endswith("/infer"):
+            return self._infer(made)
         if made.route not in known:
             raise AssertionError(
                 f"FakeMaas has no answer to {made.route}; say one with fake.reply({made.route!r}, ...)"
@@ -288,6 +306,38 @@ class FakeMaas:
         if made.parts["alias"] == "default":
             model.default = model.description["default_version"] = number
         return {**_alias(model), "name": made.parts["alias"], "version": number, "note": made.json["note"]}
+
+    def _index(self, _: RecordedCall) -> object:
+        return [
+            {"name": name, "version": str(number + 1), "state": "READY", "reason": ""}
+            for name, model in self._models.items()
+            for number in range(len(model.versions))
+        ]
+
+    def _metadata(self, made: RecordedCall) -> object:
+        model = self._find(made)
+        self._number(model, made.parts.get("version", "default"))
+        versions = [str(number + 1) for number in range(len(model.versions))]
+        return {"name": made.parts["model"], "versions": versions, "platform": "fake"}
+
+    def _infer(self, made: RecordedCall) -> Answer:
+        from maas_client import _open_inference as protocol
+        from maas_client._tensors import tensor_of
+
+        model = self._find(made)
+        if model.infer is None:
+            raise AssertionError(
+                f"FakeMaas has no tensors for {made.parts['model']!r}; pass infer= to add_model"
+            )
+        request = protocol.read_request(made.content, made.headers)
+        outputs = model.infer({name: tensor.array for name, tensor in request.inputs.items()})
+        reply = protocol.InferReply(
+            [tensor_of(name, value) for name, value in outputs.items()],
+            model_name=made.parts["model"],
+            model_version=str(self._number(model, made.parts.get("version", "default"))),
+        )
+        message = protocol.write_reply(reply, request)
+        return _answer(200, message.body, message.headers)
 
     def _predict(self, made: RecordedCall) -> object:
         model = self._find(made)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Body: TypeAlias = bytes | IO[bytes]
+Credential: TypeAlias = Literal["required", "optional", "none"]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 DEFAULT_TIMEOUT = 60.0
@@ -64,7 +65,7 @@ class Operation(Generic[Result]):
         headers: Further headers.
         repeatable: Whether doing it twice does no more than doing it once.
         keyed: Whether it carries an `Idempotency-Key`, which makes it repeatable.
-        credential: Whether it needs one.
+        credential: Whether it needs one, takes one, or carries none.
         secrets: What an answer must not echo into an error.
         timeout: Seconds in total, where neither the call nor the client says otherwise.
         sink: Where a successful answer's body goes; `read` then gets an answer without it.
@@ -79,7 +80,7 @@ class Operation(Generic[Result]):
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
     keyed: bool = False
-    credential: bool = True
+    credential: Credential = "required"
     secrets: tuple[Masked, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
     sink: Sink | None = field(default=None, repr=False)

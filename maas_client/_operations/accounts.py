@@ -26,7 +26,7 @@ def create(*, email: str, password: Masked, accept_policy: str, name: str | None
         body=encode(request),
         read=reader(Account),
         keyed=True,
-        credential=False,
+        credential="none",
         secrets=secrets_of(request),
     )
 

@@ -9,11 +9,11 @@ from maas_client.types import Health, ServiceInfo
 
 def info() -> Operation[ServiceInfo]:
     """Ask for the service's name, version and usage policy."""
-    return Operation(method="GET", template="/", path="/", read=reader(ServiceInfo), credential=False)
+    return Operation(method="GET", template="/", path="/", read=reader(ServiceInfo), credential="none")
 
 
 def health() -> Operation[Health]:
     """Ask whether the service takes new work."""
     return Operation(
-        method="GET", template="/healthz", path="/healthz", read=reader(Health), credential=False
+        method="GET", template="/healthz", path="/healthz", read=reader(Health), credential="none"
     )

@@ -26,7 +26,7 @@ def create(*, email: str, password: Masked) -> Operation[SessionCreated]:
         body=encode(request),
         read=reader(SessionCreated),
         keyed=True,
-        credential=False,
+        credential="none",
         secrets=secrets_of(request),
     )
 
