@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,39 @@ def _connect(host: str, port: int, options: Any, source: tuple[str, int] | None)
     raise failure
 
 
+class _HeaderLines:
+    """What `http.client` reads an answer's head from: the end of the connection is no end of the headers."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._begun = False
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._file.readline(limit)
+        begun = self._begun or (line and b"HTTP/".startswith(line[:5]))
+        if begun and not line.endswith(b"\n") and len(line) < limit:
+            raise ConnectionResetError("the connection was closed in the middle of the headers")
+        self._begun = True
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Response(HTTPResponse):
+    def begin(self) -> None:
+        file, self.fp = self.fp, _HeaderLines(self.fp)  # type: ignore[assignment]  # only lines are read of it
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # closed
+                self.fp = file
+
+
 class _Connecting(HTTPConnection):
     """Connects within the budget and remembers when that failed: such a request never left."""
+
+    response_class = _Response
 
     def connect(self) -> None:
         before = BUDGET.ends_at

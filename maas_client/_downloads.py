@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import os
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -55,7 +56,7 @@ def opened(target: Path) -> Iterator[Part]:
     """Give the unfinished file of a download with what an earlier one left; it stays if it is not finished.
 
     Raises:
-        ArgumentError: It cannot be written.
+        ArgumentError: It cannot be written, or another download does.
     """
     part = target.with_name(f"{target.name}.part")
     try:
@@ -63,12 +64,13 @@ def opened(target: Path) -> Iterator[Part]:
         file = part.open("r+b")
     except OSError as error:
         raise ArgumentError(f"{str(part)!r} cannot be written: {error.strerror or error}") from error
-    try:
-        with file:
+    with file:
+        _lock(file, part)
+        try:
             yield Part(target, part, file)
-    finally:
-        if part.exists() and not part.stat().st_size:
-            _remove(part)
+        finally:
+            if not file.closed and not file.seek(0, os.SEEK_END):
+                _remove(part)
 
 
 class Part:
@@ -183,6 +185,24 @@ class Part:
             raise ArgumentError(
                 f"{str(self._part)!r} cannot be written: {error.strerror or error}; make room or use another"
             ) from error
+
+
+def _lock(file: IO[bytes], part: Path) -> None:
+    """Keep other programs from writing the same file; where there are no such locks, the digests tell."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever held it may have finished meanwhile: then this is their file, under its last name.
+        alone = os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except (BlockingIOError, FileNotFoundError):
+        alone = False
+    except OSError:
+        return  # a file system without locks, as some in a network are
+    if not alone:
+        raise ArgumentError(f"another download writes {str(part)!r}; wait for it, or give another path")
 
 
 def _etag_file(part: Path) -> Path:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -329,6 +330,22 @@ def test_what_cannot_be_written_is_said(download, tmp_path):
         download()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such locks")
+def test_two_downloads_do_not_write_one_file(download, shelf, tmp_path):
+    """The second is told so, and leaves what the first has."""
+    import fcntl
+
+    part = tmp_path / f"{FILE}.part"
+    with part.open("wb") as first:
+        first.write(shelf.content[:1000])
+        first.flush()
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(errors.ArgumentError, match="another download writes"):
+            download()
+        assert part.read_bytes() == shelf.content[:1000]
+    assert download().read_bytes() == shelf.content
+
+
 def test_a_full_disk_is_no_broken_connection(download, shelf, monkeypatch):
     """It is told as what it is, once."""
     monkeypatch.setattr("maas_client._downloads.os.fsync", _no_space)
@@ -379,3 +396,27 @@ def test_the_timeout_covers_every_part_of_it(download, shelf, monkeypatch):
     with pytest.raises(errors.DeadlineError, match=r"0\.3 s"):
         download(timeout=0.3)
     assert time.monotonic() - started < 0.6
+
+
+def test_a_bar_shows_the_progress(download, shelf, capsys):
+    """`progress=True` draws on standard error, in bytes, under the file's name."""
+    download(progress=True)
+    shown = capsys.readouterr().err
+    assert FILE in shown
+    assert "100%" in shown
+
+
+def test_progress_of_another_kind_is_refused_at_once(download, shelf):
+    """Before anything is asked of the server."""
+    with pytest.raises(errors.ArgumentError, match="progress is 'yes'"):
+        download(progress="yes")
+    assert shelf.asked == []
+
+
+def test_a_bar_without_tqdm_names_the_extra(download, shelf, monkeypatch):
+    """Before anything is asked of the server."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ModuleNotFoundError, match=r"maas-client\[progress\]"):
+        download(progress=True)
+    assert shelf.asked == []

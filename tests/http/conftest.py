@@ -167,6 +167,12 @@ def make_server(folder, **settings):
     return Server(services, Front(services, flask, on_close=services.close), flask)
 
 
+@pytest.fixture(name="make_server", scope="session")
+def server_maker():
+    """Return `make_server`."""
+    return make_server
+
+
 @pytest.fixture
 def server(tmp_path):
     made = make_server(tmp_path / "data")

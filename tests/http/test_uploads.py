@@ -272,6 +272,23 @@ def test_an_account_has_a_bounded_number_of_unfinished_uploads(desk):
     assert begin(desk, b"one more", who=many).status == 201
 
 
+def test_another_store_than_a_folder_takes_chunks_and_gives_ranges(tmp_path, long_zip, make_server):
+    """Nothing here depends on files: chunks, whole packages and ranges pass through any artifact store."""
+    made = make_server(tmp_path / "data", upload_chunk_bytes=CHUNK, artifacts_url=f"memory://{tmp_path.name}")
+    try:
+        made.ada, content = made.register("ada"), long_zip()
+        upload = begin(made, content).json
+        send_all(made, upload, content)
+        assert publish(made, upload, "elsewhere").status == 201
+        path = "/v1/models/elsewhere/versions/1/package"
+        whole = call(made, "GET", path, headers={})
+        part = call(made, "GET", path, headers={"range": "bytes=100-"})
+        assert whole.headers["etag"] == f'"{hashlib.sha256(whole.body).hexdigest()}"'
+        assert (part.status, part.body) == (206, whole.body[100:])
+    finally:
+        made.close()
+
+
 def test_the_documentation_says_what_goes_in_and_out(desk):
     """Chunks are bytes, packages are zips, and ranges are told."""
     paths = desk.through_flask("GET", "/openapi.json").json["paths"]

@@ -155,6 +155,12 @@ def serve(tmp_path):
     return lambda *options, **more: serving(tmp_path / "server", *options, **more)
 
 
+@pytest.fixture(name="serving", scope="session")
+def serving_function():
+    """Return `serving`, for tests that share a server."""
+    return serving
+
+
 @pytest.fixture(name="launch")
 def launch_server(tmp_path):
     """Return `launch` for servers that are meant not to start; whatever happens, they are ended."""
