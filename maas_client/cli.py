@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from maas_client._progress import Progress
+    from maas_client.predictions import Explanation, Outcome
     from maas_client.types import Scope
 
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+# Pressing the tabulator should not wait for a server that is far away.
+_COMPLETION_SECONDS = 1.0
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _EXIT_CODES: tuple[tuple[type[errors.MaasError], int], ...] = (
     (errors.ConfigurationError, 2),
@@ -68,6 +73,41 @@ class _Options:
             raise click.exceptions.Exit(code) from error
 
 
+def _complete_models(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    with suppress(errors.MaasError), _completing(context) as client:
+        page = next(iter(client.models.list(page_size=200).pages()))
+        return [
+            CompletionItem(model.id, help=model.task)
+            for model in page.data
+            if model.id.startswith(incomplete)
+        ]
+    return []
+
+
+def _complete_versions(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    with suppress(errors.MaasError), _completing(context) as client:
+        # With `--version` still without its value, click leaves the arguments where they were.
+        name = context.params.get("name") or next(iter(context.args), "")
+        page = next(iter(client.model(name).versions.list().pages()))
+        known = [name for version in page.data for name in (str(version.version), *version.aliases)]
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+    return []
+
+
+def _completing(context: click.Context) -> Client:
+    given = context.find_root().params
+    return Client(
+        base_url=given.get("base_url"),
+        profile=given.get("profile"),
+        timeout=_COMPLETION_SECONDS,
+        max_retries=0,
+    )
+
+
+_MODEL = click.argument("name", shell_complete=_complete_models)
+_VERSION = click.option(
+    "--version", help="A version's number, an alias or `latest`.", shell_complete=_complete_versions
+)
 _with_options = click.make_pass_decorator(_Options)
 
 
@@ -148,7 +188,7 @@ def models(options: _Options, *, task: str | None, query: str | None, as_json: b
 
 
 @main.command()
-@click.argument("name")
+@_MODEL
 @_JSON
 @_with_options
 def model(options: _Options, name: str, *, as_json: bool) -> None:
@@ -179,7 +219,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
+@_MODEL
 @_JSON
 @_with_options
 def versions(options: _Options, name: str, *, as_json: bool) -> None:
@@ -200,12 +240,23 @@ def versions(options: _Options, name: str, *, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
+@_MODEL
 @click.argument("text", required=False)
 @click.option(
-    "-f", "--file", type=click.File("r", encoding="utf-8"), help="Read instances, one JSON object a line."
+    "-f",
+    "--file",
+    type=click.File("r", encoding="utf-8", errors="surrogateescape"),
+    help="Read instances, one JSON object a line; `-` for standard input.",
 )
-@click.option("--version", "version", help="A version's number, an alias or `latest`.")
+@_VERSION
+@click.option(
+    "--concurrency", type=click.IntRange(1, 256), default=4, help="With --file: the most calls at once."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False),
+    help="With --file: where to keep what is done, and to go on from.",
+)
 @_JSON
 @_with_options
 def predict(
@@ -215,24 +266,72 @@ def predict(
     *,
     file: Any,  # noqa: ANN401 - an open text file
     version: str | None,
+    concurrency: int,
+    checkpoint: str | None,
     as_json: bool,
 ) -> None:
-    """Run a model on TEXT, on standard input for `-`, or on every line of a file."""
+    """Run a model on TEXT, on standard input for `-`, or on every line of a file.
+
+    Of a file every line has its answer, in order. A line that cannot be predicted says so in its place, and
+    the exit code is 1 when there was one.
+    """
     if (text is None) == (file is None):
         raise click.UsageError("give a TEXT, `-` to read it from standard input, or --file; one of them")
     with options.client() as client:
-        if file is not None:
-            predictions = list(client.predict_batch(name, _instances(file), version=version))
-        else:
-            predictions = [
-                client.predict(name, text=_standard_input() if text == "-" else text, version=version)
-            ]
+        if file is None:
+            said = _standard_input() if text == "-" else text
+            prediction = client.predict(name, text=said, version=version)
+            click.echo(prediction.model_dump_json() if as_json else _line(prediction))
+            return
+        outcomes = client.predict_many(
+            name,
+            _instances(file),
+            version=version,
+            concurrency=concurrency,
+            checkpoint=checkpoint,
+            # A bar between the lines of a terminal would tear both.
+            progress=sys.stderr.isatty() and not sys.stdout.isatty(),
+        )
+        failed = 0
+        for outcome in outcomes:
+            failed += outcome.error is not None
+            click.echo(_outcome_line(outcome, as_json=as_json))
+    if failed:
+        click.echo(f"Error: {failed:,} of the lines could not be predicted", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@_MODEL
+@click.argument("text")
+@click.option("--target", help="The label to explain; the predicted one if left out.")
+@_VERSION
+@click.option("--budget", type=click.IntRange(2), default=256, help="The most evaluations of the model.")
+@_JSON
+@_with_options
+def explain(
+    options: _Options,
+    name: str,
+    text: str,
+    *,
+    target: str | None,
+    version: str | None,
+    budget: int,
+    as_json: bool,
+) -> None:
+    """Tell what each word of TEXT (`-` for standard input) adds to the prediction."""
+    with options.client() as client:
+        said = _standard_input() if text == "-" else text
+        found = client.explain(name, text=said, target=target, version=version, budget=budget)
     if as_json:
-        for prediction in predictions:
-            click.echo(prediction.model_dump_json())
+        _json(found)
         return
-    for prediction in predictions:
-        click.echo(_line(prediction))
+    console = Console(soft_wrap=True)
+    if console.is_terminal:
+        console.print(_coloured(said, found))
+    for each in found.ranked():
+        click.echo(f"{each.value:+.4f}\t{_plain(each.feature)}")
+    click.echo(f"{found.prediction:.4f}\t{_plain(found.target)}, {found.baseline:.4f} without any of them")
 
 
 @main.command()
@@ -269,7 +368,7 @@ def publish(
 
 
 @main.command()
-@click.argument("name")
+@_MODEL
 @click.argument("version", default="default")
 @click.option(
     "-o",
@@ -291,6 +390,41 @@ def download(
     with options.client() as client, _transfer(f"Downloading {name}") as progress:
         path = client.model(name).versions.download(version, output, overwrite=overwrite, progress=progress)
     click.echo(json.dumps({"path": str(path)}) if as_json else str(path))
+
+
+@main.command()
+@_JSON
+@_with_options
+def doctor(options: _Options, *, as_json: bool) -> None:
+    """Look for what is wrong with this set-up: settings, connection, certificate, server, credential."""
+    from maas_client._doctor import examine
+
+    found = []
+    for finding in examine(base_url=options.base_url, profile=options.profile):
+        found.append(finding)
+        if not as_json:
+            _console().print(
+                Text.assemble((f"{finding.state:5}", _COLOURS[finding.state]), f"{finding.check:14}"),
+                Text(_plain(finding.told)),
+                soft_wrap=True,
+            )
+    if as_json:
+        click.echo(json.dumps([finding.as_dict() for finding in found], indent=2))
+    raise click.exceptions.Exit(max(finding.code for finding in found))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete this command: names of models and versions too.
+
+    For bash, put `source <(maas completion bash)` into ~/.bashrc; for zsh the same with zsh into ~/.zshrc;
+    for fish, write the output to ~/.config/fish/completions/maas.fish.
+    """
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(made(main, {}, "maas", "_MAAS_COMPLETE").source())
 
 
 @main.group()
@@ -367,7 +501,7 @@ def aliases() -> None:
 
 
 @aliases.command("list")
-@click.argument("name")
+@_MODEL
 @_JSON
 @_with_options
 def list_aliases(options: _Options, name: str, *, as_json: bool) -> None:
@@ -382,7 +516,7 @@ def list_aliases(options: _Options, name: str, *, as_json: bool) -> None:
 
 
 @aliases.command("move")
-@click.argument("name")
+@_MODEL
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(1))
 @click.option("--note", default="", help="Why.")
@@ -396,7 +530,7 @@ def move_alias(options: _Options, name: str, alias: str, version: int, *, note: 
 
 
 @aliases.command("rollback")
-@click.argument("name")
+@_MODEL
 @click.argument("alias", default="default")
 @click.option("--note", default="", help="Why.")
 @_JSON
@@ -446,17 +580,30 @@ def _password(*, from_stdin: bool, confirm: bool = False) -> str:
     return password
 
 
-def _instances(lines: Iterable[str]) -> list[dict[str, Any]]:
-    instances = []
-    for number, line in enumerate(lines, start=1):
+def _outcome_line(outcome: Outcome, *, as_json: bool) -> str:
+    if outcome.prediction is not None:
+        return outcome.prediction.model_dump_json() if as_json else _line(outcome.prediction)
+    message = _plain(str(outcome.error))
+    return json.dumps({"error": message}, ensure_ascii=False) if as_json else f"error\t{message}"
+
+
+def _coloured(text: str, explanation: Explanation) -> Text:
+    """Return a text whose words are blue where they speak for the target, and red where against it."""
+    shown = Text(_plain(text))
+    most = max((abs(each.value) for each in explanation.attributions), default=0.0)
+    for each in explanation.attributions:
+        if each.start is not None and each.end is not None and abs(each.value) > most / 10:
+            shown.stylize("bold blue" if each.value > 0 else "bold red", each.start, each.end)
+    return shown
+
+
+def _instances(lines: Iterable[str]) -> Iterator[Any]:
+    for line in lines:
         try:
-            instance = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise click.UsageError(f"line {number} is not JSON: {error}") from error
-        if not isinstance(instance, dict):
-            raise click.UsageError(f'line {number} is not a JSON object such as {{"text": "…"}}')
-        instances.append(instance)
-    return instances
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            # As it is, so that its answer says what it is and where it stood.
+            yield line.rstrip("\n")
 
 
 def _line(prediction: Any) -> str:  # noqa: ANN401 - one of the prediction types
@@ -527,6 +674,10 @@ def _pairs(title: str, pairs: Iterable[tuple[str, str]]) -> None:
 def _plain(text: str) -> str:
     # Names and notes are other people's words: no control character of theirs reaches the terminal.
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
 
 
 def _number(value: int | None) -> str:
