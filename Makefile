@@ -37,9 +37,12 @@ test: $(INSTALLED)-test ## Run the whole test suite
 
 check: $(INSTALLED)-check ## Check format, lint and types
 	$(BIN)/python tools/make_sync_face.py --check
+	$(BIN)/python tools/make_api_reference.py --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --warn-unused-ignores tests/typing_api.py
+	$(BIN)/basedpyright tests/typing_api.py
 
 PEERS := build/peers
 $(PEERS)/%/.installed: tests/peers/%.txt | $(BIN)/python
@@ -57,6 +60,7 @@ format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous fa
 	$(BIN)/ruff format .
 	$(BIN)/python tools/make_sync_face.py
 	$(BIN)/ruff check --fix .
+	$(BIN)/python tools/make_api_reference.py
 
 clean: ## Remove the environment and every cache in the tree
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,76 @@
+"""What type checkers make of the public surface: read by mypy and pyright in `make check`, and never run.
+
+Each line that must be an error says so to both; a comment that is no longer needed is an error itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+import maas_client
+from maas_client import AsyncClient, Client, errors, types
+from maas_client._async_listing import AsyncListing
+from maas_client._calls import Protocol
+from maas_client._listing import Listing
+from maas_client.predictions import ClassificationPrediction, Explanation, Outcome, Prediction, Predictions
+
+
+def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame) -> None:
+    """The synchronous face."""
+    assert_type(client.predict("m", text="a"), ClassificationPrediction | Prediction)
+    assert_type(client.predict("m", inputs={"x": 1}, version=3), ClassificationPrediction | Prediction)
+    assert_type(client.predict_batch("m", [{"text": "a"}]), Predictions)
+    assert_type(client.predict_many("m", ({"text": "a"} for _ in range(3))), Iterator[Outcome])
+    assert_type(client.predict_frame("m", table), pl.DataFrame)
+    assert_type(client.explain("m", text="a", method="exact"), Explanation)
+    assert_type(client.model("m").infer({"x": array})["y"], NDArray[Any])
+    assert_type(client.models.list(task="text-classification"), Listing[types.Model])
+    assert_type([version.version for version in client.model("m").versions.list()], list[int])
+    assert_type(client.model("m").aliases.move("default", version=2), types.Alias)
+    assert_type(client.keys.create("k", scopes=["predict"]).secret.get_secret_value(), str)
+    assert_type(client.with_raw_response().last_response.headers["X"], str)
+    assert_type(client.models.index(), list[types.RepositoryEntry])
+    assert_type(client.service.protocol(), Protocol)
+
+
+async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
+    """The asynchronous face."""
+    assert_type(await client.predict("m", text="a"), ClassificationPrediction | Prediction)
+    assert_type(client.predict_many("m", [{"text": "a"}]), AsyncIterator[Outcome])
+    assert_type((await client.model("m").infer({"x": array}))["y"], NDArray[Any])
+    assert_type(client.models.list(), AsyncListing[types.Model])
+    assert_type([model.id async for model in client.models.list()], list[str])
+    async with client as same:
+        assert_type(same, AsyncClient)
+
+
+def results(prediction: ClassificationPrediction, outcome: Outcome, error: errors.MaasError) -> None:
+    """What comes back."""
+    assert_type(prediction.label, str)
+    assert_type(prediction.scores, dict[str, float])
+    assert_type(prediction.version, int)
+    assert_type(outcome.result(), ClassificationPrediction | Prediction)
+    assert_type(outcome.error, errors.MaasError | None)
+    assert_type(error.retry_after, float | None)
+    assert_type(errors.NotFoundError("no").errors, list[types.ErrorDetail])
+
+
+def mistakes(client: Client, path: Path) -> None:
+    """What a checker must find."""
+    client.predict("m", version=1.5, text="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.predict()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.predicts("m")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    client.keys.create("k", scopes=["everything"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    client.explain("m", text="a", method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.models.publish(path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    for _ in client.predict("m", text="a").labels:  # any output may be there
+        pass
+    with AsyncClient() as _:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    maas_client.Cleint  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
