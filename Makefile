@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check bench format clean
+.PHONY: help install demo test test-peers check compare-sdks bench format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ $(PEERS)/%/.installed: tests/peers/%.txt | $(BIN)/python
 
 test-peers: $(INSTALLED)-test $(PEERS)/mlserver/.installed $(PEERS)/kserve/.installed $(PEERS)/triton/.installed ## Run the SDK against real MLServer, KServe and Triton servers (large downloads)
 	$(BIN)/python -m pytest tests/peers
+
+COMPARED := build/compare-sdks
+compare-sdks: | $(BIN)/python ## Compare the SDK with others, by what they do (minutes; docs/comparison.md)
+	$(PYTHON) -m venv $(COMPARED)
+	$(COMPARED)/bin/python -m pip install --quiet --requirement benchmarks/compare_sdks/requirements.txt '.[async]'
+	$(COMPARED)/bin/python benchmarks/compare_sdks/compare.py
 
 bench: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

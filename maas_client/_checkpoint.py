@@ -128,7 +128,7 @@ class Checkpoint:
             entry = json.loads(line)
         except ValueError:
             entry = None
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict) or (number and not _is_row(entry)):
             raise ArgumentError(
                 f"line {number + 1} of {str(self.path)!r} is not one of a checkpoint; choose another file"
             )
@@ -148,6 +148,15 @@ class Checkpoint:
             self._offsets.extend([_NOT_DONE] * (index + 1 - len(self._offsets)))
         self.done += self._offsets[index] == _NOT_DONE
         self._offsets[index] = offset
+
+
+def _is_row(entry: dict[str, Any]) -> bool:
+    index, call = entry.get("index"), entry.get("call")
+    return (
+        isinstance(index, int)
+        and index >= 0
+        and ("outputs" not in entry or (isinstance(call, dict) and isinstance(call.get("version"), int)))
+    )
 
 
 def _line(entry: Mapping[str, object]) -> bytes:

@@ -23,12 +23,12 @@ _told: set[str] = set()
 
 
 def warn_of_deprecation(path: str, headers: Mapping[str, str]) -> None:
-    """Warn, where the caller's own code stands, when an answer speaks of an end; once for the same words."""
-    if (notice := notice_of(path, headers)) is None or notice in _told:
+    """Warn, where the caller's own code stands, when an answer speaks of an end; once for each thing."""
+    if (notice := notice_of(path, headers)) is None or (subject := _subject(path)) in _told:
         return
     from maas_client.errors import ModelDeprecationWarning
 
-    _told.add(notice)
+    _told.add(subject)
     warnings.warn(notice, ModelDeprecationWarning, stacklevel=_frames_of_ours())
 
 
@@ -42,7 +42,7 @@ def notice_of(path: str, headers: Mapping[str, str]) -> str | None:
     since, until = headers.get("Deprecation"), headers.get("Sunset")
     if since is None and until is None:
         return None
-    told = f"{_named(path) or path[:_LINES]} is deprecated"
+    told = f"{_subject(path)} is deprecated"
     if day := _day_of(since):
         told += f" since {day}" if day <= f"{datetime.now(UTC):%Y-%m-%d}" else f" from {day} on"
     if until is not None:
@@ -53,6 +53,10 @@ def notice_of(path: str, headers: Mapping[str, str]) -> str | None:
         if successor
         else told
     )
+
+
+def _subject(path: str) -> str:
+    return _named(path) or path.partition("?")[0][:_LINES]
 
 
 def _named(path: str) -> str | None:

@@ -535,6 +535,19 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(work, tmp_path, content):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b'{"outputs": {}}', b'{"index": -1}', b'{"index": "0"}', b'{"index": 0, "outputs": {}, "call": 5}'],
+)
+def test_a_damaged_checkpoint_is_named(work, tmp_path, line):
+    """With the number of the line."""
+    path = tmp_path / "work.jsonl"
+    work("mood", rows(1), checkpoint=path)
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(errors.ArgumentError, match=r"line 3 of .* is not one of a checkpoint"):
+        work("mood", rows(1), checkpoint=path)
+
+
 def test_other_instances_than_before_are_noticed(work, tmp_path):
     """A prediction is never given to an input that did not make it."""
     path = tmp_path / "work.jsonl"

@@ -119,9 +119,32 @@ def test_both_languages_say_the_same():
     assert len(blocks("README.md")) == 13
 
 
+GUIDES = sorted(path.name for path in (ROOT / "docs" / "guides").glob("*.md") if path.name != "testing.md")
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_guides_run(demo, guide, tmp_path):
+    """Every Python block, in its order, with a key in the environment and warnings as errors."""
+    for code in blocks(f"docs/guides/{guide}", "python"):
+        # What a terminal draws over and over.
+        quiet = code.replace("progress=True", "progress=False")
+        demo_run = demo.run(
+            "sh", "-c", 'cd "$0" && exec "$@"', tmp_path, sys.executable, "-W", "error", "-c", quiet,
+            MAAS_API_KEY=demo.ready["api_key"],
+        )  # fmt: skip
+        assert demo_run.returncode == 0, demo_run.stdout + demo_run.stderr
+
+
+def test_the_documentation_leads_to_files_that_exist():
+    """No link within the documentation is broken."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
 def test_the_guide_to_testing_is_tested(pytester):
     """Its two blocks are a test file and a script."""
-    test_file, script = blocks("docs/testing.md", "python")
+    test_file, script = blocks("docs/guides/testing.md", "python")
     pytester.makepyfile(test_file)
     pytester.runpytest_inprocess().assert_outcomes(passed=2)
     done = pytester.run(sys.executable, "-c", script)
