@@ -85,3 +85,11 @@ def test_a_misspelt_name_is_an_attribute_error():
 def test_the_version_is_that_of_the_distribution():
     """The constant in the code and the metadata agree."""
     assert maas_client.__version__ == importlib.metadata.version("maas-client")
+
+
+def test_the_command_without_its_extra_says_what_to_install():
+    """One line, and no traceback."""
+    code = "import sys; sys.modules['click'] = None; from maas_client._command import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "maas needs click, which the extra brings: pip install 'maas-client[cli]'"
