@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 MAX_BODY_CHARACTERS = 2_000
 _MAX_LINE_CHARACTERS = 1_000
 _MAX_FAULTS_SHOWN = 10
+# Where the service's own code tells more than the status.
+_ADVICE_BY_CODE: dict[str | None, str] = {
+    "route_not_found": "this server does not have it, or base_url holds a path that does not belong there",
+}
 
 
 class MaasError(Exception):
@@ -90,7 +94,8 @@ class MaasError(Exception):
     def __str__(self) -> str:
         message = str(self.message) or type(self).__name__
         text = f"{message}{_bracket(self._facts())}"
-        return one_line(f"{text}: {self.advice}" if self.advice else text)
+        advice = _ADVICE_BY_CODE.get(self.code, self.advice)
+        return one_line(f"{text}: {advice}" if advice else text)
 
     def _facts(self) -> list[str]:
         facts = [f"HTTP {self.status}" if self.status else "", self.code or "", self.param or ""]

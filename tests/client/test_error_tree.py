@@ -181,3 +181,10 @@ def test_an_echoed_secret_is_masked():
 def test_the_body_is_bounded():
     """A page of HTML does not fill the log."""
     assert len(error_from(502, {}, b"x" * 1_000_000).body) == errors.MAX_BODY_CHARACTERS
+
+
+def test_a_route_that_is_not_there_is_no_name_to_check():
+    """An older server, or a base_url that ends in /v1."""
+    error = errors.NotFoundError("there is no route GET /v1/v1/models", code="route_not_found")
+    assert str(error).endswith("or base_url holds a path that does not belong there")
+    assert "check the name" in str(errors.NotFoundError("no model", code="model_not_found"))
