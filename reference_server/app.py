@@ -22,6 +22,7 @@ from reference_server.http import (
     aliases,
     keys,
     models,
+    open_inference,
     predict,
     service,
     sessions,
@@ -56,6 +57,7 @@ ROUTES = (
     uploads.routes,
     aliases.routes,
     predict.routes,
+    open_inference.routes,
 )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REF = "#/components/schemas/{model}"
 _JSON = "application/json"
+_OPEN_INFERENCE = "open-inference"
 _BYTES = "application/octet-stream"
 _PATTERNS = {
     "model": rf"^(?:{types.ACCOUNT_NAME}~)?{types.MODEL_NAME}$",
@@ -145,7 +146,7 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
             },
             "default": {
                 "description": "Any failure.",
-                "content": {_JSON: {"schema": references[types.ErrorReply]}},
+                "content": {_JSON: {"schema": _failure(endpoint, references)}},
             },
         },
     }
@@ -154,6 +155,13 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
     if endpoint.access == "open":
         operation["security"] = []
     return operation
+
+
+def _failure(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
+    if endpoint.tag != _OPEN_INFERENCE:
+        failure: Schema = references[types.ErrorReply]
+        return failure
+    return {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
 def _needs(endpoint: Endpoint) -> str:
@@ -165,6 +173,11 @@ def _needs(endpoint: Endpoint) -> str:
 
 
 def _success(endpoint: Endpoint, references: dict[Any, Schema], description: str) -> Schema:
+    if endpoint.tag == _OPEN_INFERENCE:
+        return {
+            "description": "As the protocol says.",
+            "content": {_JSON: {"schema": {}}, _BYTES: {"schema": {}}},
+        }
     if endpoint.inference:
         return {
             "description": "The predictions, one for each instance.",
@@ -184,6 +197,9 @@ def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema |
     if endpoint.body_kind == "upload":
         binary = {"type": "string", "contentMediaType": "application/zip"}
         return {"required": False, "content": {"application/zip": {"schema": binary}}}
+    if endpoint.tag == _OPEN_INFERENCE:
+        described = {"schema": {"type": "object"}}
+        return {"required": endpoint.inference, "content": {_JSON: described, _BYTES: {"schema": {}}}}
     if endpoint.body_kind == "raw" and not endpoint.inference:
         binary = {"type": "string", "contentMediaType": _BYTES}
         return {"required": True, "content": {_BYTES: {"schema": binary}}}

@@ -22,18 +22,23 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
+    from reference_server.http.exchange import Request
+
 MOST_DETAILS = 100
+_OPEN_INFERENCE = "/v2/"
 _JSON = "application/json"
 
 
-def answer_for(error: ServiceError, *, request_id: str) -> Answer:
-    """Serialise a failure in the error shape of the OpenAI API."""
+def answer_for(error: ServiceError, request: Request) -> Answer:
+    """Serialise a failure in the error shape of the OpenAI API, or as the text that `/v2` requires."""
+    if f"{request.path}/".startswith(_OPEN_INFERENCE):
+        return Answer(error.status, _headers(error), orjson.dumps({"error": error.message}))
     body: dict[str, object] = {
         "type": error.type,
         "code": error.code,
         "message": error.message,
         "param": error.param,
-        "request_id": request_id,
+        "request_id": request.id,
     }
     if error.details:
         body["errors"] = [detail.model_dump() for detail in error.details[:MOST_DETAILS]]

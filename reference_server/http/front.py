@@ -131,7 +131,7 @@ class Front:
         running.add_done_callback(self._leave)
         done, _ = await asyncio.wait((running,), timeout=seconds)
         late = pipeline.too_late(seconds)
-        answer = running.result() if done else answer_for(late, request_id=call.request.id)
+        answer = running.result() if done else answer_for(late, call.request)
         return pipeline.finish(call, answer)
 
     def _leave(self, _running: asyncio.Future[Answer]) -> None:

@@ -43,11 +43,11 @@ def compute(call: Call, path: Mapping[str, str]) -> Answer:
     try:
         return _answer(call, path)
     except ServiceError as error:
-        return answer_for(error, request_id=call.request.id)
+        return answer_for(error, call.request)
     except Exception:  # noqa: BLE001 - logged whole, shown to nobody
         # The last line of defence: a defect is logged whole and shown to nobody.
         _log.exception("the request failed", extra={"fields": {"request_id": call.request.id}})
-        return answer_for(internal_error(), request_id=call.request.id)
+        return answer_for(internal_error(), call.request)
 
 
 def finish(call: Call, answer: Answer) -> Answer:
@@ -58,7 +58,7 @@ def finish(call: Call, answer: Answer) -> Answer:
 
 def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
     """Answer a request that no endpoint takes: an unknown route, a wrong method, an oversized body."""
-    answer = answer_for(error, request_id=request.id)
+    answer = answer_for(error, request)
     services.request_log.write(request, answer)
     return _stamped(answer, request)
 
@@ -151,7 +151,7 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
         try:
             return _run(call, arguments)
         except ServiceError as error:
-            return answer_for(error, request_id=request.id)
+            return answer_for(error, request)
 
     return idempotency.once(
         run,

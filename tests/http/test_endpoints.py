@@ -65,16 +65,22 @@ def test_the_open_endpoints_are_these_and_no_others():
         ("GET", "/docs"),
         ("POST", "/v1/accounts"),
         ("POST", "/v1/sessions"),
+        ("GET", "/v2"),
+        ("GET", "/v2/health/live"),
+        ("GET", "/v2/health/ready"),
     }
 
 
 def test_every_post_that_changes_something_is_replayable():
-    """All but log-in and predictions honour Idempotency-Key."""
+    """All but log-in, predictions and the protocol's index, which only reads, honour Idempotency-Key."""
     posts = {e.path for e in ENDPOINTS if e.method == "POST" and not e.replayable}
     assert posts == {
         "/v1/sessions",
         "/v1/models/<model>/predict",
         "/v1/models/<model>/versions/<version>/predict",
+        "/v2/models/<model>/infer",
+        "/v2/models/<model>/versions/<version>/infer",
+        "/v2/repository/index",
     }
 
 

@@ -1,0 +1,200 @@
+"""The Open Inference Protocol, version 2: tensors in, tensors out, for clients such as `tritonclient`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from maas_client import _open_inference as protocol
+from maas_client._tensors import Tensor, TensorError, tensor_of
+from maas_client.types import ModelQuery, PageQuery
+from reference_server.errors import InvalidRequest, NotFound, Unavailable, Unprocessable
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Answer, Call
+from reference_server.registry import models, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maas_client.types import TensorSpec
+
+routes = Routes("open-inference")
+
+_MOST_LISTED = 1000
+_EXTENSIONS = ("binary_tensor_data", "model_repository")
+_JSON = {"content-type": "application/json", "cache-control": "no-store"}
+
+
+@routes.route("GET", "/v2", access="open")
+def server_metadata(call: Call) -> Answer:
+    """Return the server's name, version and extensions."""
+    return _json({"name": "maas", "version": version_of("maas-client"), "extensions": _EXTENSIONS})
+
+
+@routes.route("GET", "/v2/health/live", access="open")
+def live(call: Call) -> Answer:
+    """Tell that the server runs."""
+    return _json({"live": True})
+
+
+@routes.route("GET", "/v2/health/ready", access="open", others={503: "It is about to stop."})
+def ready(call: Call) -> Answer:
+    """Tell whether the server takes new work."""
+    if call.services.draining.is_set():
+        raise Unavailable("the server is about to stop", retry_after=1)
+    return _json({"ready": True})
+
+
+@routes.route("GET", "/v2/models/<model>", access="models:read")
+def model_metadata(call: Call, model: str) -> Answer:
+    """Return the tensors of a model's `default` version, and its versions."""
+    return _metadata(call, model, "default")
+
+
+@routes.route("GET", "/v2/models/<model>/versions/<version>", access="models:read")
+def version_metadata(call: Call, model: str, version: str) -> Answer:
+    """Return the tensors of one version, by its number, an alias or `latest`."""
+    return _metadata(call, model, version)
+
+
+@routes.route("GET", "/v2/models/<model>/ready", access="models:read")
+def model_ready(call: Call, model: str) -> Answer:
+    """Tell whether a model can be called."""
+    return _ready(call, model, None)
+
+
+@routes.route("GET", "/v2/models/<model>/versions/<version>/ready", access="models:read")
+def version_ready(call: Call, model: str, version: str) -> Answer:
+    """Tell whether one version can be called."""
+    return _ready(call, model, version)
+
+
+@routes.route("POST", "/v2/repository/index", access="models:read", replayable=False)
+def index(call: Call) -> Answer:
+    """List the models that the caller may see, with the version that an unversioned call gets."""
+    found = models.list_models(call.services.database, call.by, ModelQuery(limit=_MOST_LISTED))
+    entries = [
+        {"name": model.id, "version": str(model.default_version), "state": "READY", "reason": ""}
+        for model in found.data
+        if model.default_version is not None
+    ]
+    return _json(entries)
+
+
+@routes.route("POST", "/v2/models/<model>/infer", access="predict", inference=True)
+def infer(call: Call, model: str, body: bytes) -> Answer:
+    """Run the `default` version of a model on tensors, JSON or binary."""
+    return _infer(call, model, None, body)
+
+
+@routes.route("POST", "/v2/models/<model>/versions/<version>/infer", access="predict", inference=True)
+def infer_version(call: Call, model: str, version: str, body: bytes) -> Answer:
+    """Run one version on tensors, by its number, an alias or `latest`."""
+    return _infer(call, model, version, body)
+
+
+def _json(content: object) -> Answer:
+    return Answer(200, _JSON, orjson.dumps(content))
+
+
+def _metadata(call: Call, model: str, selector: str) -> Answer:
+    database = call.services.database
+    found = versions.get(database, call.by, model, selector)
+    listed = versions.list_versions(database, call.by, model, PageQuery(limit=_MOST_LISTED))
+    return _json(
+        {
+            "name": model,
+            "versions": [str(each.version) for each in listed.data],
+            "platform": "onnx_onnxv1",
+            "inputs": [spec.model_dump() for spec in found.tensors.inputs],
+            "outputs": [spec.model_dump() for spec in found.tensors.outputs],
+        }
+    )
+
+
+def _ready(call: Call, model: str, selector: str | None) -> Answer:
+    target = call.services.targets(call.by, model, selector)
+    return _json({"name": model, "version": str(target.version), "ready": True})
+
+
+def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Answer:
+    services = call.services
+    try:
+        request = protocol.read_request(body, call.request.headers)
+    except TensorError as error:
+        raise InvalidRequest(str(error), code="invalid_tensor") from error
+    target = services.targets(call.by, model, selector)
+    runner = services.load(target).runner
+    feeds = _feeds(request.inputs, {spec.name: spec for spec in runner.tensors.inputs})
+    wanted = _wanted(request, [spec.name for spec in runner.tensors.outputs])
+    results = runner.run(feeds, outputs=wanted, deadline=call.deadline)
+    try:
+        outputs = [tensor_of(name, array) for name, array in results.items()]
+        reply = protocol.InferReply(outputs, model_name=model, model_version=str(target.version))
+        message = protocol.write_reply(reply, request)
+    except TensorError as error:
+        raise Unprocessable(
+            f"{error}: ask for it with the parameter binary_data_output", code="non_finite_output"
+        ) from error
+    return Answer(200, {**_lowered(message.headers), "cache-control": "no-store"}, message.body)
+
+
+def _feeds(inputs: Mapping[str, Tensor], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """Return what the graph is fed with.
+
+    Raises:
+        Unprocessable: An input is missing, unknown, or of another datatype or shape than the graph's.
+    """
+    if unknown := next((name for name in inputs if name not in specs), None):
+        raise Unprocessable(
+            f"the model has no input {unknown!r:.100}, it has {', '.join(specs)}", code="unknown_input"
+        )
+    if missing := next((name for name in specs if name not in inputs), None):
+        raise Unprocessable(f"the input {missing!r} is missing", code="missing_input", param=missing)
+    return {name: _fed(tensor, specs[name]) for name, tensor in inputs.items()}
+
+
+def _fed(tensor: Tensor, spec: TensorSpec) -> Any:  # noqa: ANN401 - an array, as ONNX Runtime takes it
+    fits = len(tensor.shape) == len(spec.shape) and all(
+        expected in (-1, given) for expected, given in zip(spec.shape, tensor.shape, strict=True)
+    )
+    if tensor.datatype != spec.datatype or not fits:
+        raise Unprocessable(
+            f"the input {spec.name!r} is {tensor.datatype} of shape {tensor.shape}, the model takes "
+            f"{spec.datatype} of shape {spec.shape}, -1 being any size",
+            code="wrong_type" if fits else "wrong_shape",
+            param=spec.name,
+        )
+    if tensor.datatype == "BF16":
+        raise Unprocessable(
+            f"the input {spec.name!r} is BF16, which this server cannot feed", code="unsupported_datatype"
+        )
+    return _texts(tensor) if tensor.datatype == "BYTES" else tensor.array
+
+
+def _texts(tensor: Tensor) -> Any:  # noqa: ANN401 - an object array of texts
+    try:
+        texts = [item.decode() for item in tensor.array.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise Unprocessable(
+            f"the input {tensor.name!r} holds bytes that are no UTF-8", code="invalid_text", param=tensor.name
+        ) from error
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array.reshape(tensor.array.shape)
+
+
+def _wanted(request: protocol.InferRequest, names: list[str]) -> list[str]:
+    for name in request.outputs or ():
+        if name not in names:
+            raise NotFound(
+                f"the model has no output {name!r:.100}, it has {', '.join(names)}", code="no_output"
+            )
+    return [*request.outputs] if request.outputs else names
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
