@@ -85,6 +85,15 @@ def require_type(headers: Mapping[str, str], expected: str, *, absent: bool = Fa
         raise UnsupportedMediaType(
             f"the body's Content-Type is {given[:100] or 'missing'}; send {expected}", param="Content-Type"
         )
+    require_identity(headers)
+
+
+def require_identity(headers: Mapping[str, str]) -> None:
+    """Check that a body is not compressed.
+
+    Raises:
+        UnsupportedMediaType: If it is.
+    """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedMediaType(

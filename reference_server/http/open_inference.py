@@ -12,6 +12,7 @@ from maas_client import _open_inference as protocol
 from maas_client._tensors import Tensor, TensorError, tensor_of
 from maas_client.types import ModelQuery, PageQuery
 from reference_server.errors import InvalidRequest, NotFound, Unavailable, Unprocessable
+from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
 from reference_server.registry import models, versions
@@ -122,6 +123,7 @@ def _ready(call: Call, model: str, selector: str | None) -> Answer:
 
 def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Answer:
     services = call.services
+    bodies.require_identity(call.request.headers)
     try:
         request = protocol.read_request(body, call.request.headers)
     except TensorError as error:

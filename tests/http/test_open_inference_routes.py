@@ -107,6 +107,7 @@ def described(**changes):
         (f"{MODEL}/infer", described(name="nothing"), {}, 422, "no input 'nothing'"),
         (f"{MODEL}/infer", described(datatype="INT64", data=[1]), {}, 422, "is INT64 of shape [1]"),
         (f"{MODEL}/infer", described(shape=[1, 1]), {}, 422, "takes BYTES of shape [-1]"),
+        (f"{MODEL}/infer", described(), {"Content_Encoding": "gzip"}, 415, "Content-Encoding is gzip"),
         ("/v2/models/nothing/infer", described(), {}, 404, "nothing"),
         (f"{MODEL}/versions/99/infer", described(), {}, 404, "99"),
         ("/v2/nothing", b"", {}, 404, "no route"),
