@@ -88,6 +88,8 @@ def tensor_of(name: str, value: object, datatype: str | None = None) -> Tensor:
     Raises:
         TensorError: It is ragged, of no datatype of the protocol, or does not fit into the one it is for.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TensorError(f"{name!r} is a masked array, and no tensor has holes; fill it with .filled(...)")
     array = value if hasattr(value, "dtype") else _array_of(name, value, datatype)
     array = np.asarray(array)
     found = _datatype_of(array)

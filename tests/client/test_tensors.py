@@ -164,6 +164,7 @@ def test_nested_lists_become_what_the_model_takes():
         (np.array([1j]), None, "dtype complex128, which the protocol does not know"),
         (np.array(["2026-01-01"], "datetime64[D]"), None, "which the protocol does not know"),
         (np.array([{"a": 1}]), None, "holds dict"),
+        (np.ma.masked_invalid([1.0, np.nan]), None, "masked array"),
         (np.array(["\ud800"], object), None, "half of a surrogate pair"),
     ],
 )
