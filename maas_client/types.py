@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     JsonValue,
     SecretStr,
     SerializationInfo,
@@ -22,6 +23,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
     WrapSerializer,
+    model_validator,
 )
 
 # Anchored with `$`: the engine behind pydantic, like ECMA 262, lets it match at the very end only.
@@ -264,6 +266,58 @@ class Metric(Reply):
     measured_at: datetime | None = None
 
 
+class ImagePreprocessing(Request):
+    """How a picture becomes a tensor: decoded, turned upright, resized, scaled, normalised.
+
+    A channel's value is `(pixel * scale - mean) / std`, with pixels from 0 to 255.
+    """
+
+    width: int = Field(ge=1, le=4096, description="In pixels.")
+    height: int = Field(ge=1, le=4096, description="In pixels.")
+    mode: Literal["RGB", "BGR", "L"] = Field("RGB", description="Channels in their order; `L` is grey.")
+    fit: Literal["stretch", "crop", "pad"] = Field(
+        "stretch", description="`crop` keeps the middle, `pad` adds black; both keep the proportions."
+    )
+    scale: float = Field(1 / 255, gt=0, allow_inf_nan=False)
+    mean: list[FiniteFloat] = Field([0.0], min_length=1, max_length=3, description="One, or one per channel.")
+    std: list[FiniteFloat] = Field([1.0], min_length=1, max_length=3, description="One, or one per channel.")
+    layout: Literal["NCHW", "NHWC", "NHW"] = Field("NCHW", description="`NHW` for grey without that axis.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ImagePreprocessing:
+        channels = 1 if self.mode == "L" else 3
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, channels):
+                raise ValueError(
+                    f"{name} has {len(values)} values for the {channels} channels of {self.mode}"
+                )
+        if 0 in self.std:
+            raise ValueError("std is 0; values are divided by it")
+        if self.layout == "NHW" and self.mode != "L":
+            raise ValueError("the layout NHW has no channels; it goes with the mode L")
+        return self
+
+
+class Column(Request):
+    """One column of a tabular model, in the order of the graph's input."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_ ().%/-]{0,127}$")
+    type: Literal["number", "string"] = "number"
+    description: str = Field("", max_length=1000)
+    unit: str = Field("", max_length=64)
+    categories: list[str] = Field(
+        default_factory=list, max_length=10_000, description="The strings that are taken; any if empty."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Column:
+        if self.name in ("instances", "parameters", "inputs"):
+            raise ValueError(f"{self.name!r} means something else in a call; choose another name")
+        if self.categories and self.type != "string":
+            raise ValueError(f"{self.name!r} has categories, which go with the type string")
+        return self
+
+
 class Preprocessing(Request):
     """How a task's input becomes tensors, as data.
 
@@ -277,6 +331,8 @@ class Preprocessing(Request):
         None, description="A `tokenizer.json` in the package, for graphs that take token ids."
     )
     max_tokens: int = Field(512, ge=1, le=131_072, description="Longer token sequences are truncated.")
+    image: ImagePreprocessing | None = None
+    columns: list[Column] = Field(default_factory=list, max_length=10_000, description="Of tabular tasks.")
 
 
 class Postprocessing(Request):
@@ -285,6 +341,29 @@ class Postprocessing(Request):
     output: str | None = Field(None, description="The graph output to read; the only one when left out.")
     activation: Literal["none", "softmax"] = Field(
         "none", description="`softmax` when the graph returns logits, `none` when it returns probabilities."
+    )
+    pooling: Literal["none", "mean", "cls"] = Field(
+        "none",
+        description="Of embeddings by token: their mean under the attention mask, or the first one; `none` "
+        "when the graph returns one row per text.",
+    )
+    normalize: bool = Field(default=False, description="Whether embeddings are scaled to the length 1.")
+    unit: str = Field("", max_length=64, description="Of a regression's value.")
+
+
+class Serving(Request):
+    """How a server should run the model; its operator may override each."""
+
+    batching: bool = Field(
+        default=False,
+        description="Whether rows of different calls may share a run. Ignored where that moves results.",
+    )
+    max_batch_rows: int = Field(32, ge=1, le=4096, description="The most rows of a shared run.")
+    max_wait_ms: float = Field(0.0, ge=0, le=1000, description="How long a run waits for company.")
+    lanes: int | None = Field(None, ge=1, le=256, description="Runs at a time; the server's own when unset.")
+    intra_op_threads: int | None = Field(None, ge=1, le=256, description="Threads within one operator.")
+    provider: Literal["cpu", "cuda"] | None = Field(
+        None, description="`cuda` is never run on the CPU instead; the server's own when unset."
     )
 
 
@@ -309,6 +388,7 @@ class Manifest(Request):
     )
     preprocessing: Preprocessing = Preprocessing()
     postprocessing: Postprocessing = Postprocessing()
+    serving: Serving = Serving()
     metrics: list[Metric] = Field(default_factory=list, max_length=100)
     example: dict[str, JsonValue] = Field(description="Example input: the task signature's names and values.")
 
@@ -323,6 +403,10 @@ class InputSpec(Reply):
     type: str
     description: str = ""
     max_length: int | None = None
+    unit: str | None = None
+    categories: list[str] | None = None
+    datatype: str | None = None
+    shape: list[int] | None = None
 
 
 class OutputSpec(Reply):
@@ -420,6 +504,10 @@ class Version(Reply):
     manifest: Manifest
     signature: TaskSignature
     tensors: TensorSignature
+    batch_invariant: bool | None = Field(
+        None,
+        description="Whether a row's result is the same in any company; if not, rows are run one by one.",
+    )
 
 
 class UploadCreate(Request):

@@ -45,6 +45,10 @@ class Inspection(Protocol):
     def tensors(self) -> TensorSignature:
         """What the graph takes and returns."""
 
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether a row's result is the same in any company."""
+
 
 def publish(
     db: Database,
@@ -223,4 +227,5 @@ def _row(package: Package, inspection: Inspection, stored: Stored) -> VersionRow
         manifest=manifest.model_dump(mode="json"),
         signature=inspection.signature.model_dump(mode="json"),
         tensors=inspection.tensors.model_dump(mode="json"),
+        batch_invariant=inspection.batch_invariant,
     )

@@ -143,7 +143,8 @@ class VersionRow(Base):
     """An immutable version.
 
     `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
-    rows of before it was kept, until somebody downloads the package.
+    rows of before it was kept, until somebody downloads the package; `batch_invariant` in rows of before it
+    was measured.
     """
 
     __tablename__ = "versions"
@@ -163,6 +164,7 @@ class VersionRow(Base):
     manifest: Mapped[dict[str, JsonValue]]
     signature: Mapped[dict[str, JsonValue]]
     tensors: Mapped[dict[str, JsonValue]]
+    batch_invariant: Mapped[bool | None]
 
 
 class AliasRow(Base):

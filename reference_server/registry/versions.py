@@ -207,6 +207,7 @@ def to_versions(
             manifest=row.VersionRow.manifest,
             signature=row.VersionRow.signature,
             tensors=row.VersionRow.tensors,
+            batch_invariant=row.VersionRow.batch_invariant,
         )
         for row in rows
     ]

@@ -56,6 +56,7 @@ class Inspection:
 
     signature: TaskSignature
     tensors: TensorSignature
+    batch_invariant: bool = True
 
 
 def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**30) -> Inspection:
@@ -81,7 +82,9 @@ def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**3
     if error := answer.get("error"):
         raise Unprocessable(error["message"], code=error["code"], param=error["param"])
     return Inspection(
-        TaskSignature.model_validate(answer["signature"]), TensorSignature.model_validate(answer["tensors"])
+        TaskSignature.model_validate(answer["signature"]),
+        TensorSignature.model_validate(answer["tensors"]),
+        bool(answer["batch_invariant"]),
     )
 
 
@@ -95,9 +98,7 @@ def _store(package: Package, target: IO[bytes]) -> None:
     target.seek(0)
 
 
-def _run_child(
-    source: IO[bytes], log: IO[bytes], seconds: float, memory_bytes: int
-) -> dict[str, dict[str, Any]]:
+def _run_child(source: IO[bytes], log: IO[bytes], seconds: float, memory_bytes: int) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", __name__, str(math.ceil(seconds)), str(memory_bytes)]
     process = subprocess.Popen(  # noqa: S603 - this very module, with two numbers
         command,
@@ -139,9 +140,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _answer(status: int, output: bytes, log: IO[bytes], seconds: float) -> dict[str, dict[str, Any]]:
+def _answer(status: int, output: bytes, log: IO[bytes], seconds: float) -> dict[str, Any]:
     if status == 0:
-        answer: dict[str, dict[str, Any]] = json.loads(output)
+        answer: dict[str, Any] = json.loads(output)
         return answer
     if status > 0:
         log.seek(0)
@@ -214,11 +215,12 @@ def _inspect(memory_bytes: int) -> dict[str, object]:
 
 
 def _try_out(package: Package) -> dict[str, object]:
+    from reference_server.runtime.batch_invariance import Recorder, is_invariant
     from reference_server.runtime.execution_providers import CPU
     from reference_server.runtime.sessions import OnnxRunner
     from reference_server.runtime.tasks import build_task
 
-    runner = OnnxRunner(package.read(GRAPH), provider=CPU)
+    runner = Recorder(OnnxRunner(package.read(GRAPH), provider=CPU))
     task = build_task(package, runner)
     try:
         batch = task.decode([package.manifest.example], {}, single=True)
@@ -230,6 +232,7 @@ def _try_out(package: Package) -> dict[str, object]:
     return {
         "signature": task.signature.model_dump(mode="json"),
         "tensors": runner.tensors.model_dump(mode="json"),
+        "batch_invariant": is_invariant(runner, runner.inputs),
     }
 
 

@@ -44,6 +44,7 @@ class Inspection:
 
     signature: TaskSignature
     tensors: TensorSignature
+    batch_invariant: bool = True
 
 
 INSPECTION = Inspection(
