@@ -1,8 +1,8 @@
 """Measures whether a row's result depends on the other rows of its run.
 
 Dynamic quantisation takes one scale from the whole batch: a text's embedding by a small int8 BERT moved by
-0.014 with its companions. What a graph's operators do not tell, a trial does: a row alone against the same row
-in company.
+0.014 with its companions. What a graph's operators do not tell, a trial does: a row alone against the same
+row in company.
 """
 
 from __future__ import annotations

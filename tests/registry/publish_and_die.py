@@ -82,7 +82,9 @@ def main():
         io.BytesIO(sys.stdin.buffer.read()),
         query=PublishQuery(),
         inspect=lambda package: SimpleNamespace(
-            signature=TaskSignature(inputs=[], outputs=[]), tensors=TensorSignature(inputs=[], outputs=[])
+            signature=TaskSignature(inputs=[], outputs=[]),
+            tensors=TensorSignature(inputs=[], outputs=[]),
+            batch_invariant=True,
         ),
         max_bytes=2**20,
     )

@@ -14,7 +14,7 @@ from reference_server.errors import DeadlineExceeded, Unprocessable
 from reference_server.runtime.execution_providers import CPU
 from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import Outputs, build_task
-from reference_server.runtime.tasks.text_classification import softmax
+from reference_server.runtime.tasks.class_scores import softmax
 
 
 @pytest.fixture

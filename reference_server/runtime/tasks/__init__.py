@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from reference_server.errors import Unprocessable
+from reference_server.runtime.tasks.embedding import Embedding
+from reference_server.runtime.tasks.image_classification import ImageClassification
+from reference_server.runtime.tasks.manifest_rules import check_manifest
+from reference_server.runtime.tasks.raw_tensors import RawTensors
+from reference_server.runtime.tasks.tabular import TabularClassification, TabularRegression
 from reference_server.runtime.tasks.task import Batch, Outputs, Task
 from reference_server.runtime.tasks.text_classification import TextClassification
 
@@ -18,7 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "Batch", "Outputs", "Task", "build_task"]
 
-TASKS: dict[str, TaskBuilder] = {"text-classification": TextClassification}
+TASKS: dict[str, TaskBuilder] = {
+    "embedding": Embedding,
+    "image-classification": ImageClassification,
+    "tabular-classification": TabularClassification,
+    "tabular-regression": TabularRegression,
+    "tensor": RawTensors,
+    "text-classification": TextClassification,
+}
 
 
 def build_task(package: Package, runner: Runner) -> Task:
@@ -34,4 +46,5 @@ def build_task(package: Package, runner: Runner) -> Task:
             code="unknown_task",
             param="task",
         )
+    check_manifest(package.manifest)
     return TASKS[name](package, runner)

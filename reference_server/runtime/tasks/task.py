@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,15 +21,24 @@ class Batch:
     """Checked instances, by column. Batches of equal parameters may be joined.
 
     Args:
-        columns: For each input of the task signature one value per instance.
+        columns: For each input of the task signature one value per instance, as the task wants it.
         parameters: The checked options of the call.
     """
 
-    columns: Mapping[str, Sequence[JsonValue]]
+    columns: Mapping[str, Sequence[Any]]
     parameters: Mapping[str, JsonValue]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """Return the instances of several batches of equal parameters as one batch, in their order."""
+        first = batches[0]
+        columns = {
+            name: [each for batch in batches for each in batch.columns[name]] for name in first.columns
+        }
+        return Batch(columns, first.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,15 @@ class Outputs:
 
     tensors: Tensors
     parameters: Mapping[str, JsonValue]
+
+    def split(self, sizes: Sequence[int]) -> list[Outputs]:
+        """Return the outputs of each of the batches that were joined, of `sizes` instances."""
+        ends = np.cumsum(sizes)[:-1]
+        parts = {name: np.split(tensor, ends) for name, tensor in self.tensors.items()}
+        return [
+            Outputs({name: rows[index] for name, rows in parts.items()}, self.parameters)
+            for index in range(len(sizes))
+        ]
 
 
 class Task(Protocol):
@@ -71,8 +91,10 @@ class Task(Protocol):
             Unprocessable: The model failed on these values.
         """
 
-    def encode(self, outputs: Outputs) -> list[dict[str, JsonValue]]:
+    def encode(self, outputs: Outputs) -> list[dict[str, Any]]:
         """Return one prediction per instance, in the order of the instances.
+
+        Its values are JSON values or arrays of numbers, which orjson writes as they are.
 
         Raises:
             Unprocessable: Code `non_finite_output`: JSON has no NaN and no infinity.

@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from maas_client.types import InputSpec
 from reference_server.errors import DeadlineExceeded, Unprocessable
 from reference_server.runtime.tasks.chunks import Budget, chunk_by_length
 from reference_server.runtime.tasks.faults import json_type
+from reference_server.runtime.tasks.instances import InputFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tokenizers import Encoding, Tokenizer
 
     from maas_client._package import Package
     from maas_client.types import TensorSignature, TensorSpec
     from reference_server.runtime.runner import Runner, Tensor
+
+TEXT = "text"
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -67,23 +71,45 @@ def text_input(package: Package, runner: Runner) -> TextInput:
     )
 
 
-def text_fault(text: object, *, max_characters: int) -> tuple[str, str] | None:
-    """Return code and message of what keeps a text from being taken, or None.
+def text_spec(package: Package, description: str) -> InputSpec:
+    """Return the input of a task that takes one text."""
+    most = package.manifest.preprocessing.max_characters
+    return InputSpec(name=TEXT, type="string", description=description, max_length=most)
+
+
+def check_text(package: Package) -> Callable[[object], str]:
+    """Return the function that checks a text for a package's task.
 
     NUL characters are text like any other: ONNX Runtime's strings carry their length.
     """
-    if not isinstance(text, str):
-        return "wrong_type", f"a string is expected, not {json_type(text)}"
-    if len(text) > max_characters:
-        message = f"the text has {len(text):,} characters, at most {max_characters:,} are taken; split it"
-        return "input_too_long", message
+    most = package.manifest.preprocessing.max_characters
+
+    def check(text: object) -> str:
+        if not isinstance(text, str):
+            raise InputFault("wrong_type", f"a string is expected, not {json_type(text)}")
+        if len(text) > most:
+            raise InputFault(
+                "input_too_long",
+                f"the text has {len(text):,} characters, at most {most:,} are taken; split it",
+            )
+        check_unicode(text)
+        return text
+
+    return check
+
+
+def check_unicode(text: str) -> None:
+    """Check that a text can be written as UTF-8.
+
+    Raises:
+        InputFault: Naming the lone surrogate in it.
+    """
     if not text.isascii() and (surrogate := _LONE_SURROGATE.search(text)):
-        message = (
+        raise InputFault(
+            "invalid_text",
             f"the text holds the lone surrogate U+{ord(surrogate[0]):04X} at character {surrogate.start()}, "
-            "which is no character of Unicode; send valid UTF-8"
+            "which is no character of Unicode; send valid UTF-8",
         )
-        return "invalid_text", message
-    return None
 
 
 class StringInput:
