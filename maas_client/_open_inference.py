@@ -85,16 +85,23 @@ def write_request(request: InferRequest, *, binary: bool) -> Message:
     if request.outputs is not None:
         form = {"binary_data": True} if binary else {}
         content["outputs"] = [_wanted(name, {**form, **own}) for name, own in request.outputs.items()]
-    return _message(content, raw)
+    return _message(content, raw, _dumps)
 
 
-def read_request(body: bytes, headers: Mapping[str, str]) -> InferRequest:
+def read_request(
+    body: bytes, headers: Mapping[str, str], *, loads: Callable[[bytes], Any] | None = None
+) -> InferRequest:
     """Read a request.
+
+    Args:
+        body: All of it.
+        headers: Those of the request.
+        loads: Reads JSON, as a faster library may; it refuses NaN, and nesting that it cannot bear.
 
     Raises:
         TensorError: It is malformed; the message names what.
     """
-    content, raw = _split(body, headers)
+    content, raw = _split(body, headers, loads or _loads)
     inputs = _read_tensors(content.get("inputs"), raw, "inputs")
     if not inputs:
         raise TensorError("inputs is empty; a request has at least one")
@@ -106,8 +113,15 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> InferRequest:
     )
 
 
-def write_reply(reply: InferReply, request: InferRequest) -> Message:
+def write_reply(
+    reply: InferReply, request: InferRequest, *, dumps: Callable[[object], bytes] | None = None
+) -> Message:
     """Return the reply to a request, each output in the form that it asked for.
+
+    Args:
+        reply: What to write.
+        request: What it answers.
+        dumps: Writes JSON, as a faster library may.
 
     Raises:
         TensorError: An output cannot go in that form.
@@ -119,7 +133,7 @@ def write_reply(reply: InferReply, request: InferRequest) -> Message:
         content["id"] = request.id
     if reply.parameters:
         content["parameters"] = dict(reply.parameters)
-    return _message({**content, "outputs": described}, raw)
+    return _message({**content, "outputs": described}, raw, dumps or _dumps)
 
 
 def read_reply(body: bytes, headers: Mapping[str, str]) -> InferReply:
@@ -128,7 +142,7 @@ def read_reply(body: bytes, headers: Mapping[str, str]) -> InferReply:
     Raises:
         TensorError: It is malformed; the message names what.
     """
-    content, raw = _split(body, headers)
+    content, raw = _split(body, headers, _loads)
     outputs = _read_tensors(content.get("outputs"), raw, "outputs")
     _by_name(outputs, "outputs")
     return InferReply(
@@ -161,9 +175,13 @@ def _described(
     return described, raw
 
 
-def _message(content: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> Message:
+def _message(
+    content: Mapping[str, Any],
+    raw: Sequence[bytes | memoryview],
+    dumps: Callable[[object], bytes],
+) -> Message:
     try:
-        head = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        head = dumps(content)
     except (TypeError, ValueError) as error:
         raise TensorError(f"the parameters cannot be written as JSON: {error}") from error
     if not raw:
@@ -173,11 +191,25 @@ def _message(content: Mapping[str, Any], raw: Sequence[bytes | memoryview]) -> M
     )
 
 
-def _split(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], memoryview]:
+def _loads(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON; binary tensors carry it")
+
+
+def _dumps(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _split(
+    body: bytes, headers: Mapping[str, str], loads: Callable[[bytes], Any]
+) -> tuple[dict[str, Any], memoryview]:
     given = headers.get(JSON_LENGTH, headers.get(JSON_LENGTH.lower()))
     length = len(body) if given is None else _length(given, len(body))
     try:
-        content = json.loads(body[:length])
+        content = loads(body[:length])
     except (ValueError, RecursionError) as error:
         raise TensorError(f"the message is not JSON: {error}") from error
     if not isinstance(content, dict):

@@ -45,6 +45,11 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 DATATYPES: Final = (*DTYPES, "BF16", "BYTES")
 _BY_DTYPE = {dtype: datatype for datatype, dtype in DTYPES.items()}
 _FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
+# Python's own types whose values are of a datatype, whatever they are (but for their range).
+_PLAIN: dict[str, set[type]] = {
+    **{kind: {int, float} if kind in _FLOATS else {int} for kind in (*DTYPES, "BF16")},
+    "BOOL": {bool},
+}
 _MOST_ELEMENTS = 2**63 - 1
 # numpy's own limit.
 _MOST_DIMENSIONS = 64
@@ -169,7 +174,7 @@ def from_json(name: str, datatype: object, shape: object, data: object) -> Tenso
     kind, dimensions = checked_datatype(name, datatype), checked_shape(name, shape)
     if not isinstance(data, list):
         raise TensorError(f"{name!r} has no list as its data, but {_kind_of(data)}")
-    flat = list(_flat(data))
+    flat = list(_flat(data)) if list in set(map(type, data)) else data
     if len(flat) != math.prod(dimensions):
         raise TensorError(
             f"{name!r} has {len(flat):,} elements, the shape {list(dimensions)} takes "
@@ -235,7 +240,8 @@ def _datatype_of(array: NDArray[Any]) -> str | None:
 
 
 def _numbers(name: str, kind: str, flat: list[Any]) -> NDArray[Any]:
-    for item in flat:
+    # By type first: looking at each of 150,000 numbers takes 40 ms.
+    for item in flat if not set(map(type, flat)) <= _PLAIN[kind] else ():
         if not _is_of(kind, item):
             hint = "; JSON has null for NaN and infinities, binary tensors carry them" if item is None else ""
             raise TensorError(f"{name!r} holds {_kind_of(item)}, which is no {kind}{hint}")
@@ -245,7 +251,11 @@ def _numbers(name: str, kind: str, flat: list[Any]) -> NDArray[Any]:
     try:
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype=dtype)
-        beyond = dtype.kind == "f" and (np.isinf(array) & np.isfinite(np.array(flat, np.float64))).any()
+        beyond = (
+            dtype.kind == "f"
+            and not np.isfinite(array).all()
+            and (np.isinf(array) & np.isfinite(np.array(flat, np.float64))).any()
+        )
     except OverflowError:
         beyond = True
     if beyond:

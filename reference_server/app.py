@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
@@ -29,14 +30,18 @@ from reference_server.http import (
     uploads,
     versions,
 )
+from reference_server.http import metrics as metrics_routes
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
+from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
+from reference_server.metrics import Metrics
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
-from reference_server.runtime.execution_providers import choose
-from reference_server.runtime.pool import LoadedModel, ModelPool
+from reference_server.runtime.execution_providers import Providers
+from reference_server.runtime.lanes import Lanes
+from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
@@ -58,6 +63,7 @@ ROUTES = (
     aliases.routes,
     predict.routes,
     open_inference.routes,
+    metrics_routes.routes,
 )
 
 
@@ -76,9 +82,12 @@ class Services:
     database: Database
     artifacts: ArtifactStore
     pool: ModelPool
+    lanes: Lanes
+    metrics: Metrics
     passwords: Passwords
     authenticate: Authenticator
     targets: Targets
+    calls: RateLimit
     logins: RateLimit
     registrations: RateLimit
     request_log: RequestLog
@@ -96,9 +105,31 @@ class Services:
         """Return the id of a prediction."""
         return f"pred_{self.random()}"
 
-    def load(self, target: ServingTarget) -> LoadedModel:
-        """Return the model behind a serving target, loading it if need be."""
-        return self.pool.get(target.digest, lambda: self._package(target))
+    def serve(self, call: Call, model: str, selector: str | None) -> tuple[ServingTarget, LoadedModel]:
+        """Return the version that a call means, in memory.
+
+        Raises:
+            NotFound, Conflict: There is none that the caller can see.
+            Unavailable: It cannot be loaded now.
+            Cold, Loading: The call may not wait for what is needed.
+        """
+        target = self.targets.known(call.by, model, selector)
+        if target is None:
+            if call.may_wait == "nothing":
+                raise Cold
+            target = self.targets(call.by, model, selector)
+        loaded = self.pool.find(target.digest)
+        if call.may_wait == "nothing" and (loaded is None or not loaded.decodes_quickly):
+            raise Cold
+        if loaded is None and call.may_wait == "store":
+            raise Loading(self.pool.load(self.loadable(target)))
+        return target, loaded or self.pool.get(self.loadable(target))
+
+    def loadable(self, target: ServingTarget) -> Loadable:
+        """Return what the pool needs to load a version."""
+        options = self.settings.models.get(target.exact, self.settings.models.get(target.model))
+        overrides = options.model_dump(exclude_unset=True) if options else {}
+        return Loadable(target.digest, lambda: self._package(target), target.batch_invariant, overrides)
 
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""
@@ -111,7 +142,9 @@ class Services:
 
     def close(self) -> None:
         """Release the models and the database."""
+        self.lanes.close()
         self.pool.close()
+        self.request_log.flush()
         self.database.dispose()
 
 
@@ -131,18 +164,31 @@ def open_services(
     """
     upgrade(settings.database)
     database = Database(settings.database)
-    pool = ModelPool(provider=choose(settings.provider), memory_budget_bytes=settings.memory_budget_bytes)
+    pool = ModelPool(
+        providers=Providers(settings.provider, devices=settings.cuda_devices),
+        memory_budget_bytes=settings.memory_budget_bytes,
+        lanes=settings.lanes,
+        threads=settings.intra_op_threads,
+    )
+    lanes = Lanes(settings.lanes, timer=timer)
     return Services(
         settings=settings,
         database=database,
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
+        lanes=lanes,
+        metrics=Metrics(_gauges(pool, lanes), {"version": version("maas-client")}),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         targets=Targets(database, timer=timer),
+        calls=RateLimit(
+            per_minute=settings.calls_per_second * 60,
+            burst=max(1, round(settings.calls_per_second)),
+            what="predictions with this credential",
+        ),
         logins=_throttle(settings.logins_per_minute, "log-in tries"),
         registrations=_throttle(settings.registrations_per_minute, "registrations"),
-        request_log=RequestLog(timer=timer),
+        request_log=RequestLog(),
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
         draining=draining or threading.Event(),
         timer=timer,
@@ -159,7 +205,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     """
     if services is None:
         services = open_services(settings or Settings())
-        Housekeeping(services.database, services.artifacts, services.authenticate).start()
+        Housekeeping(services).start()
     app = Flask(__name__, static_folder=None)
     # A path is what it says: no redirects that clean it up.
     app.url_map.merge_slashes = False
@@ -167,6 +213,15 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     app.url_map.redirect_defaults = False
     mount(app, services, services.endpoints)
     return app
+
+
+def _gauges(pool: ModelPool, lanes: Lanes) -> dict[str, tuple[str, Callable[[], float]]]:
+    return {
+        "maas_models_loaded": ("Models in memory.", lambda: pool.memory[0]),
+        "maas_models_memory_bytes": ("What loaded models count in the budget.", lambda: pool.memory[1]),
+        "maas_models_memory_budget_bytes": ("What they may count together.", lambda: pool.memory[2]),
+        "maas_queue_length": ("Calls that wait for a lane.", lambda: lanes.waiting),
+    }
 
 
 def _throttle(per_minute: float, what: str) -> RateLimit:

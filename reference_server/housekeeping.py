@@ -1,4 +1,4 @@
-"""What a worker does beside answering: note when keys were used, forget what has expired, sweep orphans."""
+"""What a worker does beside answering: write its log, fold its metrics, forget what expired."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from reference_server.registry import housekeeping, publishing
 
 if TYPE_CHECKING:
-    from reference_server.http.authenticate import Authenticator
-    from reference_server.registry.artifacts import ArtifactStore
-    from reference_server.registry.database import Database
+    from reference_server.app import Services
 
 _FLUSH_SECONDS = 1.0
 _PURGE_EVERY = 600
@@ -23,10 +21,8 @@ _log = logging.getLogger(__name__)
 class Housekeeping:
     """A background thread of one worker."""
 
-    def __init__(self, database: Database, artifacts: ArtifactStore, authenticate: Authenticator) -> None:
-        self._database = database
-        self._artifacts = artifacts
-        self._authenticate = authenticate
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -43,11 +39,13 @@ class Housekeeping:
         rounds = 0
         while True:
             stopping = self._stop.wait(_FLUSH_SECONDS)
+            self._services.request_log.flush()
+            self._services.metrics.fold()
             try:
-                self._authenticate.flush()
+                self._services.authenticate.flush()
                 if rounds % _PURGE_EVERY == 0:
-                    housekeeping.purge(self._database)
-                    publishing.sweep(self._database, self._artifacts)
+                    housekeeping.purge(self._services.database)
+                    publishing.sweep(self._services.database, self._services.artifacts)
             except (SQLAlchemyError, OSError):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")

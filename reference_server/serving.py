@@ -100,7 +100,7 @@ def load_front(settings: Settings, draining: Event, instance: str) -> Front:
         _log.exception("the worker cannot start")
         listener.stop()
         sys.exit(1)
-    housekeeping = Housekeeping(services.database, services.artifacts, services.authenticate)
+    housekeeping = Housekeeping(services)
     housekeeping.start()
 
     def close() -> None:

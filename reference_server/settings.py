@@ -16,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from maas_client.types import Serving  # noqa: TC001 - pydantic reads it at run time
+
 CONFIG_FILE_VARIABLE = "MAAS_SERVER_CONFIG"
 
 DEFAULT_POLICY = """\
@@ -48,6 +50,19 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="Model runs at a time in each worker.",
+    )
+    intra_op_threads: int = Field(1, ge=1, le=256, description="Threads within one operator of a model.")
+    cuda_devices: list[int] = Field(
+        [0],
+        min_length=1,
+        max_length=64,
+        description="GPUs by their number; models are loaded on each in turn.",
+    )
+    models: dict[str, Serving] = Field(
+        default_factory=dict, description="Serving options of models by name, over those of their manifests."
+    )
+    calls_per_second: float = Field(
+        1000.0, gt=0, le=10_000_000, description="Predictions per second of each credential, in each worker."
     )
     queue_limit: int = Field(1000, ge=1, description="Predictions waiting for a lane before callers get 503.")
     memory_budget_bytes: int = Field(4 * 2**30, ge=2**20, description="What loaded models may take together.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 RequestT = TypeVar("RequestT", bound=types.Request)
 
+# zlib's window sizes: 16 more means gzip's header, as is means zlib's, which HTTP calls deflate.
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+# The fastest: floats hardly shrink more with others.
+_LEVEL = 1
 _JSON = "application/json"
 
 
@@ -99,3 +104,44 @@ def require_identity(headers: Mapping[str, str]) -> None:
         raise UnsupportedMediaType(
             f"the body's Content-Encoding is {encoding[:100]}; send it as it is", param="Content-Encoding"
         )
+
+
+def uncompressed(body: bytes, headers: Mapping[str, str], *, max_bytes: int) -> bytes:
+    """Return a body as it was before its Content-Encoding, gzip or deflate (RFC 9110, section 8.4.1).
+
+    Raises:
+        UnsupportedMediaType: It is encoded otherwise.
+        TooLarge: It would grow beyond `max_bytes`; no more than that is ever made.
+        InvalidRequest: It is damaged.
+    """
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in _WINDOWS:
+        require_identity(headers)
+    decoder = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        content = decoder.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidRequest(f"the body is no {encoding}: {error}", code="invalid_encoding") from error
+    if len(content) > max_bytes:
+        raise body_too_large(max_bytes)
+    if not decoder.eof or decoder.unused_data:
+        raise InvalidRequest(f"the body is no whole {encoding} stream", code="invalid_encoding")
+    return content
+
+
+def compressed(body: bytes, encoding: str) -> bytes:
+    """Return a body in gzip or deflate."""
+    encoder = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOWS[encoding])
+    return encoder.compress(body) + encoder.flush()
+
+
+def preferred_encoding(headers: Mapping[str, str]) -> str | None:
+    """Return the encoding that the caller lists first of those that we write, unless it takes none.
+
+    Clients that take anything list several; for those, tensors go as they are: on a fast network compressing
+    them costs more than sending them.
+    """
+    given = headers.get("accept-encoding", "").strip().lower()
+    return given if given in _WINDOWS else None

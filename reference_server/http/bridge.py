@@ -57,6 +57,9 @@ class HTTPProtocol(Protocol):
     async def __anext__(self) -> bytes:
         """Return the body's next chunk."""
 
+    async def client_disconnect(self) -> None:
+        """Return when the client has gone."""
+
     def response_empty(self, status: int, headers: Headers) -> None:
         """Answer without a body."""
 

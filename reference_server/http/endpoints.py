@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from maas_client.types import Reply, Request, Scope
 from reference_server.http.exchange import Answer, Replied
+from reference_server.http.inference import Pending
 
-Access: TypeAlias = Literal["open", "session"] | Scope
+Access: TypeAlias = Literal["open", "session", "operator"] | Scope
 BodyKind: TypeAlias = Literal["none", "json", "raw", "upload"]
 Handler = Callable[..., Any]
 
@@ -29,10 +30,11 @@ class Endpoint:
     """One method on one path.
 
     Args:
-        access: `open`, `session` (a log-in session), or the scope that a credential must carry.
+        access: `open`, `session` (a log-in session), `operator` (any credential of such an account), or the
+            scope that a credential must carry.
         others: Statuses beside `status` that the handler itself answers, and what they mean.
         replayable: Whether it honours `Idempotency-Key`.
-        inference: Whether it runs a model: the front computes it in a lane and keeps its deadline.
+        inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
         produces: The media type of what it answers, if that is no JSON.
     """
 
@@ -154,7 +156,7 @@ def _body_kind(annotation: object) -> BodyKind:
 def _reply_type(annotation: object) -> type[Reply] | None:
     if get_origin(annotation) is Replied:
         (annotation,) = get_args(annotation)
-    if annotation is Answer or annotation is type(None):
+    if annotation in (Answer, Pending) or annotation is type(None):
         return None
     if isinstance(annotation, type) and issubclass(annotation, Reply):
         return annotation

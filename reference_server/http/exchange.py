@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from maas_client.types import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.spool import Spool
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.security.callers import Caller
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
@@ -73,15 +75,38 @@ class Replied(Generic[ReplyT]):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Cold(Exception):  # noqa: N818 - no error: the caller comes again where it may wait
+    """What is needed is not at hand, and this thread may not wait for it."""
+
+
+class Loading(Exception):  # noqa: N818 - likewise
+    """The model is being loaded.
+
+    Args:
+        model: What it will be.
+    """
+
+    def __init__(self, model: Future[LoadedModel]) -> None:
+        super().__init__()
+        self.model = model
+
+
 @dataclass(slots=True)
 class Call:
-    """One request on its way through the pipeline, as the handlers see it."""
+    """One request on its way through the pipeline, as the handlers see it.
+
+    Args:
+        may_wait: For what its thread may wait: an event loop for nothing (else `Cold` is raised), a thread of
+            the front for the store (else `Loading`), any other for everything.
+    """
 
     services: Services
     endpoint: Endpoint
     request: Request
     caller: Caller | None = None
     deadline: float | None = None
+    may_wait: Literal["nothing", "store", "everything"] = "everything"
+    counted: bool = False
 
     @property
     def by(self) -> Caller:

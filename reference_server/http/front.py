@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
-from reference_server.http import bodies, pipeline
+from reference_server.http import bodies, inference, pipeline
 from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
-from reference_server.http.exchange import Answer, Call, Request
+from reference_server.http.exchange import Answer, Call, Cold, Loading, Request
+from reference_server.http.inference import Pending
 from reference_server.http.spool import Spool
+from reference_server.runtime.lanes import Ticket
+from reference_server.runtime.pool import again, still_loading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,8 +33,14 @@ if TYPE_CHECKING:
 
     from reference_server.app import Services
     from reference_server.http.bridge import HTTPProtocol, Scope
+    from reference_server.runtime.pool import LoadedModel
 
 _FLASK_THREADS = 8
+# They wait for the store or decode what is large; as many as that may be at a time.
+_DECODER_THREADS = 4
+# What an event loop may decode in passing: 16 KiB of JSON take it some 50 µs.
+_SMALL_BYTES = 16 * 2**10
+_DIGITS = 10
 # A publish may try a model for seconds; more than two at a time would starve the lanes.
 _UPLOAD_THREADS = 2
 # A larger body is read only for those whose credential holds.
@@ -54,7 +66,8 @@ class Front:
         self._services = services
         self._settings = settings
         self._on_close = on_close
-        self._lanes = ThreadPoolExecutor(settings.lanes, thread_name_prefix="lane")
+        self._decoders = ThreadPoolExecutor(_DECODER_THREADS, thread_name_prefix="decoder")
+        self._mailbox = _Mailbox()
         self._threads = ThreadPoolExecutor(_FLASK_THREADS, thread_name_prefix="flask")
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
         self._flask = Bridge(flask.wsgi_app, self._threads)
@@ -88,7 +101,7 @@ class Front:
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         """Finish what runs and close the services."""
-        for executor in (self._threads, self._upload_threads, self._lanes):
+        for executor in (self._threads, self._upload_threads, self._decoders):
             executor.shutdown()
         self._on_close()
 
@@ -123,19 +136,79 @@ class Front:
         seconds = pipeline.budget(self._services, call.request.headers)
         self._waiting += 1
         try:
-            call.request = self._request(scope, await self._body(scope, protocol, call))
-        except BaseException:
+            body = await self._body(scope, protocol, call)
+            call.request = replace(call.request, received=self._services.timer(), body=body)
+            return await self._answer(protocol, call, path, seconds)
+        finally:
             self._waiting -= 1
-            raise
-        running = asyncio.get_running_loop().run_in_executor(self._lanes, pipeline.compute, call, path)
-        running.add_done_callback(self._leave)
-        done, _ = await asyncio.wait((running,), timeout=seconds)
-        late = pipeline.too_late(seconds)
-        answer = running.result() if done else answer_for(late, call.request)
-        return pipeline.finish(call, answer)
 
-    def _leave(self, _running: asyncio.Future[Answer]) -> None:
-        self._waiting -= 1
+    async def _answer(
+        self, protocol: HTTPProtocol, call: Call, path: Mapping[str, str], seconds: float
+    ) -> Answer:
+        small = _is_small(call.request)
+        begun = self._begin_here(call, path) if small else None
+        if begun is None:
+            try:
+                async with asyncio.timeout(seconds):
+                    begun = await self._begin_in_thread(call, path)
+            except TimeoutError:
+                return pipeline.finish(call, answer_for(inference.too_late(seconds), call.request))
+        if not isinstance(begun, Pending):
+            return pipeline.finish(call, begun)
+        if small and begun.model.is_quick(len(call.request.body)):
+            return pipeline.finish(call, inference.run_here(call, begun))
+        return pipeline.finish(call, await self._in_lane(protocol, call, begun, seconds))
+
+    def _begin_here(self, call: Call, path: Mapping[str, str]) -> Answer | Pending | None:
+        """Decode a call on the event loop, if nothing has to be waited for."""
+        call.may_wait = "nothing"
+        try:
+            return pipeline.begin(call, path)
+        except Cold:
+            return None
+
+    async def _begin_in_thread(self, call: Call, path: Mapping[str, str]) -> Answer | Pending:
+        """Decode a call in a thread, and wait here while its model is loaded."""
+        call.may_wait = "store"
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await loop.run_in_executor(self._decoders, pipeline.begin, call, path)
+            except Loading as loading:
+                if (failure := await self._loaded(loading)) is not None:
+                    return answer_for(failure, call.request)
+
+    async def _loaded(self, loading: Loading) -> Unavailable | None:
+        """Wait until a model is loaded; return why it is not."""
+        future = asyncio.wrap_future(loading.model)
+        # Others wait for the same one: what ends one call must not end the load.
+        done, _ = await asyncio.wait((future,), timeout=self._services.pool.wait_seconds)
+        if not done:
+            future.add_done_callback(_retrieve)
+            return still_loading()
+        failure = future.exception()
+        return again(failure) if isinstance(failure, Unavailable) else None
+
+    async def _in_lane(self, protocol: HTTPProtocol, call: Call, pending: Pending, seconds: float) -> Answer:
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
+
+        def done(ticket: Ticket) -> None:
+            self._mailbox.put(loop, answered, inference.complete(call, pending, ticket))
+
+        ticket = Ticket(pending.work, call.deadline, done)
+        self._services.lanes.submit(pending.model, ticket)
+        gone = asyncio.ensure_future(protocol.client_disconnect())
+        left = seconds - (self._services.timer() - call.request.received)
+        try:
+            await asyncio.wait((answered, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            ticket.drop()
+        if answered.done():
+            return answered.result()
+        # If the client has gone, nobody reads this; the log does.
+        return inference.failed(call, pending, inference.too_late(seconds))
 
     async def _receive(self, scope: Scope, protocol: HTTPProtocol, call: Call) -> None:
         await self._in_thread(pipeline.authorize, call)
@@ -176,6 +249,45 @@ class Front:
 
     async def _in_thread(self, function: Callable[..., object], *arguments: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+class _Mailbox:
+    """Brings answers from lanes to the event loop, waking it once for all that are there."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[tuple[asyncio.Future[Answer], Answer]] = deque()
+        self._called = False
+
+    def put(self, loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[Answer], answer: Answer) -> None:
+        """Bring one; called in any thread."""
+        self._arrived.append((waiting, answer))
+        if not self._called:
+            self._called = True
+            loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # First, so that what arrives from here on wakes the loop again.
+        self._called = False
+        while self._arrived:
+            waiting, answer = self._arrived.popleft()
+            if not waiting.done():
+                waiting.set_result(answer)
+
+
+def _is_small(request: Request) -> bool:
+    """Return whether a body's JSON is small; raw tensors behind it are never looked through."""
+    body = request.body
+    if not isinstance(body, bytes) or "content-encoding" in request.headers:
+        return False
+    length = request.headers.get(JSON_LENGTH.lower(), "")
+    is_number = length.isascii() and length.isdigit() and len(length) < _DIGITS
+    return (int(length) if is_number else len(body)) <= _SMALL_BYTES
+
+
+def _retrieve(future: asyncio.Future[LoadedModel]) -> None:
+    """Look at a load's failure, which others are told of, so that asyncio does not call it forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _declared_length(scope: Scope) -> int | None:

@@ -15,12 +15,16 @@ from reference_server.errors import InvalidRequest, NotFound, Unavailable, Unpro
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
+from reference_server.http.inference import Pending, Times
+from reference_server.metrics import ModelKey
 from reference_server.registry import models, versions
+from reference_server.runtime.work import TensorWork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maas_client.types import TensorSpec
+    from reference_server.runtime.runner import Runner
 
 routes = Routes("open-inference")
 
@@ -86,13 +90,13 @@ def index(call: Call) -> Answer:
 
 
 @routes.route("POST", "/v2/models/<model>/infer", access="predict", inference=True)
-def infer(call: Call, model: str, body: bytes) -> Answer:
+def infer(call: Call, model: str, body: bytes) -> Pending:
     """Run the `default` version of a model on tensors, JSON or binary."""
     return _infer(call, model, None, body)
 
 
 @routes.route("POST", "/v2/models/<model>/versions/<version>/infer", access="predict", inference=True)
-def infer_version(call: Call, model: str, version: str, body: bytes) -> Answer:
+def infer_version(call: Call, model: str, version: str, body: bytes) -> Pending:
     """Run one version on tensors, by its number, an alias or `latest`."""
     return _infer(call, model, version, body)
 
@@ -121,27 +125,35 @@ def _ready(call: Call, model: str, selector: str | None) -> Answer:
     return _json({"name": model, "version": str(target.version), "ready": True})
 
 
-def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Answer:
+def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending:
     services = call.services
-    bodies.require_identity(call.request.headers)
+    began = services.timer()
+    content = bodies.uncompressed(body, call.request.headers, max_bytes=services.settings.max_body_bytes)
     try:
-        request = protocol.read_request(body, call.request.headers)
+        request = protocol.read_request(content, call.request.headers, loads=orjson.loads)
     except TensorError as error:
         raise InvalidRequest(str(error), code="invalid_tensor") from error
-    target = services.targets(call.by, model, selector)
-    runner = services.load(target).runner
+    target, loaded = services.serve(call, model, selector)
+    runner = loaded.runner
     feeds = _feeds(request.inputs, {spec.name: spec for spec in runner.tensors.inputs})
     wanted = _wanted(request, [spec.name for spec in runner.tensors.outputs])
-    results = runner.run(feeds, outputs=wanted, deadline=call.deadline)
-    try:
-        outputs = [tensor_of(name, array) for name, array in results.items()]
-        reply = protocol.InferReply(outputs, model_name=model, model_version=str(target.version))
-        message = protocol.write_reply(reply, request)
-    except TensorError as error:
-        raise Unprocessable(
-            f"{error}: ask for it with the parameter binary_data_output", code="non_finite_output"
-        ) from error
-    return Answer(200, {**_lowered(message.headers), "cache-control": "no-store"}, message.body)
+
+    def encode(results: Mapping[str, Any], _times: Times) -> Answer:
+        reply = protocol.InferReply(
+            [_output(name, results[name], runner) for name in wanted],
+            model_name=model,
+            model_version=str(target.version),
+        )
+        try:
+            message = protocol.write_reply(reply, request, dumps=orjson.dumps)
+        except TensorError as error:
+            raise Unprocessable(
+                f"{error}: ask for it with the parameter binary_data_output", code="non_finite_output"
+            ) from error
+        return _compressed(message, call.request.headers)
+
+    key = ModelKey(target.exact, target.version, runner.device)
+    return Pending(key, loaded, TensorWork(runner, feeds, tuple(wanted)), encode, began, services.timer())
 
 
 def _feeds(inputs: Mapping[str, Tensor], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
@@ -170,10 +182,6 @@ def _fed(tensor: Tensor, spec: TensorSpec) -> Any:  # noqa: ANN401 - an array, a
             code="wrong_type" if fits else "wrong_shape",
             param=spec.name,
         )
-    if tensor.datatype == "BF16":
-        raise Unprocessable(
-            f"the input {spec.name!r} is BF16, which this server cannot feed", code="unsupported_datatype"
-        )
     return _texts(tensor) if tensor.datatype == "BYTES" else tensor.array
 
 
@@ -196,6 +204,23 @@ def _wanted(request: protocol.InferRequest, names: list[str]) -> list[str]:
                 f"the model has no output {name!r:.100}, it has {', '.join(names)}", code="no_output"
             )
     return [*request.outputs] if request.outputs else names
+
+
+def _output(name: str, array: Any, runner: Runner) -> Tensor:  # noqa: ANN401 - as ONNX Runtime returns it
+    tensor = tensor_of(name, array)
+    # What numpy lacks comes back wider; the signature knows what it is.
+    kind = next(spec.datatype for spec in runner.tensors.outputs if spec.name == name)
+    return tensor if tensor.datatype == kind else Tensor(name, kind, tensor.array)
+
+
+def _compressed(message: protocol.Message, asked: Mapping[str, str]) -> Answer:
+    """Return a reply as gzip or deflate where the caller prefers that, as Triton's clients may."""
+    headers = {**_lowered(message.headers), "cache-control": "no-store"}
+    encoding = bodies.preferred_encoding(asked)
+    if encoding is None:
+        return Answer(200, headers, message.body)
+    body = bodies.compressed(message.body, encoding)
+    return Answer(200, {**headers, "content-encoding": encoding, "vary": "accept-encoding"}, body)
 
 
 def _lowered(headers: Mapping[str, str]) -> dict[str, str]:

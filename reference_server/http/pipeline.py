@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pydantic_core
 
-from reference_server.errors import DeadlineExceeded, InvalidRequest, ServiceError
-from reference_server.http import bodies, idempotency
+from reference_server.errors import InvalidRequest, ServiceError
+from reference_server.http import bodies, idempotency, inference
 from reference_server.http.errors import answer_for, internal_error
-from reference_server.http.exchange import Answer, Call, Replied
+from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
+from reference_server.http.inference import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from maas_client.types import Reply
     from reference_server.app import Services
     from reference_server.http.exchange import Request
+    from reference_server.security.callers import Caller
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
@@ -40,8 +42,20 @@ def handle(call: Call, path: Mapping[str, str]) -> Answer:
 
 def compute(call: Call, path: Mapping[str, str]) -> Answer:
     """Answer a call; every failure becomes an answer too."""
+    begun = begin(call, path)
+    return inference.run_in_lane(call, begun) if isinstance(begun, Pending) else begun
+
+
+def begin(call: Call, path: Mapping[str, str]) -> Answer | Pending:
+    """Answer a call, or decode it up to what a lane is to run; every failure becomes an answer too.
+
+    Raises:
+        Cold, Loading: As the call says that it may not wait.
+    """
     try:
         return _answer(call, path)
+    except (Cold, Loading):
+        raise
     except ServiceError as error:
         return answer_for(error, call.request)
     except Exception:  # noqa: BLE001 - logged whole, shown to nobody
@@ -51,15 +65,15 @@ def compute(call: Call, path: Mapping[str, str]) -> Answer:
 
 
 def finish(call: Call, answer: Answer) -> Answer:
-    """Log a call with its answer, and return the answer with the headers that all have."""
-    call.services.request_log.write(call.request, answer, template=call.endpoint.template, caller=call.caller)
+    """Log and count a call with its answer, and return the answer with the headers that all have."""
+    _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     return _stamped(answer, call.request)
 
 
 def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
     """Answer a request that no endpoint takes: an unknown route, a wrong method, an oversized body."""
     answer = answer_for(error, request)
-    services.request_log.write(request, answer)
+    _note(services, request, answer)
     return _stamped(answer, request)
 
 
@@ -72,9 +86,11 @@ def authorize(call: Call) -> None:
     access = call.endpoint.access
     if access == "open":
         return
-    call.caller = call.services.authenticate(call.request.headers.get("authorization"))
+    call.caller = _caller(call)
     if access == "session":
         call.caller.require_session()
+    elif access == "operator":
+        call.caller.require_operator()
     else:
         call.caller.require(access)
 
@@ -97,17 +113,20 @@ def budget(services: Services, headers: Mapping[str, str]) -> float:
     return min(int(given[:12]) / 1000, services.settings.request_seconds)
 
 
-def too_late(seconds: float) -> DeadlineExceeded:
-    """Return the failure of a prediction that did not end in its time."""
-    return DeadlineExceeded(
-        f"the prediction did not end within {seconds:g} s; allow more with {TIMEOUT_HEADER}, or send less"
-    )
+def _caller(call: Call) -> Caller:
+    authorization = call.request.headers.get("authorization")
+    if (known := call.services.authenticate.known(authorization)) is not None:
+        return known
+    if call.may_wait == "nothing":
+        raise Cold
+    return call.services.authenticate(authorization)
 
 
-def _answer(call: Call, path: Mapping[str, str]) -> Answer:
+def _answer(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     endpoint, request = call.endpoint, call.request
     authorize(call)
     if endpoint.inference:
+        _count(call)
         _set_deadline(call)
     arguments: dict[str, object] = dict(path)
     if endpoint.query is not None:
@@ -121,12 +140,19 @@ def _answer(call: Call, path: Mapping[str, str]) -> Answer:
     return _once(call, arguments, key=key, digest=digest)
 
 
+def _count(call: Call) -> None:
+    # Once only: a call that found something cold comes again.
+    if not call.counted:
+        call.services.calls.take(call.by.credential_id)
+        call.counted = True
+
+
 def _set_deadline(call: Call) -> None:
     seconds = budget(call.services, call.request.headers)
     call.deadline = call.request.received + seconds
     # It may have waited for a lane longer than its caller will.
     if call.services.timer() >= call.deadline:
-        raise too_late(seconds)
+        raise inference.too_late(seconds)
 
 
 def _body(call: Call) -> tuple[object, bytes]:
@@ -141,6 +167,19 @@ def _body(call: Call) -> tuple[object, bytes]:
     return bodies.json_body(call.endpoint.body, body, headers), hashlib.sha256(body).digest()
 
 
+def _note(
+    services: Services,
+    request: Request,
+    answer: Answer,
+    *,
+    template: str | None = None,
+    caller: Caller | None = None,
+) -> None:
+    seconds = services.timer() - request.received
+    services.request_log.write(request, answer.status, seconds, template=template, caller=caller)
+    services.metrics.count_request(request.method[:16], template or "none", answer.status, seconds)
+
+
 def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: bytes) -> Answer:
     request = call.request
     said = hashlib.sha256(f"{request.method} {request.path}?{request.query}\n".encode() + digest).digest()
@@ -149,9 +188,12 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
 
     def run() -> Answer:
         try:
-            return _run(call, arguments)
+            answer = _run(call, arguments)
         except ServiceError as error:
             return answer_for(error, request)
+        if isinstance(answer, Pending):
+            raise TypeError(f"{call.endpoint.name} runs a model and cannot be replayed")
+        return answer
 
     return idempotency.once(
         run,
@@ -163,9 +205,9 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
     )
 
 
-def _run(call: Call, arguments: Mapping[str, object]) -> Answer:
+def _run(call: Call, arguments: Mapping[str, object]) -> Answer | Pending:
     result = call.endpoint.handler(call, **arguments)
-    if isinstance(result, Answer):
+    if isinstance(result, Answer | Pending):
         return result
     if result is None:
         return Answer(call.endpoint.status, {})

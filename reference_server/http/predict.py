@@ -10,12 +10,15 @@ from reference_server.errors import InvalidRequest, Unprocessable
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
+from reference_server.http.inference import Pending, Times
+from reference_server.metrics import ModelKey
+from reference_server.runtime.tasks.image_inputs import IMAGE, MEDIA_TYPES
+from reference_server.runtime.work import TaskWork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reference_server.registry.versions import ServingTarget
-    from reference_server.runtime.pool import LoadedModel
+    from reference_server.runtime.tasks import Outputs
 
 routes = Routes("predict")
 
@@ -24,42 +27,50 @@ _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 
 
 @routes.route("POST", "/v1/models/<model>/predict", access="predict", inference=True)
-def predict(call: Call, model: str, body: bytes) -> Answer:
+def predict(call: Call, model: str, body: bytes) -> Pending:
     """Run the `default` version of a model on one instance, or on many under `instances`."""
     return _predict(call, model, None, body)
 
 
 @routes.route("POST", "/v1/models/<model>/versions/<version>/predict", access="predict", inference=True)
-def predict_version(call: Call, model: str, version: str, body: bytes) -> Answer:
+def predict_version(call: Call, model: str, version: str, body: bytes) -> Pending:
     """Run one version, by its number, an alias or `latest`."""
     return _predict(call, model, version, body)
 
 
-def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Answer:
+def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pending:
     services = call.services
-    started = services.timer()
+    began = services.timer()
     instances, parameters, single = _read(body, call)
-    target = services.targets(call.by, model, selector)
-    loaded = services.load(target)
+    target, loaded = services.serve(call, model, selector)
     batch = loaded.task.decode(instances, parameters, single=single)
-    begun = services.timer()
-    outputs = loaded.task.predict(batch, deadline=call.deadline)
-    ended = services.timer()
-    reply = {
-        "id": services.new_prediction_id(),
-        **_provenance(target, loaded),
-        "predictions": loaded.task.encode(outputs),
-        "usage": {"instances": len(instances)},
-        "timing": {
-            "queue_ms": _milliseconds(started - call.request.received),
-            "compute_ms": _milliseconds(ended - begun),
-        },
-    }
-    return Answer(200, _HEADERS, orjson.dumps(reply))
+
+    def encode(outputs: Outputs, times: Times) -> Answer:
+        reply = {
+            "id": services.new_prediction_id(),
+            "model": target.model,
+            "version": target.version,
+            "digest": target.digest,
+            "device": loaded.runner.device,
+            "predictions": loaded.task.encode(outputs),
+            "usage": {"instances": len(batch)},
+            "timing": {
+                "queue_ms": _milliseconds(began - call.request.received + times.queue),
+                "compute_ms": _milliseconds(times.compute),
+            },
+        }
+        return Answer(200, _HEADERS, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    key = ModelKey(target.exact, target.version, loaded.runner.device)
+    return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())
 
 
 def _read(body: bytes, call: Call) -> tuple[Sequence[object], Mapping[str, object], bool]:
-    value = bodies.json_value(body, call.request.headers)
+    headers = call.request.headers
+    if headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES:
+        bodies.require_identity(headers)
+        return [{IMAGE: body}], {}, True
+    value = bodies.json_value(body, headers)
     if not isinstance(value, dict):
         raise InvalidRequest(
             "the body must be a JSON object: the model's inputs by name, or `instances`", code="invalid_json"
@@ -92,15 +103,6 @@ def _check_instances(instances: object, beside: JsonObject, most: int) -> None:
             code="too_many_instances",
             param="instances",
         )
-
-
-def _provenance(target: ServingTarget, loaded: LoadedModel) -> JsonObject:
-    return {
-        "model": target.model,
-        "version": target.version,
-        "digest": target.digest,
-        "device": loaded.runner.device,
-    }
 
 
 def _milliseconds(seconds: float) -> float:

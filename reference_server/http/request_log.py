@@ -6,52 +6,80 @@ import logging
 import logging.handlers
 import queue
 import sys
+import time
+from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from reference_server.http.exchange import Answer, Request
+    from reference_server.http.exchange import Request
     from reference_server.security.callers import Caller
 
 _log = logging.getLogger("reference_server.requests")
 
+# Between two blocks the writing thread lets others run.
+_LINES_PER_BLOCK = 200
+_Noted: TypeAlias = "tuple[float, str, str, str | None, int, float, Caller | None]"
+
 
 class RequestLog:
-    """Writes what was asked and answered.
+    """Notes what was asked and answered; `flush` writes it, off the requests' way.
 
-    Args:
-        timer: The timer of `Request.received`, in seconds.
+    A line costs 10 µs to write and 1 µs to note.
     """
 
-    def __init__(self, *, timer: Callable[[], float]) -> None:
-        self._timer = timer
+    def __init__(self) -> None:
+        self._noted: deque[_Noted] = deque()
+        self._wanted = True
 
     def write(
-        self, request: Request, answer: Answer, *, template: str | None = None, caller: Caller | None = None
+        self,
+        request: Request,
+        status: int,
+        seconds: float,
+        *,
+        template: str | None = None,
+        caller: Caller | None = None,
     ) -> None:
-        """Log one request by its route's template, so that names of models and keys stay out."""
-        _log.info(
-            "request",
-            extra={
-                "fields": {
-                    "request_id": request.id,
-                    "method": request.method[:16],
-                    "route": template,
-                    "status": answer.status,
-                    "ms": round((self._timer() - request.received) * 1000, 2),
-                    "account": caller.account_id if caller else None,
-                    "credential": caller.credential_id if caller else None,
-                }
-            },
-        )
+        """Note one request by its route's template, so that names of models and keys stay out."""
+        if self._wanted:
+            self._noted.append(
+                (time.time(), request.id, request.method[:16], template, status, seconds, caller)
+            )
+
+    def flush(self) -> None:
+        """Write what was noted, a block at a time."""
+        self._wanted = _log.isEnabledFor(logging.INFO)
+        while self._noted:
+            block = [self._noted.popleft() for _ in range(min(len(self._noted), _LINES_PER_BLOCK))]
+            if self._wanted:
+                _log.info("\n".join(map(_line, block)), extra={"formatted": True})
+
+
+def _line(noted: _Noted) -> str:
+    at, request_id, method, template, status, seconds, caller = noted
+    line = {
+        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+        "level": "info",
+        "logger": _log.name,
+        "message": "request",
+        "request_id": request_id,
+        "method": method,
+        "route": template,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "account": caller.account_id if caller else None,
+        "credential": caller.credential_id if caller else None,
+    }
+    return orjson.dumps(line).decode()
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "formatted", False):
+            return record.getMessage()
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

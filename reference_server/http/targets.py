@@ -50,6 +50,11 @@ class Targets:
                 self._known[asked] = target
         return target
 
+    def known(self, caller: Caller, model: str, selector: str | None) -> ServingTarget | None:
+        """Return the version that the caller means if it was resolved a moment ago; never waits."""
+        with self._lock:
+            return self._known.get((caller.account_id, model, selector))
+
     def forget(self) -> None:
         """Resolve everything again."""
         with self._lock:

@@ -66,6 +66,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
             VersionRow.number,
             VersionRow.digest,
             VersionRow.artifact,
+            VersionRow.batch_invariant,
         )
         .join(AccountRow, AccountRow.id == ModelRow.account_id)
         .outerjoin(VersionRow, version)
@@ -91,12 +92,16 @@ class ServingTarget:
         version: The version's number.
         digest: Its content digest.
         artifact: The name of its package in the artifact store.
+        exact: The name by which everybody reaches the model, `account~name`.
+        batch_invariant: What was measured at publish; None in versions of before it was.
     """
 
     model: str
     version: int
     digest: str
     artifact: str
+    exact: str
+    batch_invariant: bool | None
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -154,7 +159,8 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
     if row.number is None:
         raise version_not_found(selector)
     reached_as = names.shortest(row.name, row.owner, shadowed=row.shadowed)
-    return ServingTarget(reached_as, row.number, row.digest, row.artifact)
+    exact = f"{row.owner}~{row.name}"
+    return ServingTarget(reached_as, row.number, row.digest, row.artifact, exact, row.batch_invariant)
 
 
 def select_number(session: Session, model_id: str, selector: str) -> int:

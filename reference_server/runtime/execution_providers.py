@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -14,7 +16,9 @@ from onnx import TensorProto, helper
 from reference_server.runtime.ort_errors import ORT_ERRORS, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+Setting: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,30 +56,75 @@ class ExecutionProvider:
 CPU = ExecutionProvider("CPUExecutionProvider", "cpu")
 
 
-def choose(setting: Literal["auto", "cpu", "cuda"]) -> ExecutionProvider:
-    """Return the execution provider for a setting, after a tiny model has run on it.
+class Providers:
+    """Hands out execution providers that a tiny model has run on; several GPUs in turn.
 
     Args:
-        setting: `auto` takes CUDA where it works and says in the log why it does not; `cuda` demands it.
+        setting: What a model gets that asks for none: `auto` takes CUDA where it works and says in the log
+            why it does not; `cuda` demands it.
+        devices: The numbers of the GPUs.
 
     Raises:
         ExecutionProviderError: CUDA was demanded and does not work, or two ONNX Runtime wheels overwrite
             each other.
     """
-    ort.set_default_logger_severity(_FATAL_ONLY)
-    if setting == "cpu":
-        return CPU
-    cuda = ExecutionProvider("CUDAExecutionProvider", "cuda:0", {"device_id": "0"}, setting == "cuda")
-    try:
-        _prove(cuda)
-    except ExecutionProviderError as error:
-        if setting == "cuda":
-            raise
-        # A CPU-only installation is the usual case and needs no warning.
-        level = logging.INFO if installed_wheels() == ["onnxruntime"] else logging.WARNING
-        logger.log(level, "models run on the CPU: %s", error)
-        return CPU
-    return cuda
+
+    def __init__(self, setting: Setting, *, devices: Sequence[int] = (0,)) -> None:
+        self._devices = devices
+        self._turns = itertools.count()
+        self._lock = threading.Lock()
+        self._proven: dict[int, ExecutionProviderError | None] = {}
+        ort.set_default_logger_severity(_FATAL_ONLY)
+        self._default: Setting = setting
+        if setting == "auto":
+            self._default = "cuda" if self._find_cuda() else "cpu"
+        self._demanded = setting == "cuda"
+        if self._demanded:
+            for device in devices:
+                self._cuda(device, demanded=True)
+
+    def __call__(self, wanted: str) -> ExecutionProvider:
+        """Return what runs a model that wants `cpu`, `cuda`, or `auto`: what the server has.
+
+        Raises:
+            ExecutionProviderError: The model wants CUDA, and it does not work.
+        """
+        name = self._default if wanted == "auto" else wanted
+        if name == "cpu":
+            return CPU
+        device = self._devices[next(self._turns) % len(self._devices)]
+        return self._cuda(device, demanded=self._demanded or wanted == "cuda")
+
+    def _find_cuda(self) -> bool:
+        try:
+            for device in self._devices:
+                self._cuda(device, demanded=False)
+        except ExecutionProviderError as error:
+            # A CPU-only installation is the usual case and needs no warning.
+            level = logging.INFO if installed_wheels() == ["onnxruntime"] else logging.WARNING
+            logger.log(level, "models run on the CPU: %s", error)
+            return False
+        return True
+
+    def _cuda(self, device: int, *, demanded: bool) -> ExecutionProvider:
+        provider = cuda(device, demanded=demanded)
+        with self._lock:
+            if device not in self._proven:
+                self._proven[device] = _failure_of(provider)
+            if (failure := self._proven[device]) is not None:
+                raise ExecutionProviderError(str(failure)) from failure
+        return provider
+
+
+def cuda(device: int, *, demanded: bool = False) -> ExecutionProvider:
+    """Return the provider of a GPU by its number, unproven."""
+    options = {
+        "device_id": str(device),
+        # The arena grows by what is asked for: doubling, ONNX Runtime's own way, keeps up to twice that.
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_use_max_workspace": "1",
+    }
+    return ExecutionProvider("CUDAExecutionProvider", f"cuda:{device}", options, demanded)
 
 
 def installed_wheels() -> list[str]:
@@ -111,8 +160,20 @@ def open_session(graph: bytes, provider: ExecutionProvider, *, threads: int = 1,
     return ort.InferenceSession(graph, options, providers=[(provider.name, dict(provider.options))])
 
 
-def _prove(provider: ExecutionProvider) -> None:
-    """Run a tiny model on a provider, or say why it cannot be."""
+def _failure_of(provider: ExecutionProvider) -> ExecutionProviderError | None:
+    try:
+        prove(provider)
+    except ExecutionProviderError as error:
+        return error
+    return None
+
+
+def prove(provider: ExecutionProvider) -> None:
+    """Run a tiny model on a provider.
+
+    Raises:
+        ExecutionProviderError: It cannot be; the message says what is missing and what to install.
+    """
     wheels = installed_wheels()
     if len(wheels) > 1:
         raise ExecutionProviderError(

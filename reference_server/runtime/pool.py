@@ -7,18 +7,23 @@ import statistics
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+from cachetools import TTLCache
 
 from maas_client._package import GRAPH
 from maas_client.errors import PackageError
 from reference_server.errors import ServiceError, Unavailable
+from reference_server.runtime.execution_providers import ExecutionProviderError
 from reference_server.runtime.sessions import OnnxRunner
-from reference_server.runtime.tasks import build_task
+from reference_server.runtime.tasks import Batch, build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from maas_client._package import Package
@@ -36,23 +41,80 @@ _BYTES_PER_PACKAGE_BYTE = 2
 _BYTES_PER_MODEL = 2**20
 _WARM_UP_RUNS = 5
 _WARM_UP_SECONDS = 0.05
+# What handing work to a thread and back costs under load, several times over (docs/performance.md).
+_QUICK_MS = 0.3
+# Two, so that a large model does not hold up a small one; each may take the memory of its model twice.
+_LOADERS = 2
+# For the states that the API shows; a load itself is tried again sooner.
+_REASON_SECONDS = 300.0
+_MOST_REASONS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+class State(StrEnum):
+    """Where a model is on its way into memory."""
+
+    UNLOADED = "unloaded"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
     """A model in memory.
 
     Args:
         task: Decodes, predicts, encodes.
         runner: What computes; tells the device.
-        compute_ms: The median time of `predict` on the manifest's example, warm.
+        decode_ms: The median time of `decode` on the manifest's example.
+        compute_ms: That of `predict`, warm.
         memory_bytes: What it counts in the budget.
+        example_bytes: The length of the manifest's example as JSON.
+        lanes: How many of its runs there may be at a time.
+        most_shared_rows: The most rows of a run that calls share; 1 where each runs by itself.
+        wait_seconds: How long a run waits for company.
     """
 
     task: Task
     runner: Runner
+    decode_ms: float
     compute_ms: float
     memory_bytes: int
+    example_bytes: int
+    lanes: int = 1
+    most_shared_rows: int = 1
+    wait_seconds: float = 0.0
+
+    def is_quick(self, body_bytes: int) -> bool:
+        """Whether a run for a body takes less than handing it to a thread and back would under load.
+
+        The example's time is scaled with the size, as a longer text or more rows take longer.
+        """
+        if self.most_shared_rows > 1 or self.runner.device != "cpu":
+            return False
+        return self.compute_ms * max(1.0, body_bytes / self.example_bytes) < _QUICK_MS
+
+    @property
+    def decodes_quickly(self) -> bool:
+        """Whether an event loop may decode a small call without holding up others."""
+        return self.decode_ms < _QUICK_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Loadable:
+    """What the pool is asked for.
+
+    Args:
+        digest: The package's content digest, by which it is kept.
+        open_package: Opens the package; called by one caller at a time for each digest.
+        batch_invariant: What was measured at publish; None when it was not.
+        overrides: The operator's own serving options for this model.
+    """
+
+    digest: str
+    open_package: OpenPackage
+    batch_invariant: bool | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelPool:
@@ -62,9 +124,10 @@ class ModelPool:
     them. So the budget may be exceeded for as long as such a run lasts.
 
     Args:
-        provider: What runs the models.
+        providers: What runs the models, by the manifest's name for it; `auto` for those that name none.
         memory_budget_bytes: What loaded models may take together, each counted as twice its package.
-        threads: Threads within one operator.
+        lanes: Runs of one model at a time, where neither manifest nor operator says otherwise.
+        threads: Threads within one operator, likewise.
         wait_seconds: How long a caller waits while another loads the same model.
         failure_seconds: For how long a failed load is not tried again.
     """
@@ -72,44 +135,87 @@ class ModelPool:
     def __init__(
         self,
         *,
-        provider: ExecutionProvider,
+        providers: Callable[[str], ExecutionProvider],
         memory_budget_bytes: int,
+        lanes: int = 1,
         threads: int = 1,
         wait_seconds: float = 10.0,
         failure_seconds: float = 1.0,
     ) -> None:
-        self._provider = provider
+        self._providers = providers
         self._budget = memory_budget_bytes
+        self._lanes = lanes
         self._threads = threads
-        self._wait_seconds = wait_seconds
+        self.wait_seconds = wait_seconds
         self._failure_seconds = failure_seconds
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading: dict[str, Future[LoadedModel]] = {}
         self._failures: dict[str, tuple[float, Unavailable]] = {}
+        self._reasons: TTLCache[str, str] = TTLCache(_MOST_REASONS, _REASON_SECONDS)
+        self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="loader")
         self._closed = False
 
-    def get(self, digest: str, open_package: OpenPackage) -> LoadedModel:
-        """Return a loaded model, loading it first if need be.
-
-        Args:
-            digest: The package's content digest.
-            open_package: Opens the package; called by one caller at a time for each digest.
-
-        Raises:
-            Unavailable: Code `model_loading` while another caller loads it, `model_unavailable` when it
-                cannot be loaded, `model_too_large` when it exceeds the whole budget.
-        """
+    def find(self, digest: str) -> LoadedModel | None:
+        """Return a model that is in memory, and count it as used."""
         with self._lock:
             if (model := self._loaded.get(digest)) is not None:
                 self._loaded.move_to_end(digest)
-                return model
+            return model
+
+    def load(self, wanted: Loadable) -> Future[LoadedModel]:
+        """Return what will be the loaded model; loaded once, however many ask.
+
+        Raises:
+            Unavailable: It failed to load a moment ago, or the pool is closed.
+        """
+        with self._lock:
             self._check_open()
+            digest = wanted.digest
+            if (model := self._loaded.get(digest)) is not None:
+                self._loaded.move_to_end(digest)
+                done: Future[LoadedModel] = Future()
+                done.set_result(model)
+                return done
             self._check_failures(digest)
-            future = self._loading.get(digest)
-            if mine := future is None:
+            if (future := self._loading.get(digest)) is None:
                 future = self._loading[digest] = Future()
-        return self._load_for_all(digest, open_package, future) if mine else self._wait(future)
+                self._loaders.submit(self._load_for_all, wanted, future)
+            return future
+
+    def get(self, wanted: Loadable) -> LoadedModel:
+        """Return a loaded model, waiting while it is loaded.
+
+        Raises:
+            Unavailable: Code `model_loading` when that takes long, `model_unavailable` when it cannot be
+                loaded, `model_too_large` when it exceeds the whole budget.
+        """
+        return self.find(wanted.digest) or self._wait(self.load(wanted))
+
+    def state(self, digest: str) -> tuple[State, str]:
+        """Return where a model is, and why it failed where it did."""
+        with self._lock:
+            if digest in self._loaded:
+                return State.READY, ""
+            if digest in self._loading:
+                return State.LOADING, ""
+            if (reason := self._reasons.get(digest)) is not None:
+                return State.FAILED, reason
+            return State.UNLOADED, ""
+
+    def drop(self, digest: str) -> bool:
+        """Drop a model from memory; runs under way finish. Return whether it was there."""
+        with self._lock:
+            self._failures.pop(digest, None)
+            self._reasons.pop(digest, None)
+            return self._loaded.pop(digest, None) is not None
+
+    @property
+    def memory(self) -> tuple[int, int, int]:
+        """How many models are loaded, the bytes that they count, and the budget in bytes."""
+        with self._lock:
+            taken = sum(model.memory_bytes for model in self._loaded.values())
+            return len(self._loaded), taken, self._budget
 
     def close(self) -> None:
         """Drop every model and take no more calls; runs under way finish."""
@@ -117,6 +223,7 @@ class ModelPool:
             self._closed = True
             self._loaded.clear()
             self._failures.clear()
+        self._loaders.shutdown()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -129,42 +236,36 @@ class ModelPool:
         for key in [key for key, (until, _) in self._failures.items() if until <= now]:
             del self._failures[key]
         if digest in self._failures:
-            raise _again(self._failures[digest][1])
+            raise again(self._failures[digest][1])
 
     def _wait(self, future: Future[LoadedModel]) -> LoadedModel:
         try:
-            return future.result(self._wait_seconds)
+            return future.result(self.wait_seconds)
         except TimeoutError:
-            raise Unavailable(
-                "the model is being loaded; repeat the call", code="model_loading", retry_after=1
-            ) from None
+            raise still_loading() from None
         except Unavailable as failure:
-            raise _again(failure) from failure
+            raise again(failure) from failure
 
-    def _load_for_all(
-        self, digest: str, open_package: OpenPackage, future: Future[LoadedModel]
-    ) -> LoadedModel:
+    def _load_for_all(self, wanted: Loadable, future: Future[LoadedModel]) -> None:
         failure = Unavailable(
             "the model failed to load; repeat the call", code="model_unavailable", retry_after=1
         )
         try:
-            model = self._load(open_package)
-        except (ServiceError, PackageError) as error:
+            model = self._load(wanted)
+        except (ServiceError, PackageError, ExecutionProviderError) as error:
             failure = _failure(error)
-            raise failure from error
+            logger.warning("the model %s cannot be loaded: %s", wanted.digest, error)
+        except Exception:  # whatever it was, those who wait are told and the next call may try
+            logger.exception("the model %s failed to load", wanted.digest)
         else:
-            self._keep(digest, model)
+            self._keep(wanted.digest, model)
             future.set_result(model)
-            return model
-        finally:
-            if not future.done():
-                self._remember(digest, failure)
-                future.set_exception(failure)
-            with self._lock:
-                del self._loading[digest]
+            return
+        self._remember(wanted.digest, failure)
+        future.set_exception(failure)
 
-    def _load(self, open_package: OpenPackage) -> LoadedModel:
-        with open_package() as package:
+    def _load(self, wanted: Loadable) -> LoadedModel:
+        with wanted.open_package() as package:
             memory_bytes = estimate_memory(package)
             if memory_bytes > self._budget:
                 raise Unavailable(
@@ -173,12 +274,32 @@ class ModelPool:
                     code="model_too_large",
                     should_retry=False,
                 )
-            runner = OnnxRunner(package.read(GRAPH), provider=self._provider, threads=self._threads)
+            serving = package.manifest.serving.model_copy(update=dict(wanted.overrides))
+            runner = OnnxRunner(
+                package.read(GRAPH),
+                provider=self._providers(serving.provider or "auto"),
+                threads=serving.intra_op_threads or self._threads,
+                batch_invariant=wanted.batch_invariant,
+            )
             task = build_task(package, runner)
-            return LoadedModel(task, runner, warm_up(package, task), memory_bytes)
+            shared = serving.max_batch_rows if serving.batching and runner.batch_invariant else 1
+            decode_ms, compute_ms = warm_up(package, task, most_rows=shared)
+            return LoadedModel(
+                task,
+                runner,
+                decode_ms,
+                compute_ms,
+                memory_bytes,
+                len(orjson.dumps(package.manifest.example)),
+                lanes=serving.lanes or self._lanes,
+                most_shared_rows=shared,
+                wait_seconds=serving.max_wait_ms / 1000 if shared > 1 else 0.0,
+            )
 
     def _keep(self, digest: str, model: LoadedModel) -> None:
         with self._lock:
+            del self._loading[digest]
+            self._reasons.pop(digest, None)
             if self._closed:
                 return
             self._loaded[digest] = model
@@ -190,6 +311,8 @@ class ModelPool:
 
     def _remember(self, digest: str, failure: Unavailable) -> None:
         with self._lock:
+            del self._loading[digest]
+            self._reasons[digest] = failure.message
             self._failures[digest] = (time.monotonic() + self._failure_seconds, failure)
 
 
@@ -198,25 +321,29 @@ def estimate_memory(package: Package) -> int:
     return _BYTES_PER_PACKAGE_BYTE * sum(package.sizes.values()) + _BYTES_PER_MODEL
 
 
-def warm_up(package: Package, task: Task) -> float:
-    """Run a package's example a few times and return the median time of the warm runs in milliseconds."""
-    batch = task.decode([package.manifest.example], {}, single=True)
+def warm_up(package: Package, task: Task, *, most_rows: int = 1) -> tuple[float, float]:
+    """Run a package's example a few times, also at the sizes that shared runs will have.
+
+    Returns:
+        The median times of `decode` and of `predict` on one instance, warm, in milliseconds.
+    """
+    example = package.manifest.example
+    batch = task.decode([example], {}, single=True)
     task.encode(task.predict(batch))
-    times: list[float] = []
-    while len(times) < _WARM_UP_RUNS and sum(times) < _WARM_UP_SECONDS:
-        started = time.perf_counter()
-        task.predict(batch)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1000
+    if batch.shape is not None:
+        rows = 2
+        while rows <= most_rows:
+            task.predict(Batch.joined([batch] * rows))
+            rows *= 2
+    return _median_ms(lambda: task.decode([example], {})), _median_ms(lambda: task.predict(batch))
 
 
-def _failure(error: ServiceError | PackageError) -> Unavailable:
-    if isinstance(error, Unavailable):
-        return error
-    return Unavailable(f"the model cannot be loaded: {error}", code="model_unavailable", should_retry=False)
+def still_loading() -> Unavailable:
+    """Return the failure of a call that waited for its model long enough."""
+    return Unavailable("the model is being loaded; repeat the call", code="model_loading", retry_after=1)
 
 
-def _again(failure: Unavailable) -> Unavailable:
+def again(failure: Unavailable) -> Unavailable:
     """Return a failure anew: one exception raised in many threads would collect all their tracebacks."""
     return Unavailable(
         failure.message,
@@ -224,3 +351,18 @@ def _again(failure: Unavailable) -> Unavailable:
         retry_after=failure.retry_after,
         should_retry=failure.should_retry,
     )
+
+
+def _median_ms(act: Callable[[], object]) -> float:
+    times: list[float] = []
+    while len(times) < _WARM_UP_RUNS and sum(times) < _WARM_UP_SECONDS:
+        started = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1000
+
+
+def _failure(error: Exception) -> Unavailable:
+    if isinstance(error, Unavailable):
+        return error
+    return Unavailable(f"the model cannot be loaded: {error}", code="model_unavailable", should_retry=False)

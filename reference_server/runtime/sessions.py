@@ -48,14 +48,23 @@ class OnnxRunner:
         graph: A serialised ModelProto, complete in itself.
         provider: What is to run it, as `execution_providers.choose` returns it.
         threads: Threads within one operator.
+        batch_invariant: What a trial found; None when there was none.
 
     Raises:
         Unprocessable: Code `model_rejected`: the graph breaks a rule, or ONNX Runtime cannot load it, or a
             demanded provider can run no part of it.
     """
 
-    def __init__(self, graph: bytes, *, provider: ExecutionProvider, threads: int = 1) -> None:
-        self.batch_invariant = is_batch_invariant(parse_graph(graph))
+    def __init__(
+        self,
+        graph: bytes,
+        *,
+        provider: ExecutionProvider,
+        threads: int = 1,
+        batch_invariant: bool | None = None,
+    ) -> None:
+        # A trial may find what the operators do not tell, never the other way round.
+        self.batch_invariant = is_batch_invariant(parse_graph(graph)) and batch_invariant is not False
         try:
             self._session: Any = open_session(graph, provider, threads=threads)
         except ORT_ERRORS as error:

@@ -50,6 +50,15 @@ class Caller:
                 code="session_required",
             )
 
+    def require_operator(self) -> None:
+        """Refuse the call unless an operator's account makes it.
+
+        Raises:
+            Forbidden: For everybody else.
+        """
+        if self.role != "operator":
+            raise Forbidden("this is for operators of the service alone", code="operator_required")
+
     def grant(self, scopes: Iterable[str]) -> list[str]:
         """Return the scopes in their canonical order if this caller may hand all of them on.
 

@@ -31,6 +31,7 @@ class Peer:
     body: bytes = b""
     pieces: list[int] = field(default_factory=list)
     gone_after: int | None = None
+    leaves: bool = False
 
     async def __call__(self):
         return b"".join([chunk async for chunk in self])
@@ -43,6 +44,10 @@ class Peer:
             raise StopAsyncIteration
         await asyncio.sleep(self.pause)
         return self.chunks.pop(0)
+
+    async def client_disconnect(self):
+        if not self.leaves:
+            await asyncio.Event().wait()
 
     def response_bytes(self, status, headers, body):
         self.status, self.headers, self.body = status, dict(headers), body
@@ -97,7 +102,17 @@ class Server:
         self.front.__rsgi_del__(None)
 
     def through_front(
-        self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0, gone_after=None
+        self,
+        method,
+        path,
+        *,
+        headers=None,
+        body=b"",
+        query="",
+        chunks=None,
+        pause=0.0,
+        gone_after=None,
+        leaves=False,
     ):
         headers = {name.lower(): value for name, value in (headers or {}).items()}
         if chunks is not None:
@@ -105,7 +120,7 @@ class Server:
         elif body:
             headers.setdefault("content-length", str(len(body)))
         parts = list(chunks) if chunks is not None else [body] if body else []
-        peer = Peer(chunks=parts, pause=pause, gone_after=gone_after)
+        peer = Peer(chunks=parts, pause=pause, gone_after=gone_after, leaves=leaves)
         answered = self.front.__rsgi__(Scope(method, path, headers, query), peer)
         asyncio.run_coroutine_threadsafe(answered, self.loop).result(30)
         return peer

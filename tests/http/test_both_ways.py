@@ -31,6 +31,7 @@ def frozen(shared, monkeypatch):
     """The shared server with one time and one source of ids."""
     now = time.monotonic()
     monkeypatch.setattr(shared.services, "timer", lambda: now)
+    monkeypatch.setattr(shared.services.lanes, "timer", lambda: now)
 
     def restart():
         numbers = itertools.count()

@@ -1,11 +1,13 @@
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from reference_server.app import Services
-from reference_server.http import front
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import compute
+from reference_server.runtime.pool import LoadedModel
+from reference_server.runtime.work import TaskWork
 
 JSON = {"content-type": "application/json"}
 PATH = "/v1/models/words/predict"
@@ -60,21 +62,39 @@ def test_at_the_deadline_the_answer_is_504_while_the_lane_still_works(shared, mo
 
 def test_a_full_queue_is_503_with_a_time_to_come_back(shared, monkeypatch):
     """When lanes and queue are full nobody waits for nothing."""
-    ended = threading.Event()
-    slow_down(monkeypatch, lambda: ended.wait(5))
-    monkeypatch.setattr(shared.front, "_most_waiting", 3)
-    for _ in range(3):
-        assert post(shared, {"x-request-timeout-ms": "10"}).status == 504
-    answer = post(shared, {})
-    ended.set()
+    ended, running = threading.Event(), threading.Semaphore(0)
+    slow_down(monkeypatch, lambda: running.release() or ended.wait(5))
+    monkeypatch.setattr(shared.front, "_most_waiting", 2)
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(post, shared, {}) for _ in range(2)]
+        assert all(running.acquire(timeout=5) for _ in calls)
+        answer = post(shared, {})
+        ended.set()
     assert (answer.status, answer.json["error"]["code"]) == (503, "queue_full")
     assert answer.headers["retry-after"] == "1"
+    assert [call.result().status for call in calls] == [200, 200]
+
+
+def test_a_client_that_leaves_frees_its_place(shared, monkeypatch):
+    """What it had queued is not computed."""
+    ended, ran = threading.Event(), []
+    slow_down(monkeypatch, lambda: ran.append(1) or ended.wait(5))
+    with ThreadPoolExecutor(8) as threads:
+        lanes = [threads.submit(post, shared, {}) for _ in range(2)]
+        wait_for(lambda: len(ran) == 2)
+        gone = [threads.submit(post, shared, {}, leaves=True) for _ in range(3)]
+        for call in gone:
+            call.result(5)
+        wait_for(lambda: shared.front._waiting == 2)
+        ended.set()
+        assert [call.result().status for call in lanes] == [200, 200]
+    assert len(ran) == 2
 
 
 def test_what_waited_past_its_deadline_is_not_computed(shared, monkeypatch):
     """A lane that comes free too late does not run the model for nobody."""
     ran = []
-    monkeypatch.setattr(Services, "load", lambda _services, target: ran.append(target))
+    monkeypatch.setattr(Services, "serve", lambda _services, *target: ran.append(target))
     late = Request(
         id="req_1",
         method="POST",
@@ -94,10 +114,10 @@ def test_what_waited_past_its_deadline_is_not_computed(shared, monkeypatch):
 def test_a_defect_is_answered_with_500_and_nothing_of_its_inside(shared, monkeypatch, caplog):
     """An unforeseen exception is logged whole and shown to nobody."""
 
-    def fail(services, target):
+    def fail(services, *target):
         raise ZeroDivisionError("inner secret")
 
-    monkeypatch.setattr(Services, "load", fail)
+    monkeypatch.setattr(Services, "serve", fail)
     monkeypatch.setattr(logging.getLogger("reference_server"), "propagate", True)
     answer = post(shared, {})
     assert answer.status == 500
@@ -106,15 +126,26 @@ def test_a_defect_is_answered_with_500_and_nothing_of_its_inside(shared, monkeyp
     assert "inner secret" in caplog.text
 
 
-def post(shared, headers):
+def post(shared, headers, **options):
     return shared.through_front(
-        "POST", PATH, headers={**JSON, **shared.ada, **headers}, body=b'{"text": "x"}'
+        "POST", PATH, headers={**JSON, **shared.ada, **headers}, body=b'{"text": "x"}', **options
     )
 
 
-def slow_down(monkeypatch, wait):
-    def slow(call, path):
-        wait()
-        return compute(call, path)
+def wait_for(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
-    monkeypatch.setattr(front.pipeline, "compute", slow)
+
+def slow_down(monkeypatch, wait):
+    """Make every run wait in its lane first."""
+    run = TaskWork.run
+
+    def slow(work, *, deadline):
+        wait()
+        return run(work, deadline=deadline)
+
+    monkeypatch.setattr(TaskWork, "run", slow)
+    monkeypatch.setattr(LoadedModel, "is_quick", lambda model, size: False)

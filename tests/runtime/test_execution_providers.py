@@ -9,9 +9,9 @@ import pytest
 from reference_server.runtime import execution_providers
 from reference_server.runtime.execution_providers import (
     CPU,
-    ExecutionProvider,
     ExecutionProviderError,
-    choose,
+    Providers,
+    cuda,
     installed_wheels,
     open_session,
 )
@@ -31,7 +31,7 @@ def second_wheel(tmp_path, monkeypatch):
 
 def test_cpu_is_taken_as_it_is():
     """The CPU needs no proof."""
-    assert choose("cpu") is CPU
+    assert Providers("cpu")("auto") is CPU
     assert CPU.device == "cpu"
 
 
@@ -39,7 +39,7 @@ def test_cpu_is_taken_as_it_is():
 def test_auto_settles_for_the_cpu_and_says_why(caplog):
     """Without CUDA `auto` runs on the CPU; the log tells what is missing."""
     caplog.set_level(logging.INFO)
-    assert choose("auto") is CPU
+    assert Providers("auto")("auto") is CPU
     assert "models run on the CPU: this ONNX Runtime has no CUDAExecutionProvider" in caplog.text
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
@@ -48,7 +48,7 @@ def test_auto_settles_for_the_cpu_and_says_why(caplog):
 def test_a_demand_for_cuda_never_falls_back():
     """`cuda` without CUDA is an error that says what to install."""
     with pytest.raises(ExecutionProviderError, match=r"maas-client\[server-gpu\]"):
-        choose("cuda")
+        Providers("cuda")("auto")
 
 
 @pytest.mark.usefixtures("second_wheel")
@@ -59,8 +59,8 @@ def test_wheels_side_by_side_are_found(caplog):
     with pytest.raises(
         ExecutionProviderError, match="onnxruntime and onnxruntime-gpu are installed side by side"
     ):
-        choose("cuda")
-    assert choose("auto") is CPU
+        Providers("cuda")("auto")
+    assert Providers("auto")("auto") is CPU
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -70,7 +70,7 @@ def test_onnx_runtimes_own_fallback_is_seen_through(monkeypatch):
     """Where ONNX Runtime promises CUDA and quietly takes the CPU, the tiny model gives it away."""
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(ExecutionProviderError, match="CUDAExecutionProvider"):
-        choose("cuda")
+        Providers("cuda")("auto")
 
 
 def test_the_tiny_model_computes_on_the_cpu():
@@ -83,6 +83,23 @@ def test_the_tiny_model_computes_on_the_cpu():
 @pytest.mark.skipif(not HAS_CUDA, reason="needs CUDA")
 def test_cuda_is_proved():
     """On a machine with CUDA a demand for it gives it."""
-    assert choose("cuda") == ExecutionProvider(
-        "CUDAExecutionProvider", "cuda:0", {"device_id": "0"}, demanded=True
-    )
+    assert Providers("cuda")("auto") == cuda(0, demanded=True)
+    assert cuda(0).device == "cuda:0"
+
+
+@needs_cpu_wheel
+def test_a_model_that_demands_cuda_is_not_run_elsewhere():
+    """The manifest's own demand holds where the server itself settled for the CPU."""
+    providers = Providers("auto")
+    assert providers("cpu") is CPU
+    with pytest.raises(ExecutionProviderError, match="CUDAExecutionProvider"):
+        providers("cuda")
+
+
+def test_several_gpus_take_turns(monkeypatch):
+    """Models are loaded on each in turn, after a proof on each."""
+    proven = []
+    monkeypatch.setattr(execution_providers, "prove", lambda provider: proven.append(provider.device))
+    providers = Providers("cuda", devices=[0, 2])
+    assert proven == ["cuda:0", "cuda:2"]
+    assert [providers("auto").device for _ in range(3)] == ["cuda:0", "cuda:2", "cuda:0"]

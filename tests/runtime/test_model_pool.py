@@ -11,7 +11,7 @@ from maas_client._package import open_package
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable
 from reference_server.runtime.execution_providers import CPU
-from reference_server.runtime.pool import ModelPool, estimate_memory
+from reference_server.runtime.pool import Loadable, ModelPool, State, estimate_memory
 
 MEGABYTE = 2**20
 
@@ -51,12 +51,16 @@ def make_pool():
     pools = []
 
     def make(**options):
-        pools.append(ModelPool(provider=CPU, **{"memory_budget_bytes": 64 * MEGABYTE, **options}))
+        pools.append(ModelPool(providers=lambda _: CPU, **{"memory_budget_bytes": 64 * MEGABYTE, **options}))
         return pools[-1]
 
     yield make
     for pool in pools:
         pool.close()
+
+
+def get(pool, digest, source):
+    return pool.get(Loadable(digest, source))
 
 
 def _in_thread(function):
@@ -80,8 +84,8 @@ def _classify(model, text="good"):
 def test_a_model_is_loaded_once_and_works(make_pool, source):
     """The second call gets the first one's model, warmed up and measured."""
     pool = make_pool()
-    model = pool.get("a", source)
-    assert pool.get("a", source) is model
+    model = get(pool, "a", source)
+    assert get(pool, "a", source) is model
     assert source.opened == 1
     assert _classify(model) == "positive"
     assert 0 < model.compute_ms < 1000
@@ -92,7 +96,7 @@ def test_callers_at_once_share_one_load(make_pool, source):
     """While one loads, the others wait for its result."""
     pool = make_pool()
     source.gate.clear()
-    callers = [_in_thread(lambda: pool.get("a", source)) for _ in range(5)]
+    callers = [_in_thread(lambda: get(pool, "a", source)) for _ in range(5)]
     assert source.entered.wait(5)
     source.gate.set()
     for thread, _ in callers:
@@ -102,26 +106,44 @@ def test_callers_at_once_share_one_load(make_pool, source):
 
 
 def test_waiting_for_a_load_is_bounded(make_pool, source):
-    """A slow load gives the others 503 with a time to wait, and goes on."""
+    """A slow load gives callers 503 with a time to wait, and goes on."""
     pool = make_pool(wait_seconds=0.01)
     source.gate.clear()
-    thread, results = _in_thread(lambda: pool.get("a", source))
-    assert source.entered.wait(5)
+    loading = pool.load(Loadable("a", source))
+    assert pool.state("a") == (State.LOADING, "")
     with pytest.raises(Unavailable) as caught:
-        pool.get("a", source)
+        get(pool, "a", source)
     assert (caught.value.code, caught.value.retry_after) == ("model_loading", 1)
     source.gate.set()
-    thread.join(10)
-    assert pool.get("a", source) is results[0]
+    assert get(make_pool(), "a", source) is not loading.result(10)
+    assert get(pool, "a", source) is loading.result(10)
+    assert pool.state("a") == (State.READY, "")
+
+
+def test_states_tell_where_a_model_is(make_pool, source):
+    """Not in memory at first and after a drop; failed, with the reason, when it could not be loaded."""
+    pool = make_pool(failure_seconds=0)
+    assert pool.state("a") == (State.UNLOADED, "")
+    source.error = PackageError("the zip is damaged")
+    with pytest.raises(Unavailable):
+        get(pool, "a", source)
+    state, reason = pool.state("a")
+    assert state == State.FAILED
+    assert "the zip is damaged" in reason
+    source.error = None
+    get(pool, "a", source)
+    assert pool.drop("a")
+    assert not pool.drop("a")
+    assert pool.state("a") == (State.UNLOADED, "")
 
 
 def test_other_models_load_meanwhile(make_pool, source, text_package):
     """A load under way holds up nobody else."""
     pool = make_pool()
     source.gate.clear()
-    thread, _ = _in_thread(lambda: pool.get("a", source))
+    thread, _ = _in_thread(lambda: get(pool, "a", source))
     assert source.entered.wait(5)
-    assert pool.get("b", Source(text_package))
+    assert get(pool, "b", Source(text_package))
     source.gate.set()
     thread.join(10)
 
@@ -132,11 +154,11 @@ def test_the_least_recently_used_model_is_dropped(make_pool, source):
         size = estimate_memory(package)
     pool = make_pool(memory_budget_bytes=2 * size)
     for digest in ("a", "b", "a", "c"):
-        pool.get(digest, source)
+        get(pool, digest, source)
     assert source.opened == 3
-    pool.get("a", source)
+    get(pool, "a", source)
     assert source.opened == 3
-    pool.get("b", source)
+    get(pool, "b", source)
     assert source.opened == 4
 
 
@@ -144,9 +166,9 @@ def test_a_dropped_model_lives_as_long_as_it_is_used(make_pool, source):
     """Whoever holds a model may go on running it; afterwards its memory is freed."""
     with open_package(source.folder) as package:
         pool = make_pool(memory_budget_bytes=estimate_memory(package))
-    held = pool.get("a", source)
+    held = get(pool, "a", source)
     gone = weakref.ref(held.runner)
-    pool.get("b", source)
+    get(pool, "b", source)
     assert _classify(held, "awful") == "negative"
     del held
     gc.collect()
@@ -156,7 +178,7 @@ def test_a_dropped_model_lives_as_long_as_it_is_used(make_pool, source):
 def test_a_model_beyond_the_whole_budget_is_refused(make_pool, source):
     """It would never fit: the message says what the operator can do, and no retry is advised."""
     with pytest.raises(Unavailable, match="memory_budget_bytes") as caught:
-        make_pool(memory_budget_bytes=MEGABYTE).get("a", source)
+        get(make_pool(memory_budget_bytes=MEGABYTE), "a", source)
     assert (caught.value.code, caught.value.should_retry) == ("model_too_large", False)
 
 
@@ -166,16 +188,16 @@ def test_a_failed_load_is_neither_hammered_nor_kept(make_pool, source):
     source.error = PackageError("the zip is damaged")
     for _ in range(3):
         with pytest.raises(Unavailable, match="the zip is damaged") as caught:
-            pool.get("a", source)
+            get(pool, "a", source)
         assert caught.value.code == "model_unavailable"
     assert source.opened == 1
     source.error = None
     impatient = make_pool(failure_seconds=0)
     source.error = PackageError("the zip is damaged")
     with pytest.raises(Unavailable):
-        impatient.get("a", source)
+        get(impatient, "a", source)
     source.error = None
-    assert impatient.get("a", source)
+    assert get(impatient, "a", source)
 
 
 def test_waiters_learn_of_a_failed_load(make_pool, source):
@@ -183,7 +205,7 @@ def test_waiters_learn_of_a_failed_load(make_pool, source):
     pool = make_pool()
     source.gate.clear()
     source.error = PackageError("the zip is damaged")
-    callers = [_in_thread(lambda: pool.get("a", source)) for _ in range(3)]
+    callers = [_in_thread(lambda: get(pool, "a", source)) for _ in range(3)]
     assert source.entered.wait(5)
     source.gate.set()
     for thread, _ in callers:
@@ -193,22 +215,22 @@ def test_waiters_learn_of_a_failed_load(make_pool, source):
     assert len({id(error) for error in errors}) == 3
 
 
-def test_a_storage_failure_is_not_blamed_on_the_model(make_pool, source):
-    """What the store raises reaches the one who loads; the rest are asked to repeat."""
+def test_a_storage_failure_is_not_blamed_on_the_model(make_pool, source, caplog):
+    """Callers are asked to repeat; what the store raised is in the log, whole."""
     pool = make_pool()
     source.error = OSError("the disk is gone")
-    with pytest.raises(OSError, match="the disk is gone"):
-        pool.get("a", source)
-    with pytest.raises(Unavailable) as caught:
-        pool.get("a", source)
-    assert caught.value.retry_after == 1
+    for _ in range(2):
+        with pytest.raises(Unavailable) as caught:
+            get(pool, "a", source)
+        assert caught.value.retry_after == 1
+    assert "the disk is gone" in caplog.text
 
 
 def test_a_closed_pool_takes_no_more_calls(make_pool, source):
     """After close there is nothing to get, and what was got still runs."""
     pool = make_pool()
-    model = pool.get("a", source)
+    model = get(pool, "a", source)
     pool.close()
     assert _classify(model) == "positive"
     with pytest.raises(Unavailable):
-        pool.get("a", source)
+        get(pool, "a", source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ class RawTensors:
         batch = self._inputs.decode(instances, parameters, single=single)
         if len(instances) > 1:
             _check_alike(batch)
-        return batch
+        shapes = tuple(column[0].shape for column in batch.columns.values())
+        return replace(batch, shape=shapes if self._by_rows else None)
 
     def predict(self, batch: Batch, *, deadline: float | None = None) -> Outputs:
         """Return every output of the graph, `[batch, …]`; see `Task.predict`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -23,10 +23,12 @@ class Batch:
     Args:
         columns: For each input of the task signature one value per instance, as the task wants it.
         parameters: The checked options of the call.
+        shape: What batches must have in common beside their parameters to be joined; None joins none.
     """
 
     columns: Mapping[str, Sequence[Any]]
     parameters: Mapping[str, JsonValue]
+    shape: Hashable = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -38,7 +40,7 @@ class Batch:
         columns = {
             name: [each for batch in batches for each in batch.columns[name]] for name in first.columns
         }
-        return Batch(columns, first.parameters)
+        return Batch(columns, first.parameters, first.shape)
 
 
 @dataclass(frozen=True, slots=True)
