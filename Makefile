@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks bench format clean
+.PHONY: help install demo test test-peers check compare-sdks bench bench-sdk format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,14 @@ compare-sdks: | $(BIN)/python ## Compare the SDK with others, by what they do (m
 	$(COMPARED)/bin/python -m pip install --quiet --requirement benchmarks/compare_sdks/requirements.txt '.[async]'
 	$(COMPARED)/bin/python benchmarks/compare_sdks/compare.py
 
-bench: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
+$(INSTALLED)-bench: $(INSTALLED)-test
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+bench: $(INSTALLED)-bench ## Measure serving beside a lean FastAPI and raw ONNX Runtime (10 minutes; build/bench)
+	$(BIN)/python benchmarks/serving/bench.py
+
+bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py
 
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face

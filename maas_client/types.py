@@ -625,6 +625,18 @@ class PredictReply(Reply):
 ExplainMethod: TypeAlias = Literal["auto", "exact", "kernel", "leave-one-out"]
 
 
+class EmbeddingsRequest(Request):
+    """Texts to embed, as the OpenAI API has them."""
+
+    model: str = Field(min_length=1, max_length=200, description="A model of the task `embedding`.")
+    input: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)]
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="`base64` is that of little-endian float32."
+    )
+    dimensions: int | None = Field(None, ge=1, description="What the model has; no model here shortens them.")
+    user: str | None = Field(None, max_length=256, description="Taken for compatibility, and not kept.")
+
+
 class ExplainRequest(Request):
     """Why a model says what it says about one instance."""
 

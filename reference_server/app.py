@@ -6,13 +6,14 @@ front of `http/front.py` before the same endpoints.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Flask
 
@@ -21,9 +22,11 @@ from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
     aliases,
+    embeddings,
     keys,
     models,
     open_inference,
+    open_inference_models,
     predict,
     service,
     sessions,
@@ -41,7 +44,7 @@ from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
-from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool
+from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool, model_unloaded
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
@@ -49,6 +52,7 @@ from reference_server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from maas_client.types import Manifest, Serving
     from reference_server.http.endpoints import Endpoint
     from reference_server.registry.versions import ServingTarget
 
@@ -63,6 +67,8 @@ ROUTES = (
     aliases.routes,
     predict.routes,
     open_inference.routes,
+    open_inference_models.routes,
+    embeddings.routes,
     metrics_routes.routes,
 )
 
@@ -72,6 +78,15 @@ class Flag(Protocol):
 
     def is_set(self) -> bool:
         """Tell whether it happened."""
+
+
+def _unique_ids() -> Callable[[], str]:
+    """Return what makes ids that no other worker makes; they tell nothing but need not be secret either.
+
+    Asking the system for random bytes twice a request took 3 % of a small one.
+    """
+    prefix, numbers = secrets.token_hex(8), itertools.count(secrets.randbits(24))
+    return lambda: f"{prefix}{next(numbers):08x}"
 
 
 @dataclass(slots=True)
@@ -95,7 +110,7 @@ class Services:
     draining: Flag
     timer: Callable[[], float]
     instance: str
-    random: Callable[[], str] = lambda: secrets.token_hex(12)
+    random: Callable[[], str] = field(default_factory=_unique_ids)
 
     def new_request_id(self) -> str:
         """Return the id by which a request is found in the log."""
@@ -118,18 +133,31 @@ class Services:
             if call.may_wait == "nothing":
                 raise Cold
             target = self.targets(call.by, model, selector)
+        if target.unloaded:
+            raise model_unloaded()
         loaded = self.pool.find(target.digest)
         if call.may_wait == "nothing" and (loaded is None or not loaded.decodes_quickly):
             raise Cold
         if loaded is None and call.may_wait == "store":
             raise Loading(self.pool.load(self.loadable(target)))
-        return target, loaded or self.pool.get(self.loadable(target))
+        return target, loaded or self.load(target)
+
+    def load(self, target: ServingTarget) -> LoadedModel:
+        """Return a version in memory, loading it first if need be; for threads that may wait."""
+        return self.pool.get(self.loadable(target))
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        options = self.settings.models.get(target.exact, self.settings.models.get(target.model))
-        overrides = options.model_dump(exclude_unset=True) if options else {}
+        overrides = self._overrides(target)
         return Loadable(target.digest, lambda: self._package(target), target.batch_invariant, overrides)
+
+    def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
+        """Return how a version is run: the operator's options over the manifest's."""
+        return manifest.serving.model_copy(update=self._overrides(target))
+
+    def _overrides(self, target: ServingTarget) -> dict[str, Any]:
+        options = self.settings.models.get(target.exact, self.settings.models.get(target.model))
+        return options.model_dump(exclude_unset=True) if options else {}
 
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -54,12 +54,8 @@ _MOST_UNFOLDED = 20_000
 _TOTAL, _ROWS, _SHARED = len(STAGES), len(STAGES) + 1, len(STAGES) + 2
 
 
-class ModelKey(NamedTuple):
-    """What inference is counted by. `model` is the exact name, `account~name`."""
-
-    model: str
-    version: int
-    device: str
+# What inference is counted by: the exact name, `account~name`, the version, the device.
+ModelKey: TypeAlias = tuple[str, int, str]
 
 
 class Histogram:

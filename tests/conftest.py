@@ -129,10 +129,11 @@ def write_package(
     *,
     labels: Sequence[str] = LABELS,
     tokenizer: str | None = None,
-    preprocessing: Mapping[str, int] | None = None,
-    postprocessing: Mapping[str, str] | None = None,
+    preprocessing: Mapping[str, object] | None = None,
+    postprocessing: Mapping[str, object] | None = None,
+    serving: Mapping[str, object] | None = None,
     task: str = "text-classification",
-    example: str = "a good day",
+    example: str | Mapping[str, object] = "a good day",
 ) -> Path:
     """Write a model package and return its folder."""
     folder.mkdir(parents=True)
@@ -145,17 +146,27 @@ def write_package(
         'description = "Counts words that please and words that do not."',
         'license = "Apache-2.0"',
         f"labels = {json.dumps(list(labels))}",
-        "[example]",
-        f"text = {json.dumps(example)}",
-        "[preprocessing]",
-        *(f"{name} = {json.dumps(value)}" for name, value in before.items()),
-        "[postprocessing]",
-        *(f"{name} = {json.dumps(value)}" for name, value in (postprocessing or {}).items()),
     ]
+    tables = {
+        "example": {"text": example} if isinstance(example, str) else example,
+        "preprocessing": before,
+        "postprocessing": postprocessing or {},
+        "serving": serving or {},
+    }
+    for table, values in tables.items():
+        lines += [f"[{table}]", *(f"{json.dumps(name)} = {_toml(value)}" for name, value in values.items())]
     (folder / "maas.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     content = graph if isinstance(graph, bytes) else graph.SerializeToString(deterministic=True)
     (folder / "model.onnx").write_bytes(content)
     return folder
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{json.dumps(name)} = {_toml(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
 
 
 def _vocabulary() -> list[str]:

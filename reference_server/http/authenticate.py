@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cachetools import TTLCache
 
 from reference_server.errors import Unauthenticated
+from reference_server.recent import Recent
 from reference_server.registry import callers
 from reference_server.security import credentials
 
@@ -36,7 +37,7 @@ class Authenticator:
         self._database = database
         self._known: TTLCache[str, Caller] = TTLCache(_MOST, _SECONDS, timer=timer)
         # By a hash of the whole header, which spares a call the parsing of its credential.
-        self._recent: TTLCache[bytes, Caller] = TTLCache(_MOST, _SECONDS, timer=timer)
+        self._recent: Recent[bytes, Caller] = Recent(_MOST, _SECONDS, timer=timer)
         self._used: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
@@ -63,7 +64,8 @@ class Authenticator:
                 code="invalid_credential",
             )
         with self._lock:
-            self._known[credential.hash] = self._recent[hash_of(authorization or "")] = caller
+            self._known[credential.hash] = caller
+            self._recent.put(hash_of(authorization or ""), caller)
             if caller.kind == "key":
                 self._used[caller.credential_id] = self._database.clock()
         return caller
@@ -72,8 +74,7 @@ class Authenticator:
         """Return the caller if it was looked up a moment ago; never waits."""
         if authorization is None:
             return None
-        with self._lock:
-            return self._recent.get(hash_of(authorization))
+        return self._recent.get(hash_of(authorization))
 
     def forget(self) -> None:
         """Look everybody up again, as after a change to keys, sessions or accounts."""

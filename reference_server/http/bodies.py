@@ -32,8 +32,9 @@ def json_value(body: bytes, headers: Mapping[str, str]) -> object:
         UnsupportedMediaType: If it says that it is something else, or is compressed.
         InvalidRequest: If it is empty or not JSON (RFC 8259, so no NaN and no infinity).
     """
-    require_type(headers, _JSON, absent=True)
-    if not body.strip():
+    if headers.get("content-type") != _JSON or "content-encoding" in headers:
+        require_type(headers, _JSON, absent=True)
+    if not body or not body.strip():
         raise InvalidRequest("the body is empty; send a JSON object", code="empty_body")
     try:
         return orjson.loads(body)

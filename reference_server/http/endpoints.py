@@ -36,10 +36,14 @@ class Endpoint:
         replayable: Whether it honours `Idempotency-Key`.
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
         produces: The media type of what it answers, if that is no JSON.
+        template: The path as OpenAPI and the log write it: `/v1/models/{model}`.
+        pattern: What matches its paths whole and names their parts.
     """
 
     method: str
     path: str
+    template: str
+    pattern: re.Pattern[str]
     tag: str
     access: Access
     handler: Handler
@@ -58,16 +62,6 @@ class Endpoint:
     def name(self) -> str:
         """A unique name: `keys.create`."""
         return f"{self.tag}.{self.handler.__name__}"
-
-    @property
-    def template(self) -> str:
-        """The path as OpenAPI and the log write it: `/v1/models/{model}`."""
-        return _PLACEHOLDER.sub(r"{\1}", self.path)
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """A pattern that matches its paths whole and names their parts."""
-        return re.compile(_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", self.path))
 
     @property
     def secret(self) -> bool:
@@ -125,6 +119,8 @@ class Routes:
                 Endpoint(
                     method=method,
                     path=path,
+                    template=_PLACEHOLDER.sub(r"{\1}", path),
+                    pattern=re.compile(_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", path)),
                     tag=self.tag,
                     access=access,
                     handler=handler,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 
-@dataclass(frozen=True, slots=True)
+# These two are made for every request and not frozen: that would cost 2 µs for each.
+@dataclass(slots=True)
 class Request:
     """What came in.
 
@@ -52,7 +53,7 @@ class FilePart:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What goes out; either `body` or, for what is large, `chunks`.
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import DeadlineExceeded, ServiceError
 from reference_server.http.errors import answer_for, internal_error
-from reference_server.runtime.lanes import Ticket, run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reference_server.http.exchange import Answer, Call
     from reference_server.metrics import ModelKey
+    from reference_server.runtime.lanes import Ticket
     from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.work import Work
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pending:
     """A call that is decoded and waits for its run.
 
@@ -46,7 +46,7 @@ class Pending:
     decoded: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Times:
     """How long a call waited and ran, in seconds."""
 
@@ -55,10 +55,14 @@ class Times:
 
 
 def run_here(call: Call, pending: Pending) -> Answer:
-    """Run a decoded call in this thread and make its answer."""
-    ticket = Ticket(pending.work, call.deadline, _nobody_waits)
-    run_together([ticket], call.services.lanes.timer)
-    return complete(call, pending, ticket)
+    """Run a decoded call in this thread and make its answer: for models too quick to be stopped."""
+    timer = call.services.lanes.timer
+    started = timer()
+    try:
+        result = pending.work.run(deadline=None)
+    except Exception as error:  # noqa: BLE001 - told from others where the answer is made
+        return failed(call, pending, error)
+    return _answered(call, pending, result, Times(0.0, timer() - started), pending.work.rows)
 
 
 def run_in_lane(call: Call, pending: Pending) -> Answer:
@@ -72,32 +76,37 @@ def run_in_lane(call: Call, pending: Pending) -> Answer:
 
 def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
     """Make the answer of what a lane computed, and count it; every failure becomes an answer too."""
-    timer = call.services.timer
-    compute = ticket.ended - ticket.started
-    waited = max(0.0, ticket.started - ticket.queued) if ticket.queued else 0.0
-    begun = timer()
-    try:
-        answer = pending.encode(ticket.value(), Times(waited, compute))
-    except ServiceError as error:
-        return failed(call, pending, error)
-    except Exception:  # noqa: BLE001 - logged whole, shown to nobody
-        _log.exception("the request failed", extra={"fields": {"request_id": call.request.id}})
-        return failed(call, pending, internal_error())
-    call.services.metrics.model(pending.key).succeeded(
-        queue=waited,
-        decode=pending.decoded - pending.began,
-        compute=compute,
-        encode=timer() - begun,
-        rows=pending.work.rows,
-        shared_rows=ticket.shared_rows,
-    )
-    return answer
+    if ticket.error is not None:
+        return failed(call, pending, ticket.error)
+    times = Times(ticket.started - ticket.queued, ticket.ended - ticket.started)
+    return _answered(call, pending, ticket.result, times, ticket.shared_rows)
 
 
-def failed(call: Call, pending: Pending, error: ServiceError) -> Answer:
+def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
     call.services.metrics.model(pending.key).failures.append(call.services.timer() - pending.began)
-    return answer_for(error, call.request)
+    if isinstance(error, ServiceError):
+        return answer_for(error, call.request)
+    _log.error("the request failed", exc_info=error, extra={"fields": {"request_id": call.request.id}})
+    return answer_for(internal_error(), call.request)
+
+
+def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_rows: int) -> Answer:  # noqa: ANN401 - what the work returned
+    timer = call.services.timer
+    begun = timer()
+    try:
+        answer = pending.encode(result, times)
+    except Exception as error:  # noqa: BLE001 - as above
+        return failed(call, pending, error)
+    call.services.metrics.model(pending.key).succeeded(
+        queue=times.queue,
+        decode=pending.decoded - pending.began,
+        compute=times.compute,
+        encode=timer() - begun,
+        rows=pending.work.rows,
+        shared_rows=shared_rows,
+    )
+    return answer
 
 
 def too_late(seconds: float) -> DeadlineExceeded:
@@ -105,7 +114,3 @@ def too_late(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"the prediction did not end within {seconds:g} s; allow more with X-Request-Timeout-Ms, or send less"
     )
-
-
-def _nobody_waits(_ticket: Ticket) -> None:
-    """Take the place of whom a lane tells: here the caller itself ran it."""

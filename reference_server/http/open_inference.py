@@ -10,14 +10,11 @@ import orjson
 
 from maas_client import _open_inference as protocol
 from maas_client._tensors import Tensor, TensorError, tensor_of
-from maas_client.types import ModelQuery, PageQuery
 from reference_server.errors import InvalidRequest, NotFound, Unavailable, Unprocessable
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
 from reference_server.http.inference import Pending, Times
-from reference_server.metrics import ModelKey
-from reference_server.registry import models, versions
 from reference_server.runtime.work import TensorWork
 
 if TYPE_CHECKING:
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
 
 routes = Routes("open-inference")
 
-_MOST_LISTED = 1000
-_EXTENSIONS = ("binary_tensor_data", "model_repository")
+_EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -53,42 +49,6 @@ def ready(call: Call) -> Answer:
     return _json({"ready": True})
 
 
-@routes.route("GET", "/v2/models/<model>", access="models:read")
-def model_metadata(call: Call, model: str) -> Answer:
-    """Return the tensors of a model's `default` version, and its versions."""
-    return _metadata(call, model, "default")
-
-
-@routes.route("GET", "/v2/models/<model>/versions/<version>", access="models:read")
-def version_metadata(call: Call, model: str, version: str) -> Answer:
-    """Return the tensors of one version, by its number, an alias or `latest`."""
-    return _metadata(call, model, version)
-
-
-@routes.route("GET", "/v2/models/<model>/ready", access="models:read")
-def model_ready(call: Call, model: str) -> Answer:
-    """Tell whether a model can be called."""
-    return _ready(call, model, None)
-
-
-@routes.route("GET", "/v2/models/<model>/versions/<version>/ready", access="models:read")
-def version_ready(call: Call, model: str, version: str) -> Answer:
-    """Tell whether one version can be called."""
-    return _ready(call, model, version)
-
-
-@routes.route("POST", "/v2/repository/index", access="models:read", replayable=False)
-def index(call: Call) -> Answer:
-    """List the models that the caller may see, with the version that an unversioned call gets."""
-    found = models.list_models(call.services.database, call.by, ModelQuery(limit=_MOST_LISTED))
-    entries = [
-        {"name": model.id, "version": str(model.default_version), "state": "READY", "reason": ""}
-        for model in found.data
-        if model.default_version is not None
-    ]
-    return _json(entries)
-
-
 @routes.route("POST", "/v2/models/<model>/infer", access="predict", inference=True)
 def infer(call: Call, model: str, body: bytes) -> Pending:
     """Run the `default` version of a model on tensors, JSON or binary."""
@@ -103,26 +63,6 @@ def infer_version(call: Call, model: str, version: str, body: bytes) -> Pending:
 
 def _json(content: object) -> Answer:
     return Answer(200, _JSON, orjson.dumps(content))
-
-
-def _metadata(call: Call, model: str, selector: str) -> Answer:
-    database = call.services.database
-    found = versions.get(database, call.by, model, selector)
-    listed = versions.list_versions(database, call.by, model, PageQuery(limit=_MOST_LISTED))
-    return _json(
-        {
-            "name": model,
-            "versions": [str(each.version) for each in listed.data],
-            "platform": "onnx_onnxv1",
-            "inputs": [spec.model_dump() for spec in found.tensors.inputs],
-            "outputs": [spec.model_dump() for spec in found.tensors.outputs],
-        }
-    )
-
-
-def _ready(call: Call, model: str, selector: str | None) -> Answer:
-    target = call.services.targets(call.by, model, selector)
-    return _json({"name": model, "version": str(target.version), "ready": True})
 
 
 def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending:
@@ -152,7 +92,7 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
             ) from error
         return _compressed(message, call.request.headers)
 
-    key = ModelKey(target.exact, target.version, runner.device)
+    key = (target.exact, target.version, runner.device)
     return Pending(key, loaded, TensorWork(runner, feeds, tuple(wanted)), encode, began, services.timer())
 
 

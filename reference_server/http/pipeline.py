@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pydantic_core
@@ -163,7 +162,7 @@ def _body(call: Call) -> tuple[object, bytes]:
     if len(body) > limit:
         raise bodies.body_too_large(limit)
     if call.endpoint.body is None:
-        return body, b""
+        return body, hashlib.sha256(body).digest() if call.endpoint.replayable else b""
     return bodies.json_body(call.endpoint.body, body, headers), hashlib.sha256(body).digest()
 
 
@@ -217,5 +216,5 @@ def _run(call: Call, arguments: Mapping[str, object]) -> Answer | Pending:
 
 
 def _stamped(answer: Answer, request: Request) -> Answer:
-    headers = {**answer.headers, "x-request-id": request.id, "x-content-type-options": "nosniff"}
-    return replace(answer, headers=headers)
+    answer.headers = {**answer.headers, "x-request-id": request.id, "x-content-type-options": "nosniff"}
+    return answer

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
@@ -61,7 +62,7 @@ class RequestLog:
 def _line(noted: _Noted) -> str:
     at, request_id, method, template, status, seconds, caller = noted
     line = {
-        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
+        "time": f"{_second(int(at))}.{int(at % 1 * 1000):03d}+00:00",
         "level": "info",
         "logger": _log.name,
         "message": "request",
@@ -74,6 +75,11 @@ def _line(noted: _Noted) -> str:
         "credential": caller.credential_id if caller else None,
     }
     return orjson.dumps(line).decode()
+
+
+@lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
 class _Json(logging.Formatter):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-from cachetools import TTLCache
-
+from reference_server.recent import Recent
 from reference_server.registry import versions
 
 if TYPE_CHECKING:
@@ -30,10 +28,7 @@ class Targets:
 
     def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
         self._database = database
-        self._known: TTLCache[tuple[str, str, str | None], ServingTarget] = TTLCache(
-            _MOST, _SECONDS, timer=timer
-        )
-        self._lock = threading.Lock()
+        self._known: Recent[tuple[str, str, str | None], ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
 
     def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
         """Return the version that the caller means.
@@ -41,21 +36,16 @@ class Targets:
         Raises:
             NotFound: If there is none that this caller can see.
         """
-        asked = (caller.account_id, model, selector)
-        with self._lock:
-            target = self._known.get(asked)
+        target = self.known(caller, model, selector)
         if target is None:
             target = versions.serving_target(self._database, caller, model, selector)
-            with self._lock:
-                self._known[asked] = target
+            self._known.put((caller.account_id, model, selector), target)
         return target
 
     def known(self, caller: Caller, model: str, selector: str | None) -> ServingTarget | None:
         """Return the version that the caller means if it was resolved a moment ago; never waits."""
-        with self._lock:
-            return self._known.get((caller.account_id, model, selector))
+        return self._known.get((caller.account_id, model, selector))
 
     def forget(self) -> None:
         """Resolve everything again."""
-        with self._lock:
-            self._known.clear()
+        self._known.clear()

@@ -102,6 +102,17 @@ def list_models(db: Database, caller: Caller, query: ModelQuery) -> Page[Model]:
         return _ORDERS[query.sort].page(session, statement, query, to_models)
 
 
+def set_unloaded(db: Database, caller: Caller, name: str, *, unloaded: bool) -> None:
+    """Keep a model out of memory in every worker, or let it be loaded again.
+
+    Raises:
+        NotFound: When there is none, or none that they may see.
+        Forbidden: With code `not_owner`.
+    """
+    with db.write() as session:
+        names.owned(session, caller, name).row.unloaded = unloaded
+
+
 def update(db: Database, caller: Caller, name: str, *, visibility: Visibility) -> Model:
     """Show a model to everyone, claiming its public name, or to its owner alone, giving that up.
 

@@ -135,6 +135,7 @@ class ModelRow(Base):
     name: Mapped[str] = mapped_column(String(128))
     public_name: Mapped[str | None] = mapped_column(String(128), unique=True)
     versions_made: Mapped[int] = mapped_column(default=0)
+    unloaded: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -61,6 +61,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
         select(
             ModelRow.name,
             ModelRow.versions_made,
+            ModelRow.unloaded,
             AccountRow.name.label("owner"),
             names.SHADOWED.label("shadowed"),
             VersionRow.number,
@@ -75,6 +76,24 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
         .limit(1)
     )
 
+
+_INDEX = (
+    select(
+        ModelRow.name,
+        ModelRow.unloaded,
+        AccountRow.name.label("owner"),
+        names.SHADOWED.label("shadowed"),
+        VersionRow.number,
+        VersionRow.digest,
+        VersionRow.artifact,
+        VersionRow.batch_invariant,
+    )
+    .join(AccountRow, AccountRow.id == ModelRow.account_id)
+    .join(VersionRow, VersionRow.model_id == ModelRow.id)
+    .where(names.VISIBLE)
+    .order_by(ModelRow.name, ModelRow.id, VersionRow.number.desc())
+    .limit(10_000)
+)
 
 # Built once: building a statement costs more than running it.
 _KINDS: tuple[_Kind, ...] = ("number", "alias", "latest")
@@ -94,6 +113,7 @@ class ServingTarget:
         artifact: The name of its package in the artifact store.
         exact: The name by which everybody reaches the model, `account~name`.
         batch_invariant: What was measured at publish; None in versions of before it was.
+        unloaded: Whether the owner wants the model out of memory.
     """
 
     model: str
@@ -102,6 +122,7 @@ class ServingTarget:
     artifact: str
     exact: str
     batch_invariant: bool | None
+    unloaded: bool = False
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -158,9 +179,32 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
         )
     if row.number is None:
         raise version_not_found(selector)
-    reached_as = names.shortest(row.name, row.owner, shadowed=row.shadowed)
-    exact = f"{row.owner}~{row.name}"
-    return ServingTarget(reached_as, row.number, row.digest, row.artifact, exact, row.batch_invariant)
+    return _target(row)
+
+
+def index(db: Database, caller: Caller, model: str | None = None) -> list[ServingTarget]:
+    """Return every version that the caller may see, of one model or of all, newest first; at most 10,000.
+
+    Raises:
+        NotFound: When there is no such model.
+    """
+    statement = _INDEX
+    with db.read() as session:
+        if model is not None:
+            statement = statement.where(ModelRow.id == names.visible(session, caller, model).row.id)
+        return [_target(row) for row in session.execute(statement, {"caller": caller.account_id})]
+
+
+def _target(row: Row[*tuple[Any, ...]]) -> ServingTarget:
+    return ServingTarget(
+        model=names.shortest(row.name, row.owner, shadowed=row.shadowed),
+        version=row.number,
+        digest=row.digest,
+        artifact=row.artifact,
+        exact=f"{row.owner}~{row.name}",
+        batch_invariant=row.batch_invariant,
+        unloaded=row.unloaded,
+    )
 
 
 def select_number(session: Session, model_id: str, selector: str) -> int:

@@ -51,7 +51,7 @@ class Recorder:
         self._runner.close()
 
 
-def has_rows(tensors: TensorSignature) -> bool:
+def rows_first(tensors: TensorSignature) -> bool:
     """Return whether the first axis of every input and output is one that may be of any length."""
     return all(spec.shape[:1] == [-1] for spec in (*tensors.inputs, *tensors.outputs))
 
@@ -65,7 +65,7 @@ def is_invariant(runner: Runner, inputs: Tensors) -> bool:
     """
     if not runner.batch_invariant:
         return False
-    if not has_rows(runner.tensors) or any(len(array) == 0 for array in inputs.values()):
+    if not rows_first(runner.tensors) or any(len(array) == 0 for array in inputs.values()):
         # A graph of one row at a time, or of no rows at all: nothing is ever joined.
         return True
     alone = {name: array[:1] for name, array in inputs.items()}

@@ -52,12 +52,6 @@ class Ticket:
         """Say that nobody waits any more: what is still queued is not computed."""
         self.dropped = True
 
-    def value(self) -> Any:  # noqa: ANN401 - what the work returns
-        """Return the result, or raise what went wrong."""
-        if self.error is not None:
-            raise self.error
-        return self.result
-
 
 @dataclass(slots=True)
 class _Queue:

@@ -343,6 +343,15 @@ def still_loading() -> Unavailable:
     return Unavailable("the model is being loaded; repeat the call", code="model_loading", retry_after=1)
 
 
+def model_unloaded() -> Unavailable:
+    """Return the failure of a call to a model that its owner keeps out of memory."""
+    return Unavailable(
+        "the model is unloaded; its owner can load it with POST /v2/repository/models/{model}/load",
+        code="model_unloaded",
+        should_retry=False,
+    )
+
+
 def again(failure: Unavailable) -> Unavailable:
     """Return a failure anew: one exception raised in many threads would collect all their tracebacks."""
     return Unavailable(

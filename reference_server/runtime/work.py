@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from reference_server.runtime.batch_invariance import has_rows
+from reference_server.runtime.batch_invariance import rows_first
 from reference_server.runtime.tasks.row_runs import run_rows
 from reference_server.runtime.tasks.task import Batch
 
@@ -36,7 +36,7 @@ class Work(Protocol):
         """Compute it and others of its group in one run; return each one's own result, its own first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TaskWork:
     """Checked instances for a task."""
 
@@ -66,7 +66,7 @@ class TaskWork:
         return outputs.split([len(batch) for batch in batches])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TensorWork:
     """A graph's inputs as they came, and the outputs that are wanted."""
 
@@ -106,4 +106,4 @@ class TensorWork:
     def _length(self) -> int | None:
         """How many rows all inputs have, or None where they have no such axis in common."""
         lengths = {array.shape[0] for array in self.feeds.values() if array.ndim}
-        return lengths.pop() if len(lengths) == 1 and has_rows(self.runner.tensors) else None
+        return lengths.pop() if len(lengths) == 1 and rows_first(self.runner.tensors) else None

@@ -41,12 +41,15 @@ class RateLimit:
         Raises:
             TooManyRequests: With the seconds until the next one is allowed.
         """
+        now = self._clock()
         with self._lock:
-            now = self._clock()
-            level, then = self._levels.pop(subject, (float(self._burst), now))
-            level = min(self._burst, level + (now - then) * self._rate)
+            known = self._levels.get(subject)
+            level = float(self._burst)
+            if known is not None:
+                level = min(level, known[0] + (now - known[1]) * self._rate)
             allowed = level >= 1
             self._levels[subject] = (level - 1 if allowed else level, now)
+            self._levels.move_to_end(subject)
             if len(self._levels) > _MOST_SUBJECTS:
                 self._levels.popitem(last=False)
         if not allowed:

@@ -75,6 +75,7 @@ def test_every_post_that_changes_something_is_replayable():
     """All but log-in, predictions and the protocol's index, which only reads, honour Idempotency-Key."""
     posts = {e.path for e in ENDPOINTS if e.method == "POST" and not e.replayable}
     assert posts == {
+        "/v1/embeddings",
         "/v1/sessions",
         "/v1/models/<model>/predict",
         "/v1/models/<model>/versions/<version>/predict",

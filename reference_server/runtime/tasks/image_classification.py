@@ -11,7 +11,7 @@ from reference_server.errors import Unprocessable
 from reference_server.runtime.tasks.class_scores import SCORES, ClassScores
 from reference_server.runtime.tasks.image_inputs import IMAGE, ImageReader
 from reference_server.runtime.tasks.instances import Inputs, top_k
-from reference_server.runtime.tasks.row_runs import run_rows
+from reference_server.runtime.tasks.row_runs import run_rows, stacked
 from reference_server.runtime.tasks.task import Outputs
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ImageClassification:
 
     def predict(self, batch: Batch, *, deadline: float | None = None) -> Outputs:
         """Return `scores`, `[batch, labels]`; see `Task.predict`."""
-        feeds = {self._input: np.stack(batch.columns[IMAGE])}
+        feeds = {self._input: stacked(batch.columns[IMAGE])}
         results = run_rows(self._runner, feeds, outputs=[self._scores.output], deadline=deadline)
         return Outputs(
             {"scores": self._scores.activated(self._scores.read(results, len(batch)))}, batch.parameters

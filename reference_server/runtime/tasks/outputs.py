@@ -36,6 +36,8 @@ def check_finite(tensor: Tensor) -> None:
     Raises:
         Unprocessable: Code `non_finite_output`, naming the first instance at fault.
     """
+    if tensor.dtype.kind != "f":
+        return
     finite = np.isfinite(tensor)
     if not finite.all():
         row = int(finite.reshape(len(tensor), -1).all(axis=1).argmin())

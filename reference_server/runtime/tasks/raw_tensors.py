@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,14 @@ import numpy as np
 from maas_client._tensors import DTYPES, TensorError, from_json
 from maas_client.types import RESERVED_INPUT_NAMES, InputSpec, OutputSpec, TaskSignature
 from reference_server.errors import Unprocessable
-from reference_server.runtime.batch_invariance import has_rows
+from reference_server.runtime.batch_invariance import rows_first
 from reference_server.runtime.tasks.faults import json_type
 from reference_server.runtime.tasks.instances import InputFault, Inputs
-from reference_server.runtime.tasks.outputs import check_finite
-from reference_server.runtime.tasks.row_runs import run_rows
+from reference_server.runtime.tasks.row_runs import run_rows, stacked
 from reference_server.runtime.tasks.task import Outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from maas_client._package import Package
     from maas_client.types import TensorSpec
@@ -37,12 +35,11 @@ class RawTensors:
     def __init__(self, package: Package, runner: Runner) -> None:
         del package  # the graph says all
         self._runner = runner
-        self._by_rows = has_rows(runner.tensors)
+        self._by_rows = rows_first(runner.tensors)
         specs = {spec.name: _instance_shape(spec, by_rows=self._by_rows) for spec in runner.tensors.inputs}
         _check_names(specs)
         checks = {
-            name: (_described(spec, shape), partial(_read, spec, shape))
-            for name, (spec, shape) in specs.items()
+            name: (_described(spec, shape), _reader(spec, shape)) for name, (spec, shape) in specs.items()
         }
         self._inputs = Inputs("the task tensor", checks)
         self.signature = TaskSignature(
@@ -74,13 +71,13 @@ class RawTensors:
         batch = self._inputs.decode(instances, parameters, single=single)
         if len(instances) > 1:
             _check_alike(batch)
-        shapes = tuple(column[0].shape for column in batch.columns.values())
-        return replace(batch, shape=shapes if self._by_rows else None)
+        batch.shape = tuple([column[0].shape for column in batch.columns.values()]) if self._by_rows else None
+        return batch
 
     def predict(self, batch: Batch, *, deadline: float | None = None) -> Outputs:
         """Return every output of the graph, `[batch, …]`; see `Task.predict`."""
         if self._by_rows:
-            feeds = {name: np.stack(column) for name, column in batch.columns.items()}
+            feeds = {name: stacked(column) for name, column in batch.columns.items()}
             return Outputs(run_rows(self._runner, feeds, deadline=deadline), batch.parameters)
         whole = {name: column[0] for name, column in batch.columns.items()}
         results = self._runner.run(whole, deadline=deadline)
@@ -98,6 +95,28 @@ def _instance_shape(spec: TensorSpec, *, by_rows: bool) -> tuple[TensorSpec, lis
 
 def _described(spec: TensorSpec, shape: list[int]) -> str:
     return f"{spec.datatype} tensor of shape {shape}" if shape else f"{spec.datatype} number"
+
+
+def _reader(spec: TensorSpec, shape: list[int]) -> Callable[[Any], Tensor]:
+    """Return what reads one input of an instance; a plain list of numbers in a fifth of the time."""
+    slow = partial(_read, spec, shape)
+    if spec.datatype not in _VECTORS or len(shape) != 1:
+        return slow
+    dtype, most = DTYPES[spec.datatype], float(np.finfo(DTYPES[spec.datatype]).max)
+    length = shape[0]
+
+    def read(value: Any) -> Tensor:  # noqa: ANN401 - any JSON value
+        plain = (
+            type(value) is list
+            and 0 < len(value) <= _SHORT
+            and length in (-1, len(value))
+            and {*map(type, value)} <= _NUMBERS
+            and max(value) <= most
+            and min(value) >= -most
+        )
+        return np.array(value, dtype) if plain else slow(value)
+
+    return read
 
 
 def _read(spec: TensorSpec, shape: list[int], value: Any) -> Tensor:  # noqa: ANN401 - any JSON value
@@ -152,16 +171,17 @@ def _rows(tensor: Tensor) -> Sequence[Any]:
     if tensor.dtype.kind in "OSU":
         texts: list[Any] = tensor.tolist()
         return texts
-    if tensor.dtype.kind == "f" or tensor.dtype.name == "bfloat16":
-        check_finite(tensor)
-    if tensor.dtype.name not in _WRITTEN:
-        tensor = tensor.astype(np.float32)
+    if tensor.dtype not in _WRITTEN:
+        tensor = tensor.astype(np.float32)  # BF16
     rows: Sequence[Any] = tensor if tensor.ndim > 1 else tensor.tolist()  # type: ignore[assignment] # iterable by rows
     return rows
 
 
+_VECTORS = ("FP16", "FP32", "FP64")
+_NUMBERS = {int, float}
+_SHORT = 1000
 # What orjson writes by itself.
-_WRITTEN = frozenset(dtype.name for dtype in DTYPES.values())
+_WRITTEN = frozenset(DTYPES.values())
 
 
 def _check_names(specs: Mapping[str, object]) -> None:

@@ -51,3 +51,8 @@ def rows_per_run(runner: Runner, feeds: Tensors) -> int:
         return 1
     row_bytes = sum(array.nbytes // max(1, len(array)) for array in feeds.values())
     return max(1, min(_MOST_ROWS, _MOST_BYTES // max(1, row_bytes)))
+
+
+def stacked(rows: Sequence[Tensor]) -> Tensor:
+    """Return rows as one array; a single one is not copied."""
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reference_server.runtime.runner import Tensors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """Checked instances, by column. Batches of equal parameters may be joined.
 
@@ -43,7 +43,7 @@ class Batch:
         return Batch(columns, first.parameters, first.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outputs:
     """What the model computed for a batch: tensors whose first axis runs over its instances."""
 
@@ -96,7 +96,8 @@ class Task(Protocol):
     def encode(self, outputs: Outputs) -> list[dict[str, Any]]:
         """Return one prediction per instance, in the order of the instances.
 
-        Its values are JSON values or arrays of numbers, which orjson writes as they are.
+        Its values are JSON values or arrays of numbers, which orjson writes as they are: NaN and infinities
+        as null, which whoever writes the reply has to look for.
 
         Raises:
             Unprocessable: Code `non_finite_output`: JSON has no NaN and no infinity.

@@ -1,4 +1,4 @@
-"""Whether each version's results are independent of the other rows in a batch."""
+"""Whether a version's results are independent of their company, and whether its owner unloaded a model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; null means that it was not measured."""
+    """Add the columns; a null means that it was not measured."""
+    with op.batch_alter_table("models") as models:
+        models.add_column(sa.Column("unloaded", sa.Boolean, nullable=False, server_default=sa.false()))
     with op.batch_alter_table("versions") as versions:
         versions.add_column(sa.Column("batch_invariant", sa.Boolean, nullable=True))
 
 
 def downgrade() -> None:
-    """Drop it again."""
+    """Drop them again."""
+    with op.batch_alter_table("models") as models:
+        models.drop_column("unloaded")
     with op.batch_alter_table("versions") as versions:
         versions.drop_column("batch_invariant")
