@@ -141,7 +141,7 @@ def tiny_cases(stack: ExitStack, folder: Path) -> Iterator[tuple[Case, list[Cont
 
 def encoder_cases(stack: ExitStack, folder: Path) -> Iterator[tuple[Case, list[Contender]]]:
     """Yield the load that is nothing but arithmetic."""
-    serving = "batching = true\nmax_batch_rows = 32"
+    serving = "batching = true\nmax_batch_rows = 8"
     package = graphs.write("encoder", folder / "encoder", serving=serving)
     pid, url, key = stack.enter_context(ours(folder))
     maas_client.Client(key, url).models.publish(package, name="encoder")

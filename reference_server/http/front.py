@@ -245,6 +245,8 @@ class Front:
         return await self._patience.wait(protocol() if length is not None else _collect(protocol, limit))
 
     async def _allowance(self, scope: Scope, call: Call | None) -> int:
+        if call is not None and self._services.authenticate.known(scope.headers.get("authorization")):
+            return self._settings.max_body_bytes
         try:
             if call is not None:
                 await self._in_thread(pipeline.authorize, call)
