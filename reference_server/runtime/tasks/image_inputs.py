@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 IMAGE = "image"
 MEDIA_TYPES = ("image/png", "image/jpeg")
 
+# Pillow only warns of what it finds large; the check below refuses, earlier and by the header alone.
+Image.MAX_IMAGE_PIXELS = None
+
 # 24 million pixels are a good camera's; in RGB they take 72 MB.
 _MOST_PIXELS = 24_000_000
 _FORMATS = ("PNG", "JPEG")
