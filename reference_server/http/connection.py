@@ -1,8 +1,8 @@
 """HTTP/1.1 (RFC 9112) on one connection: reads heads and bodies within limits, writes answers in order.
 
-llhttp, by httptools, does the parsing; uvicorn does the sockets, TLS and the end of a process. What lies between
-is here, without a task, a queue or a copy for each request: a small call is answered in the loop's turn in which
-it arrived, and a large body is received into the very bytes that the model reads.
+llhttp, by httptools, does the parsing; uvicorn does the sockets, TLS and the end of a process. What lies
+between is here, without a task, a queue or a copy for each request: a small call is answered in the loop's
+turn in which it arrived, and a large body is received into the very bytes that the model reads.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _WRITE_SECONDS = 60.0
 _BODILESS = (204, 304)
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-# What is read is parsed before the loop reads again, so all connections share one buffer; Windows' loop begins
-# reading before there is anything, and needs one for each.
+# What is read is parsed before the loop reads again, so all connections share one buffer; Windows' loop
+# begins to read before there is anything, and needs one for each.
 _SHARED = None if sys.platform == "win32" else memoryview(bytearray(_READ_BYTES))
 
 
@@ -298,7 +298,7 @@ class Exchange:
 class Connection(asyncio.BufferedProtocol):
     """One client's connection; made by uvicorn's server, which passes these arguments by name.
 
-    Requests that a client sends before it has its answer (pipelining) wait, and what follows them is not read.
+    Requests that a client sends before it has its answer (pipelining) wait; what follows them is not read.
     """
 
     def __init__(
@@ -338,7 +338,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # What the loop calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # a socket's are
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin."""
         self.transport = transport
         self._connections.add(self)  # type: ignore[arg-type] # its own kinds are all that uvicorn lists
@@ -352,7 +352,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
         """Tell whoever works for this client that it has gone."""
         self.is_lost = True
-        self._connections.discard(self)  # type: ignore[arg-type] # as above
+        self._connections.discard(self)
         self.front.forget(self)
         for exchange in (self._current, *self._waiting):
             if exchange is not None:

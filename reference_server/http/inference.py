@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import DeadlineExceeded, ServiceError
 from reference_server.http.errors import answer_for, internal_error
+from reference_server.runtime.lanes import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reference_server.http.exchange import Answer, Call
     from reference_server.metrics import ModelKey
-    from reference_server.runtime.lanes import Ticket
     from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.work import Work
 
@@ -54,15 +54,19 @@ class Times:
     compute: float
 
 
-def run_here(call: Call, pending: Pending) -> Answer:
-    """Run a decoded call in this thread and make its answer: for models too quick to be stopped."""
+def run(call: Call, pending: Pending) -> Ticket:
+    """Run a decoded call in this thread: for models too quick to be stopped."""
     timer = call.services.lanes.timer
-    started = timer()
+    work = pending.work
+    ticket = Ticket(work, None, _told)
+    ticket.queued = ticket.started = timer()
     try:
-        result = pending.work.run(deadline=None)
-    except Exception as error:  # noqa: BLE001 - told from others where the answer is made
-        return failed(call, pending, error)
-    return _answered(call, pending, result, Times(0.0, timer() - started), pending.work.rows)
+        ticket.result = work.run(deadline=None)
+    except Exception as error:  # noqa: BLE001 - raised again where the answer is made
+        ticket.error = error
+    ticket.ended = timer()
+    ticket.shared_rows = work.rows
+    return ticket
 
 
 def run_in_lane(call: Call, pending: Pending) -> Answer:
@@ -107,6 +111,10 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
         shared_rows=shared_rows,
     )
     return answer
+
+
+def _told(_ticket: Ticket) -> None:
+    """Do nothing: whoever ran it has it."""
 
 
 def too_late(seconds: float) -> DeadlineExceeded:
