@@ -131,8 +131,13 @@ def _tell(added: Added) -> None:
     click.echo(f"{model.owned_by}~{model.name}, version {version.version}, {state} ({model.visibility})")
     if version.batch_invariant is False:
         click.echo("its results depend on the company of a run, so it runs row by row")
-    for metric in model.metrics:
+    for metric in version.manifest.metrics:
         click.echo(f"{metric.name} {metric.value:.3f} on {metric.rows:,} rows of {metric.dataset}")
+    if model.default_version != version.version:
+        click.echo(
+            f"calls still get version {model.default_version}; maas aliases move {model.name} default "
+            f"{version.version} changes that"
+        )
     click.echo("call it:")
     click.echo("  " + _call(model.id, version))
 
