@@ -31,9 +31,9 @@ def bge_small_en(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         intended_use="Search and comparison of English texts: the dot product of two vectors is their "
         'cosine. For search, its authors put "Represent this sentence for searching relevant passages: " '
         "before the query and nothing before the passages.",
-        limitations="English only; texts are cut after 512 tokens. Unrelated texts still score about 0.4 to "
-        "0.6, so compare scores with each other rather than with a fixed threshold. Quantised dynamically to "
-        "int8, so it runs one text at a time. Its quality was not measured here.",
+        limitations="English only; texts are cut after 512 tokens. Unrelated texts score well above 0, so "
+        "compare scores with each other rather than with a fixed threshold. Quantised dynamically to int8, "
+        "so it runs one text at a time. Its quality was not measured here.",
         tags=["english", "embedding", "int8"],
         preprocessing=Preprocessing(tokenizer=TOKENIZER, max_tokens=512),
         postprocessing=Postprocessing(output=_OUTPUT, pooling="cls", normalize=True),

@@ -43,8 +43,8 @@ def magika(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         intended_use="Sorting of uploads and archives by what they are, whatever their names say. The "
         "input `bytes` is 2048 numbers: the file's first 4096 bytes without leading white space, of these "
         "the first 1024, then 256 up to 1024 of them; after that its last 4096 bytes without trailing white "
-        "space, of these the last 1024, with as many 256 before them as are missing. `label` is what Magika's "
-        "own library answers, `score` the highest of `target_label`, whose columns README.md lists.",
+        "space, of these the last 1024, with as many 256 before them as are missing. `label` is what "
+        "Magika's own library answers, `score` the highest of `target_label`, whose columns README.md lists.",
         limitations="Files that have fewer than 8 bytes without the white space around them are not what it "
         "was made for: Magika's library calls them txt, unknown or empty without asking the model. A label "
         "below its threshold becomes txt or unknown. Not a scanner for malicious files. Its quality was not "

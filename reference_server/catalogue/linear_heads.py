@@ -73,9 +73,14 @@ class LinearHead:
         return content
 
 
-def classifier(train: Rows, *, classes: int, learning_rate: float, epochs: int) -> LinearHead:
-    """Fit a softmax regression to classes from 0."""
-    scaling = _Scaling.of(train.features)
+def classifier(train: Rows, *, classes: int, learning_rate: float, epochs: int, one_unit: bool) -> LinearHead:
+    """Fit a softmax regression to classes from 0.
+
+    Args:
+        one_unit: Whether all features are of one kind and scaled alike: a pixel that seldom has ink then does
+            not count for more than the others.
+    """
+    scaling = _Scaling.of(train.features, one_unit=one_unit)
     model = LinearClassifier(train.features.shape[1], classes)
     losses = descend(
         model,
@@ -94,7 +99,8 @@ def classifier(train: Rows, *, classes: int, learning_rate: float, epochs: int) 
 
 def regressor(train: Rows, *, learning_rate: float, epochs: int) -> LinearHead:
     """Fit a linear regression to numbers."""
-    scaling, target = _Scaling.of(train.features), _Scaling.of(train.targets[:, None])
+    scaling = _Scaling.of(train.features, one_unit=False)
+    target = _Scaling.of(train.targets[:, None], one_unit=True)
     model = LinearClassifier(train.features.shape[1], 1)
     losses = descend(
         model,
@@ -121,10 +127,10 @@ class _Scaling:
     deviation: Floats
 
     @classmethod
-    def of(cls, matrix: Floats) -> _Scaling:
-        deviation = matrix.std(axis=0)
-        # A pixel that never has ink has no deviation, and weighs nothing.
-        return cls(matrix.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+    def of(cls, matrix: Floats, *, one_unit: bool) -> _Scaling:
+        columns = matrix.shape[1]
+        deviation = np.full(columns, matrix.std()) if one_unit else matrix.std(axis=0)
+        return cls(matrix.mean(axis=0), deviation)
 
     def apply(self, matrix: Floats) -> Floats:
         scaled: Floats = (matrix - self.mean) / self.deviation

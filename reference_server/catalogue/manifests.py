@@ -24,9 +24,10 @@ def _value(value: object) -> str:
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
-    # JSON writes strings, booleans and finite numbers as TOML reads them.
-    return json.dumps(value)
+    # JSON writes strings, booleans and finite numbers as TOML reads them; but TOML knows no surrogate escapes,
+    # and takes no bare DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _key(name: str) -> str:
-    return name if name.isascii() and name.isidentifier() else json.dumps(name)
+    return name if name.isascii() and name.isidentifier() else _value(name)

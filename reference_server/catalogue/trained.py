@@ -61,15 +61,15 @@ def digits(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     pixels = np.rint(inks.features * _WHITE / _MOST_INK)
     # As the server sees a picture: whole pixels of 0 to 255, scaled to 0 to 1.
     parts = scikit_data.split(scikit_data.Rows(pixels / _WHITE, inks.targets))
-    head = classifier(parts.train, classes=10, learning_rate=0.1, epochs=60)
+    head = classifier(parts.train, classes=10, learning_rate=0.1, epochs=60, one_unit=True)
     manifest = Manifest(
         task=entry.task,
         description=entry.description,
         license=entry.licence,
         intended_use="Demonstrations and tests of image classification.",
-        limitations="White ink on black, one digit that fills the picture; every picture is scaled to 8 by 8 "
-        "pixels. Pictures of dark ink on white must be inverted. The held-out digits are by the same 13 "
-        "people as those it learnt from, so other hands will be read less well.",
+        limitations="White ink on black, one digit that fills a square picture, which is scaled to 8 by 8 "
+        "pixels; invert pictures of dark ink on white. The held-out digits are by the same 13 people as "
+        "those it learnt from: other hands are read less well, thin or printed ones often wrongly.",
         tags=["digits", "scikit-learn"],
         labels=[str(digit) for digit in range(10)],
         preprocessing=Preprocessing(
@@ -87,7 +87,7 @@ def digits(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
 def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     """Return a softmax regression over four lengths."""
     parts = scikit_data.split(scikit_data.iris(wheels))
-    head = classifier(parts.train, classes=len(_SPECIES), learning_rate=0.5, epochs=100)
+    head = classifier(parts.train, classes=len(_SPECIES), learning_rate=0.5, epochs=100, one_unit=False)
     columns = [
         Column(name=name, unit="cm", description=name.replace("_", " ").capitalize() + ".")
         for name in _IRIS_COLUMNS
