@@ -24,7 +24,7 @@ def _value(value: object) -> str:
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
-    # JSON writes strings, booleans and finite numbers as TOML reads them; but TOML knows no surrogate escapes,
+    # JSON writes strings, booleans and finite numbers as TOML reads them; but TOML has no surrogate escapes
     # and takes no bare DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
