@@ -149,12 +149,15 @@ def _download(distribution: Distribution, folder: Path, progress: Callable[[int]
 def _watch(
     process: subprocess.Popen[bytes], arriving: Path, seconds: int, progress: Callable[[int], None] | None
 ) -> int:
+    received = 0
     for _ in range(round(seconds / _POLL_SECONDS)):
         try:
             return process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
+            # At last pip moves the file away.
+            received = max(received, _largest_in(arriving))
             if progress is not None:
-                progress(_largest_in(arriving))
+                progress(received)
     raise DownloadError(f"pip took longer than {seconds} s")
 
 

@@ -85,15 +85,18 @@ class TestFetching:
             downloads.fetch(toy)
 
     def test_progress_is_told_while_it_arrives(self, toy, monkeypatch, tmp_path):
-        """It is the size of what has arrived; a stand-in for pip writes 3,000 bytes and waits."""
+        """It is the size of what has arrived, and never falls; here a stand-in for pip writes 3,000 bytes."""
         slow = tmp_path / "python"
-        slow.write_text('#!/bin/sh\nhead -c 3000 /dev/zero > "$TMPDIR/part.whl"\nsleep 0.5\nexit 1\n')
+        part = '"$TMPDIR/part.whl"'
+        steps = (f"head -c 3000 /dev/zero > {part}", "sleep 0.5", f"rm {part}", "sleep 0.3", "exit 1")
+        slow.write_text("\n".join(["#!/bin/sh", *steps, ""]))
         slow.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(slow))
         told = []
         with pytest.raises(downloads.DownloadError, match="pip failed: it said nothing"):
             downloads.fetch(toy, progress=told.append)
-        assert 3000 in told
+        assert told[-1] == 3000
+        assert told == sorted(told)
 
     def test_pip_is_ended_when_it_takes_too_long(self, toy, monkeypatch, tmp_path):
         """Past the time that a slow line would need, it is killed and the time is named."""
