@@ -162,12 +162,14 @@ def _watch(
 
 
 def _largest_in(folder: Path) -> int:
-    # pip also keeps pieces of its own there, and removes what it is done with.
-    sizes = [0]
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
-    return max(sizes)
+    # pip also keeps pieces of its own there, and removes files and folders while we look; `os.walk` does not
+    # mind, `Path.rglob` would.
+    largest = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                largest = max(largest, Path(parent, name).stat().st_size)
+    return largest
 
 
 def _failure(distribution: Distribution, log: str) -> DownloadError:

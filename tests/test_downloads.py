@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -97,6 +98,24 @@ class TestFetching:
             downloads.fetch(toy, progress=told.append)
         assert told[-1] == 3000
         assert told == sorted(told)
+
+    def test_folders_that_vanish_meanwhile_do_not_matter(self, tmp_path):
+        """What pip makes and removes is no error while its progress is watched."""
+        stop = threading.Event()
+
+        def come_and_go():
+            while not stop.is_set():
+                (tmp_path / "a" / "b").mkdir(parents=True)
+                (tmp_path / "a" / "b" / "c").write_bytes(b"12345")
+                shutil.rmtree(tmp_path / "a")
+
+        thread = threading.Thread(target=come_and_go)
+        thread.start()
+        try:
+            assert {downloads._largest_in(tmp_path) for _ in range(3000)} <= {0, 5}
+        finally:
+            stop.set()
+            thread.join()
 
     def test_pip_is_ended_when_it_takes_too_long(self, toy, monkeypatch, tmp_path):
         """Past the time that a slow line would need, it is killed and the time is named."""
