@@ -76,9 +76,6 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
     _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
 
 
-main.add_command(models)
-
-
 @main.group()
 def accounts() -> None:
     """Make and change accounts; who can run this has the store's files and needs no other right."""
@@ -213,3 +210,6 @@ def _hash(password: str) -> str:
 def _show_password(password: str, *, made_up: bool) -> None:
     if made_up:
         click.echo(f"password, shown this once: {password}")
+
+
+main.add_command(models)
