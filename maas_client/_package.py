@@ -8,6 +8,7 @@ are refused, and no more bytes are read than were declared and allowed.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import stat
 import tomllib
@@ -41,7 +42,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class _Files(Protocol):
-    """Where the files of a package lie: a folder or a zip."""
+    """Where the files of a package lie: a folder, a zip, or memory."""
 
     @property
     def sizes(self) -> Mapping[str, int]: ...
@@ -79,6 +80,15 @@ class _Zip:
 
     def open(self, name: str) -> IO[bytes]:
         return self._archive.open(self._entries[name])
+
+
+class _Memory:
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self.sizes = {name: len(content) for name, content in files.items()}
+
+    def open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(self._files[name])
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
@@ -163,6 +173,17 @@ def write_zip(package: Package, target: Sink) -> None:
             with package.open(name) as source, archive.open(entry, "w") as out:
                 while chunk := source.read(_CHUNK):
                     out.write(chunk)
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Check the files of a package, by name, and return them as a zip.
+
+    Raises:
+        PackageError: Whatever is wrong with them, naming the file and the field.
+    """
+    target = io.BytesIO()
+    write_zip(_check(_Memory(files), MAX_PACKAGE_BYTES), target)
+    return target.getvalue()
 
 
 def zip_digest(source: IO[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""The `maas-server` command: serve, and look after accounts on the server's own machine."""
+"""The `maas-server` command: serve, and look after accounts and models on the server's own machine."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from maas_client.types import AccountName, Email, Password
-from reference_server.errors import ServiceError
-from reference_server.settings import Settings
+from reference_server.catalogue.commands import models
+from reference_server.store_command import DATA_DIR as _DATA_DIR
+from reference_server.store_command import checked as _checked
+from reference_server.store_command import or_fail as _or_fail
+from reference_server.store_command import settings as _settings
+from reference_server.store_command import with_database as _with_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,20 +24,13 @@ if TYPE_CHECKING:
     from maas_client.types import Account
     from reference_server.registry.database import Database
 
-ResultT = TypeVar("ResultT")
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_DATA_DIR = click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the embedded store keeps everything.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="maas-client")
 def main() -> None:
-    """Serve models, and look after accounts.
+    """Serve models, and look after accounts and models.
 
     Every setting is a flag here, a MAAS_SERVER_… variable, or a line of the TOML file that MAAS_SERVER_CONFIG
     names; flags win over variables, variables over the file.
@@ -186,31 +182,6 @@ def _set_disabled(account: str, data_dir: Path | None, *, disabled: bool) -> Non
     click.echo(f"{found.name} ({found.email}) is {'disabled' if disabled else 'enabled'}")
 
 
-def _settings(**flags: object) -> Settings:
-    try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type] # pydantic checks each
-    except ValidationError as error:
-        from maas_client.errors import describe_validation
-
-        raise click.UsageError(
-            f"{describe_validation(error)}; settings are flags, MAAS_SERVER_... variables and lines of the "
-            "file that MAAS_SERVER_CONFIG names"
-        ) from error
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _with_database(settings: Settings, act: Callable[[Database], ResultT]) -> ResultT:
-    from reference_server.registry.database import Database, upgrade
-
-    _or_fail(lambda: upgrade(settings.database))
-    database = Database(settings.database)
-    try:
-        return _or_fail(lambda: act(database))
-    finally:
-        database.dispose()
-
-
 def _change(account: str, data_dir: Path | None, act: Callable[[Database, Account], object]) -> Account:
     from reference_server.registry import accounts as registry
 
@@ -220,26 +191,6 @@ def _change(account: str, data_dir: Path | None, act: Callable[[Database, Accoun
         return found
 
     return _with_database(_settings(data_dir=data_dir), find_and_act)
-
-
-def _or_fail(act: Callable[[], ResultT]) -> ResultT:
-    # What these say is meant for people; a traceback would hide it.
-    from reference_server.registry.database import StoreError
-    from reference_server.serving import StartError
-
-    try:
-        return act()
-    except ServiceError as error:
-        raise click.ClickException(error.message) from error
-    except (StoreError, StartError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _checked(what: str, kind: Any, value: str) -> Any:  # noqa: ANN401 - whatever the type says
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise click.UsageError(f"{what}: {error.errors()[0]['msg']}") from error
 
 
 def _password(*, from_stdin: bool) -> tuple[str, bool]:
@@ -259,3 +210,6 @@ def _hash(password: str) -> str:
 def _show_password(password: str, *, made_up: bool) -> None:
     if made_up:
         click.echo(f"password, shown this once: {password}")
+
+
+main.add_command(models)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -233,3 +238,48 @@ def token_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preprocessing={"max_tokens": 16, "max_characters": 1000},
         postprocessing={"activation": "softmax"},
     )
+
+
+def make_wheel(project: str, version: str, members: Mapping[str, bytes]) -> bytes:
+    """Return a wheel that pip takes, with these files in it."""
+    info = f"{project}-{version}.dist-info"
+    files = {
+        **members,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    hashes = {name: base64.urlsafe_b64encode(hashlib.sha256(each).digest()) for name, each in files.items()}
+    record = "".join(
+        f"{name},sha256={hashes[name].decode().rstrip('=')},{len(files[name])}\n" for name in files
+    )
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()}.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+@pytest.fixture(name="make_wheel")
+def wheel_maker() -> Callable[..., bytes]:
+    """Return `make_wheel`."""
+    return make_wheel
+
+
+@pytest.fixture
+def offline_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache folder that is not there yet; pip finds nothing, whatever this machine's settings."""
+    for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("MAAS_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder where pip looks for distributions."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder

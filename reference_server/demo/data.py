@@ -10,28 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
+from reference_server import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_REQUIREMENT = "vaderSentiment==3.3.2"
-_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
-_SDIST = "vaderSentiment-3.3.2.tar.gz"
+SDIST = downloads.Distribution(
+    requirement="vaderSentiment==3.3.2",
+    file="vaderSentiment-3.3.2.tar.gz",
+    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    size=2_466_783,
+    options=downloads.SDIST,
+)
 _INNER = "additional_resources/hutto_ICWSM_2014.tar.gz"
 _SUFFIX = "_GroundTruth.txt"
 _MAX_MEMBER_BYTES = 8 * 2**20
-_DOWNLOAD_SECONDS = 60
 # Ratings this close to zero are neither positive nor negative.
 _NEUTRAL = 0.5
 
@@ -39,7 +38,7 @@ NEGATIVE, POSITIVE = 0, 1
 
 
 class DataError(Exception):
-    """The data cannot be had, or is not what it should be; the message says which."""
+    """The data are not what they should be; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +64,11 @@ class Sentences:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def cache_dir() -> Path:
-    """Return where downloads and trained packages are kept: `MAAS_CACHE_DIR`, or the user's cache folder."""
-    return Path(os.environ.get("MAAS_CACHE_DIR") or platformdirs.user_cache_dir("maas"))
-
-
 def sentences(*, log: Callable[[str], None]) -> Sentences:
     """Return the rated sentences, downloading them the first time; without a network, our own few."""
     try:
-        archive = _fetch(cache_dir() / "downloads", log)
-    except DataError as error:
+        archive = _fetch(log)
+    except downloads.DownloadError as error:
         log(f"The rated sentences cannot be had ({error}).")
         log("The demo's models are trained on a few sentences of our own instead, and are much weaker.")
         return own_sentences()
@@ -99,54 +93,10 @@ def own_sentences() -> Sentences:
     )
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file of the cache whole or not at all, whoever else writes it at the same time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _fetch(folder: Path, log: Callable[[str], None]) -> bytes:
-    cached = folder / _SDIST
-    if cached.is_file() and _is_right(content := cached.read_bytes()):
-        return content
-    log(f"Fetching {_REQUIREMENT} (source distribution, 2.5 MB, MIT) ...")
-    content = _download()
-    if not _is_right(content):
-        raise DataError(f"{_SDIST} has another sha256 than {_SHA256}")
-    write_atomically(cached, content)
-    return content
-
-
-def _download() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(f"{_REQUIREMENT} --hash=sha256:{_SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-        options = ["--require-hashes", "--requirement", str(requirements), "--dest", folder]
-        patience = ["--retries", "1", "--timeout", "10", "--quiet", "--disable-pip-version-check"]
-        try:
-            subprocess.run(  # noqa: S603 - pip, with a pinned requirement
-                [*command, *options, *patience], check=True, capture_output=True, timeout=_DOWNLOAD_SECONDS
-            )
-            return Path(folder, _SDIST).read_bytes()
-        except subprocess.CalledProcessError as error:
-            last = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise DataError(f"pip failed: {' '.join(last)[:200]}") from error
-        except subprocess.TimeoutExpired as error:
-            raise DataError(f"pip took longer than {_DOWNLOAD_SECONDS} s") from error
-        except OSError as error:
-            raise DataError(f"pip left no {_SDIST}: {error}") from error
-
-
-def _is_right(content: bytes) -> bool:
-    return hashlib.sha256(content).hexdigest() == _SHA256
+def _fetch(log: Callable[[str], None]) -> bytes:
+    if downloads.cached(SDIST) is None:
+        log(f"Fetching {SDIST.requirement} (source distribution, 2.5 MB, MIT) ...")
+    return downloads.fetch(SDIST).read_bytes()
 
 
 def _rated(sdist: bytes) -> Iterator[tuple[str, float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_client._package import open_package
+from reference_server import downloads
 from reference_server.demo import data
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def demo_packages(*, log: Callable[[str], None]) -> DemoModel:
         log: Told in plain words what takes time or goes wrong.
     """
     sentences = data.sentences(log=log)
-    folder = data.cache_dir() / "demo" / _digest(sentences)
+    folder = downloads.cache_dir() / "demo" / _digest(sentences)
     try:
         return _kept(folder)
     except FileNotFoundError:
@@ -79,9 +80,9 @@ def _train(sentences: Sentences, folder: Path, log: Callable[[str], None]) -> No
 
     described = []
     for built in build_all(sentences, log=log):
-        data.write_atomically(folder / built.file, built.package)
+        downloads.write_atomically(folder / built.file, built.package)
         described.append({"package": built.file, "notes": built.notes, "default_note": built.default_note})
-    data.write_atomically(folder / _DESCRIBED, json.dumps(described, indent=2).encode())
+    downloads.write_atomically(folder / _DESCRIBED, json.dumps(described, indent=2).encode())
 
 
 def _digest(sentences: Sentences) -> str:

@@ -40,7 +40,7 @@ def provision(settings: Settings, *, log: Callable[[str], None]) -> dict[str, st
     try:
         user = _account(database, settings, name="demo", role="user")
         operator = _account(database, settings, name="operator", role="operator")
-        _publish_models(database, store, _caller(user), settings.max_package_bytes, log)
+        _publish_models(database, store, Caller.at_the_machine(user), settings.max_package_bytes, log)
         return {"api_key": _key(database, user), "admin_key": _key(database, operator)}
     finally:
         database.dispose()
@@ -67,10 +67,6 @@ def _account(database: Database, settings: Settings, *, name: str, role: Role) -
             "with another --data-dir"
         )
     return account
-
-
-def _caller(account: Account) -> Caller:
-    return Caller(account.id, account.name, account.role, "", "session", ALL_SCOPES)
 
 
 def _key(database: Database, account: Account) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from maas_client._package import GRAPH, MANIFEST, open_package, write_zip
+from maas_client._package import GRAPH, MANIFEST, pack
 from reference_server.demo.features import IDS, Kind, id_nodes, ids_of, learn, make_model
 from reference_server.evaluation import metrics
 from reference_server.training.descent import descend
@@ -190,17 +187,8 @@ def _built(
             f"{percent} of the held-out sentences are right, {before.measured['accuracy']:.1%} before."
         )
     manifest = _manifest(recipe, sentences, measured, len(held_out))
-    return Built(recipe.file, _zip(trained.graph(), manifest), notes, default_note, measured)
-
-
-def _zip(graph: bytes, manifest: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, GRAPH).write_bytes(graph)
-        Path(folder, MANIFEST).write_text(manifest, encoding="utf-8")
-        target = io.BytesIO()
-        with open_package(Path(folder)) as package:
-            write_zip(package, target)
-        return target.getvalue()
+    package = pack({GRAPH: trained.graph(), MANIFEST: manifest.encode()})
+    return Built(recipe.file, package, notes, default_note, measured)
 
 
 def _manifest(recipe: Recipe, sentences: Sentences, measured: dict[str, float], rows: int) -> str:

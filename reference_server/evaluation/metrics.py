@@ -1,4 +1,7 @@
-"""Metrics of classification, from probabilities `[rows, classes]` and targets `[rows]`."""
+"""Metrics of classification, from probabilities `[rows, classes]`, and of regression, from values `[rows]`.
+
+Targets are `[rows]`: classes, or numbers.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +39,19 @@ def cross_entropy(probabilities: Floats, targets: Integers) -> float:
     """Return the mean of −log p(target) in nats, from 0 up."""
     own = probabilities[np.arange(len(targets)), targets]
     return float(-np.log(np.clip(own, _LEAST, 1)).mean())
+
+
+def r_squared(values: Floats, targets: Floats) -> float:
+    """Return 1 − Σ(f − y)² / Σ(y − ȳ)², at most 1; 0 is what the mean of the targets would reach."""
+    spread = float(((targets - targets.mean()) ** 2).sum())
+    return 1 - float(((values - targets) ** 2).sum()) / spread
+
+
+def mean_absolute_error(values: Floats, targets: Floats) -> float:
+    """Return the mean of |f − y|, in the targets' unit."""
+    return float(np.abs(values - targets).mean())
+
+
+def root_mean_squared_error(values: Floats, targets: Floats) -> float:
+    """Return √mean((f − y)²), in the targets' unit."""
+    return float(np.sqrt(((values - targets) ** 2).mean()))

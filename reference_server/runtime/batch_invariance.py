@@ -97,6 +97,6 @@ def _same(alone: Any, together: Any) -> bool:  # noqa: ANN401 - arrays of whatev
     if together.shape[:1] != (1 + _COMPANIONS,) or together.shape[1:] != alone.shape[1:]:
         return False
     if alone.dtype.kind != "f":
-        return bool((alone[0] == together[0]).all())
+        return bool(np.array_equal(alone[:1], together[:1]))
     largest = np.abs(alone[np.isfinite(alone)]).max(initial=1.0)
     return bool(np.allclose(alone[0], together[0], rtol=0, atol=_TOLERANCE * largest, equal_nan=True))

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reference_server.training.linear import Bags, LinearClassifier
-    from reference_server.training.losses import Loss
+    from reference_server.training.losses import Loss, ScalarT
     from reference_server.training.optimizers import Optimizer
 
 
 def descend(
     model: LinearClassifier,
     bags: Bags,
-    targets: NDArray[np.int64],
+    targets: NDArray[ScalarT],
     *,
-    loss: Loss,
+    loss: Loss[ScalarT],
     optimizer: Optimizer,
     epochs: int,
     batch_size: int,
@@ -31,7 +31,7 @@ def descend(
 
     Args:
         bags: The training rows.
-        targets: Their classes, `[rows]`.
+        targets: What the loss compares with: classes, or numbers, `[rows]`.
         epochs: How often every row is seen, in a new order each time.
         batch_size: Rows in one step.
         seed: Of those orders.

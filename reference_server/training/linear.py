@@ -40,6 +40,12 @@ class Bags:
         squares = np.bincount(np.repeat(np.arange(len(rows)), lengths), own**2, minlength=len(rows))
         return cls(ids, own / np.repeat(np.sqrt(np.maximum(squares, SMALLEST)), lengths), starts)
 
+    @classmethod
+    def dense(cls, matrix: Floats) -> Bags:
+        """Return the bags of a matrix `[rows, features]`: every row has every feature, values as they are."""
+        rows, features = matrix.shape
+        return cls(np.tile(np.arange(features), rows), matrix.ravel(), np.arange(rows + 1) * features)
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 
@@ -77,6 +83,8 @@ class Gradient:
 
 class LinearClassifier:
     """Logits = weights · bag + bias, from zero; weights are `[classes, features]`.
+
+    With one class and a squared error it is a linear regression.
 
     Args:
         features: How many feature ids there are.

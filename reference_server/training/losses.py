@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 
-class Loss(Protocol):
-    """A mean over rows, as a function of logits `[rows, classes]` and targets `[rows]`."""
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+ScalarT_contra = TypeVar("ScalarT_contra", bound=np.generic, contravariant=True)
 
-    def value(self, logits: Floats, targets: Integers) -> float:
+
+class Loss(Protocol[ScalarT_contra]):
+    """A mean over rows, as a function of outputs `[rows, outputs]` and targets `[rows]`."""
+
+    def value(self, logits: Floats, targets: NDArray[ScalarT_contra], /) -> float:
         """Return the mean loss."""
 
-    def gradient(self, logits: Floats, targets: Integers) -> Floats:
-        """Return its derivative in the logits, `[rows, classes]`."""
+    def gradient(self, logits: Floats, targets: NDArray[ScalarT_contra], /) -> Floats:
+        """Return its derivative in the outputs, `[rows, outputs]`."""
 
 
 class CrossEntropy:
@@ -36,6 +40,18 @@ class CrossEntropy:
         gradient = softmax(logits)
         gradient[np.arange(len(targets)), targets] -= 1
         return gradient / len(targets)
+
+
+class SquaredError:
+    """Half the squared error, ½(f − y)², of one output (Bishop, PRML, section 3.1.1)."""
+
+    def value(self, outputs: Floats, targets: Floats) -> float:
+        """Return the mean of ½(f − y)²."""
+        return float(((outputs[:, 0] - targets) ** 2).mean() / 2)
+
+    def gradient(self, outputs: Floats, targets: Floats) -> Floats:
+        """Return (f − y) / rows, `[rows, 1]`."""
+        return (outputs - targets[:, None]) / len(targets)
 
 
 def softmax(logits: Floats) -> Floats:

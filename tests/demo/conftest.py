@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
-import os
 import tarfile
 from itertools import product
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from reference_server import downloads
 from reference_server.demo import data, recipes
 
 if TYPE_CHECKING:
@@ -86,14 +87,9 @@ def negations() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a cache folder that is not there yet; pip finds nothing, whatever this machine's settings."""
-    for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("MAAS_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(offline_cache: Path) -> Path:
+    """Return the cache folder of every test here, none of which has a network."""
+    return offline_cache
 
 
 @pytest.fixture
@@ -101,7 +97,8 @@ def pin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], bytes]:
     """Return a function that makes an archive the expected one."""
 
     def expect(archive: bytes) -> bytes:
-        monkeypatch.setattr(data, "_SHA256", hashlib.sha256(archive).hexdigest())
+        pinned = dataclasses.replace(data.SDIST, sha256=hashlib.sha256(archive).hexdigest())
+        monkeypatch.setattr(data, "SDIST", pinned)
         return archive
 
     return expect
@@ -111,7 +108,7 @@ def pin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], bytes]:
 def cached_negations(cache: Path, pin: Callable[[bytes], bytes]) -> bytes:
     """Put the expected archive, of `negations`, into the cache, as after a download."""
     archive = pin(make_sdist(negations()))
-    data.write_atomically(cache / "downloads" / "vaderSentiment-3.3.2.tar.gz", archive)
+    downloads.write_atomically(cache / "downloads" / "vaderSentiment-3.3.2.tar.gz", archive)
     return archive
 
 

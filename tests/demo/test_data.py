@@ -1,15 +1,13 @@
 import gzip
 import tarfile
-import threading
 from collections import Counter
 from importlib import resources
-from pathlib import Path
 
-import platformdirs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reference_server import downloads
 from reference_server.demo import data
 
 SDIST = "vaderSentiment-3.3.2.tar.gz"
@@ -25,15 +23,6 @@ def member(name, kind, *, link="", size=0):
 
 def everything_under(folder):
     return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
-
-
-@pytest.fixture
-def index(tmp_path, monkeypatch):
-    """Return a folder where pip looks for the source distribution."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
 
 
 class TestOwnSentences:
@@ -81,20 +70,6 @@ class TestDigest:
         assert one.digest != data.Sentences("n", "MIT", **{**fields, **other}).digest
 
 
-class TestCacheFolder:
-    def test_the_variable_names_it(self, cache):
-        """`MAAS_CACHE_DIR` decides."""
-        assert data.cache_dir() == cache
-
-    @pytest.mark.parametrize("value", [None, ""])
-    def test_without_the_variable_it_is_the_users_own(self, monkeypatch, value):
-        """Unset or empty, it is the platform's cache folder."""
-        monkeypatch.delenv("MAAS_CACHE_DIR")
-        if value is not None:
-            monkeypatch.setenv("MAAS_CACHE_DIR", value)
-        assert data.cache_dir() == Path(platformdirs.user_cache_dir("maas"))
-
-
 class TestWithoutANetwork:
     def test_our_own_sentences_are_used_and_the_log_says_so(self, own, cache, said):
         """The fallback is no secret: what failed, why, and what that means for the models."""
@@ -137,7 +112,7 @@ class TestFetching:
         """A cut file in the cache is replaced by the right one."""
         archive = pin(make_sdist(LINES))
         (index / SDIST).write_bytes(archive)
-        data.write_atomically(cache / "downloads" / SDIST, archive[:-20])
+        downloads.write_atomically(cache / "downloads" / SDIST, archive[:-20])
         assert data.sentences(log=said.append).texts == ("It shines.", "It broke.")
         assert (cache / "downloads" / SDIST).read_bytes() == archive
 
@@ -151,7 +126,7 @@ class TestFetching:
 
 class TestRatings:
     def rated(self, pin, make_sdist, cache, lines):
-        data.write_atomically(cache / "downloads" / SDIST, pin(make_sdist(lines)))
+        downloads.write_atomically(cache / "downloads" / SDIST, pin(make_sdist(lines)))
         return data.sentences(log=pytest.fail)
 
     def test_the_sign_is_the_label_and_the_lukewarm_are_left_out(self, pin, make_sdist, cache):
@@ -244,48 +219,3 @@ class TestHostileArchives:
         """A source distribution of the right name but without its inner archive gives no empty data set."""
         with pytest.raises(data.DataError, match="the archive is damaged"):
             list(data._rated(packed([("vaderSentiment-3.3.2/setup.py", b"")])))
-
-
-class TestAtomicWrites:
-    def test_folders_are_made_and_contents_replaced(self, tmp_path):
-        """A write makes what leads to it, and a second one replaces the first."""
-        path = tmp_path / "a" / "b" / "file"
-        data.write_atomically(path, b"one")
-        data.write_atomically(path, b"two")
-        assert path.read_bytes() == b"two"
-        assert list(path.parent.iterdir()) == [path]
-
-    def test_writers_at_the_same_time_leave_one_whole_file(self, tmp_path):
-        """A reader meets the file of one writer or of another, never a mixture or a part."""
-        path, size, stop = tmp_path / "file", 200_000, threading.Event()
-        data.write_atomically(path, b"0" * size)
-        seen = []
-
-        def write(digit):
-            for _ in range(20):
-                data.write_atomically(path, digit * size)
-
-        def read():
-            while not stop.is_set():
-                content = path.read_bytes()
-                seen.append((len(content), len(set(content))))
-
-        reader = threading.Thread(target=read)
-        writers = [threading.Thread(target=write, args=(digit,)) for digit in (b"1", b"2", b"3", b"4")]
-        for thread in (reader, *writers):
-            thread.start()
-        for thread in writers:
-            thread.join()
-        stop.set()
-        reader.join()
-        assert set(seen) == {(size, 1)}
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_a_failed_write_leaves_nothing(self, tmp_path):
-        """Where a folder stands in the way, the folder stays and no temporary file is left."""
-        path = tmp_path / "taken"
-        (path / "inside").mkdir(parents=True)
-        with pytest.raises(OSError, match="taken"):
-            data.write_atomically(path, b"content")
-        assert list(tmp_path.iterdir()) == [path]
-        assert [entry.name for entry in path.iterdir()] == ["inside"]

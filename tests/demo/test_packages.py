@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from maas_client._package import open_package
-from reference_server.demo import data, packages
+from reference_server import downloads
+from reference_server.demo import packages
 from reference_server.demo.packages import demo_packages
 
 
@@ -80,7 +81,7 @@ def test_other_data_is_kept_elsewhere(trained, cache, make_sdist, pin):
     before = everything_under(folder)
     rows = ((row, *((3, "kind") if row % 2 else (-3, "cold"))) for row in range(60))
     lines = [f"{row}\t{rating}\troom {row} was {word}" for row, rating, word in rows]
-    data.write_atomically(cache / "downloads" / "vaderSentiment-3.3.2.tar.gz", pin(make_sdist(lines)))
+    downloads.write_atomically(cache / "downloads" / "vaderSentiment-3.3.2.tar.gz", pin(make_sdist(lines)))
     other = demo_packages(log=lambda line: None).versions[0].package.parent
     assert other != folder
     assert other.parent == folder.parent

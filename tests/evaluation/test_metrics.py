@@ -81,3 +81,13 @@ def test_cross_entropy_clips_what_was_called_impossible():
 def test_cross_entropy_does_not_reward_more_than_certainty():
     """A probability that rounding lifts above 1 costs nothing, and does not lower the mean."""
     assert metrics.cross_entropy(np.array([[1 + 1e-7, 0.0]]), np.array([0])) == 0
+
+
+def test_regression_by_hand():
+    """Targets 1, 2, 3 and values off by 0, 1 and -2: squares 5 against a spread of 2."""
+    values, targets = np.array([1.0, 3.0, 1.0]), np.array([1.0, 2.0, 3.0])
+    assert metrics.r_squared(values, targets) == pytest.approx(1 - 5 / 2)
+    assert metrics.mean_absolute_error(values, targets) == pytest.approx(1.0)
+    assert metrics.root_mean_squared_error(values, targets) == pytest.approx((5 / 3) ** 0.5)
+    assert metrics.r_squared(np.full(3, 2.0), targets) == 0
+    assert metrics.r_squared(targets, targets) == 1

@@ -211,3 +211,19 @@ def test_a_trial_finds_rows_that_depend_on_their_company(onnx_model, linear):
     for graph, invariant in ((onnx_model(nodes, *ends), False), (linear([[1], [2]]), True)):
         runner = Recorder(OnnxRunner(graph.SerializeToString(), provider=CPU))
         assert is_invariant(runner, rows) is invariant
+
+
+def test_a_trial_compares_texts(onnx_model):
+    """One string for each row is a result like any other."""
+    named = [
+        helper.make_node("ArgMax", ["x"], ["best"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["names", "best"], ["label"]),
+    ]
+    graph = onnx_model(
+        named,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+        [helper.make_tensor_value_info("label", TensorProto.STRING, ["batch"])],
+        [helper.make_tensor("names", TensorProto.STRING, [2], [b"left", b"right"])],
+    )
+    runner = Recorder(OnnxRunner(graph.SerializeToString(), provider=CPU))
+    assert is_invariant(runner, {"x": np.array([[1.0, 2.0]], np.float32)})

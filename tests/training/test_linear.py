@@ -107,3 +107,14 @@ def test_bags_cannot_be_changed(bags):
     """A bag is a value: its fields cannot be replaced."""
     with pytest.raises(AttributeError):
         bags.ids = bags.ids[:0]
+
+
+def test_dense_bags_are_a_matrix():
+    """Logits over them are the matrix by the weights, and a row can be taken out."""
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(5, 3))
+    model = LinearClassifier(3, 2)
+    model.weights, model.bias = random.normal(size=(2, 3)), random.normal(size=2)
+    expected = matrix @ model.weights.T + model.bias
+    np.testing.assert_allclose(model.logits(Bags.dense(matrix)), expected)
+    np.testing.assert_allclose(model.logits(Bags.dense(matrix).take(np.array([4, 1]))), expected[[4, 1]])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reference_server.training.losses import CrossEntropy, softmax
+from reference_server.training.losses import CrossEntropy, SquaredError, softmax
 
 cases = st.tuples(st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**32 - 1))
 
@@ -83,3 +83,24 @@ def test_the_arguments_stay_as_they_are():
     CrossEntropy().value(logits, targets)
     CrossEntropy().gradient(logits, targets)
     np.testing.assert_array_equal(logits, before)
+
+
+def test_squared_error_is_half_the_mean_square():
+    """Two rows by hand: off by 1 and by 3."""
+    outputs, targets = np.array([[2.0], [1.0]]), np.array([1.0, 4.0])
+    assert SquaredError().value(outputs, targets) == pytest.approx((1 + 9) / 4)
+    np.testing.assert_allclose(SquaredError().gradient(outputs, targets), [[0.5], [-1.5]])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_gradient_of_the_squared_error_is_its_slope(seed):
+    """Central differences, at any point."""
+    random = np.random.default_rng(seed)
+    outputs, targets, step = random.normal(size=(4, 1)), random.normal(size=4), 1e-6
+    slopes = np.zeros_like(outputs)
+    for row in range(4):
+        shift = np.zeros_like(outputs)
+        shift[row] = step
+        up, down = (SquaredError().value(outputs + sign * shift, targets) for sign in (1, -1))
+        slopes[row] = (up - down) / (2 * step)
+    np.testing.assert_allclose(SquaredError().gradient(outputs, targets), slopes, atol=1e-6)

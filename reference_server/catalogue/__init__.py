@@ -1,0 +1,1 @@
+"""A short list of real models that `maas-server models add` publishes, each made from pinned downloads."""
