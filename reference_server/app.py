@@ -39,7 +39,7 @@ from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
-from reference_server.metrics import Metrics
+from reference_server.metrics import Gauge, Metrics
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
@@ -51,6 +51,7 @@ from reference_server.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from maas_client.types import Manifest, Serving
     from reference_server.http.endpoints import Endpoint
@@ -148,8 +149,13 @@ class Services:
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        overrides = self._overrides(target)
-        return Loadable(target.digest, lambda: self._package(target), target.batch_invariant, overrides)
+        return Loadable(
+            target.digest,
+            lambda: self._package(target),
+            target.batch_invariant,
+            self._overrides(target),
+            published_as=(target.exact, target.version),
+        )
 
     def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
         """Return how a version is run: the operator's options over the manifest's."""
@@ -172,6 +178,7 @@ class Services:
         """Release the models and the database."""
         self.lanes.close()
         self.pool.close()
+        self.metrics.close()
         self.request_log.flush()
         self.database.dispose()
 
@@ -181,6 +188,7 @@ def open_services(
     *,
     draining: Flag | None = None,
     instance: str | None = None,
+    metrics_folder: Path | None = None,
     timer: Callable[[], float] = time.monotonic,
 ) -> Services:
     """Open the stores, bringing their schema up to date, and make every part.
@@ -188,6 +196,7 @@ def open_services(
     Args:
         draining: Set from outside when the server is about to stop.
         instance: What `/healthz` shows, so that a supervisor knows its own workers.
+        metrics_folder: Where several workers share what they count (`metrics.shared_folder`).
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
     upgrade(settings.database)
@@ -205,7 +214,12 @@ def open_services(
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
-        metrics=Metrics(_gauges(pool, lanes), {"version": version("maas-client")}),
+        metrics=Metrics(
+            _gauges(settings, pool, lanes),
+            {"version": version("maas-client")},
+            loads=pool.counts,
+            folder=metrics_folder,
+        ),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         targets=Targets(database, timer=timer),
@@ -243,13 +257,16 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     return app
 
 
-def _gauges(pool: ModelPool, lanes: Lanes) -> dict[str, tuple[str, Callable[[], float]]]:
-    return {
-        "maas_models_loaded": ("Models in memory.", lambda: pool.memory[0]),
-        "maas_models_memory_bytes": ("What loaded models count in the budget.", lambda: pool.memory[1]),
-        "maas_models_memory_budget_bytes": ("What they may count together.", lambda: pool.memory[2]),
-        "maas_queue_length": ("Calls that wait for a lane.", lambda: lanes.waiting),
-    }
+def _gauges(settings: Settings, pool: ModelPool, lanes: Lanes) -> list[Gauge]:
+    return [
+        Gauge("maas_models_loaded", "Models in memory.", lambda: pool.memory[0]),
+        Gauge("maas_models_loading", "Models on their way into memory.", lambda: pool.loading),
+        Gauge("maas_models_memory_bytes", "What loaded models count in the budget.", lambda: pool.memory[1]),
+        Gauge("maas_models_memory_budget_bytes", "What they may count together.", lambda: pool.memory[2]),
+        Gauge("maas_lanes", "Runs of models that there may be at a time.", lambda: settings.lanes),
+        Gauge("maas_lanes_busy", "Runs of models under way in lanes.", lambda: lanes.busy),
+        Gauge("maas_queue_length", "Calls that wait for a lane.", lambda: lanes.waiting),
+    ]
 
 
 def _throttle(per_minute: float, what: str) -> RateLimit:

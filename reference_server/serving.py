@@ -27,6 +27,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from reference_server.metrics import shared_folder
 from reference_server.registry.database import upgrade
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
     multiprocessing.set_start_method("spawn", force=True)
     upgrade(settings.database)
     instance = secrets.token_hex(12)
-    with _reserved(settings) as port:
+    with _reserved(settings) as port, shared_folder(settings.workers) as metrics_folder:
         settings = settings.model_copy(update={"port": port})
         draining = multiprocessing.get_context("spawn").Event()
         server = _Supervisor(settings, draining)
         announcement = _Announcement(settings, instance, ready_file, prepare)
         announcement.start()
         try:
-            loader: Any = partial(load_front, settings, draining, instance)
+            loader: Any = partial(load_front, settings, draining, instance, metrics_folder)
             server.serve(target_loader=loader, wrap_loader=False)
         finally:
             if ready_file is not None:
@@ -82,7 +83,7 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
             raise announcement.failure
 
 
-def load_front(settings: Settings, draining: Event, instance: str) -> Front:
+def load_front(settings: Settings, draining: Event, instance: str, metrics_folder: Path | None) -> Front:
     """Make a worker's application; granian calls this in the worker."""
     from reference_server.app import create_app, open_services
     from reference_server.housekeeping import Housekeeping
@@ -93,7 +94,9 @@ def load_front(settings: Settings, draining: Event, instance: str) -> Front:
     listener = start_logging(settings.log_level)
     _end_with_parent()
     try:
-        services = open_services(settings, draining=draining, instance=instance)
+        services = open_services(
+            settings, draining=draining, instance=instance, metrics_folder=metrics_folder
+        )
     except ExecutionProviderError as error:
         _log.error("the worker cannot start: %s", error)
         listener.stop()
