@@ -10,7 +10,7 @@ import itertools
 import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flask import Flask
 
 from maas_client._package import Package, open_package
+from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
@@ -48,6 +49,7 @@ from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool, mode
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
+from reference_server.tracing import Tracing, open_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,6 +102,7 @@ class Services:
     pool: ModelPool
     lanes: Lanes
     metrics: Metrics
+    tracing: Tracing | None
     passwords: Passwords
     authenticate: Authenticator
     targets: Targets
@@ -137,11 +140,29 @@ class Services:
         if target.unloaded:
             raise model_unloaded()
         loaded = self.pool.find(target.digest)
-        if call.may_wait == "nothing" and (loaded is None or not loaded.decodes_quickly):
-            raise Cold
+        if call.may_wait == "nothing":
+            if loaded is None or not loaded.decodes_quickly:
+                raise Cold
+            return target, loaded
+        if loaded is None and (earlier := self._earlier(call, model, selector, target)) is not None:
+            return earlier
         if loaded is None and call.may_wait == "store":
             raise Loading(self.pool.load(self.loadable(target)))
-        return target, loaded or self.load(target)
+        loaded = loaded or self.load(target)
+        self.targets.ran(call.by, model, selector, target)
+        return target, loaded
+
+    def _earlier(
+        self, call: Call, model: str, selector: str | None, target: ServingTarget
+    ) -> tuple[ServingTarget, LoadedModel] | None:
+        """Return what served the call until another worker moved the alias, while its successor is loaded."""
+        before = self.targets.before(call.by, model, selector, target)
+        loaded = None if before is None else self.pool.find(before.digest)
+        if before is None or loaded is None:
+            return None
+        with suppress(Unavailable):
+            self.pool.load(self.loadable(target))
+        return before, loaded
 
     def load(self, target: ServingTarget) -> LoadedModel:
         """Return a version in memory, loading it first if need be; for threads that may wait."""
@@ -179,6 +200,8 @@ class Services:
         self.lanes.close()
         self.pool.close()
         self.metrics.close()
+        if self.tracing is not None:
+            self.tracing.close()
         self.request_log.flush()
         self.database.dispose()
 
@@ -220,6 +243,7 @@ def open_services(
             loads=pool.counts,
             folder=metrics_folder,
         ),
+        tracing=_tracing(settings, timer),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         targets=Targets(database, timer=timer),
@@ -267,6 +291,12 @@ def _gauges(settings: Settings, pool: ModelPool, lanes: Lanes) -> list[Gauge]:
         Gauge("maas_lanes_busy", "Runs of models under way in lanes.", lambda: lanes.busy),
         Gauge("maas_queue_length", "Calls that wait for a lane.", lambda: lanes.waiting),
     ]
+
+
+def _tracing(settings: Settings, timer: Callable[[], float]) -> Tracing | None:
+    if not settings.telemetry:
+        return None
+    return open_tracing(timer=timer, scheme="https" if settings.tls_cert else "http")
 
 
 def _throttle(per_minute: float, what: str) -> RateLimit:

@@ -10,6 +10,8 @@ from typing import TypeAlias
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 LABELS = ("negative", "positive")
@@ -180,6 +182,14 @@ def _word_logits(word: str) -> tuple[float, float]:
         -2.0 * (word in POSITIVE) + 2.0 * (word in NEGATIVE),
         2.0 * (word in POSITIVE) - 2.0 * (word in NEGATIVE),
     )
+
+
+@pytest.fixture(scope="session")
+def tracer_provider() -> TracerProvider:
+    """Return where spans of programs that use the SDK go; a process has one and cannot change it."""
+    provider = TracerProvider()
+    trace.set_tracer_provider(provider)
+    return provider
 
 
 @pytest.fixture(name="onnx_model")
