@@ -10,7 +10,7 @@ import itertools
 import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flask import Flask
 
 from maas_client._package import Package, open_package
+from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
@@ -39,7 +40,7 @@ from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
-from reference_server.metrics import Metrics
+from reference_server.metrics import Gauge, Metrics
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
@@ -48,9 +49,11 @@ from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool, mode
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
+from reference_server.tracing import Tracing, open_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from maas_client.types import Manifest, Serving
     from reference_server.http.endpoints import Endpoint
@@ -99,6 +102,7 @@ class Services:
     pool: ModelPool
     lanes: Lanes
     metrics: Metrics
+    tracing: Tracing | None
     passwords: Passwords
     authenticate: Authenticator
     targets: Targets
@@ -136,11 +140,29 @@ class Services:
         if target.unloaded:
             raise model_unloaded()
         loaded = self.pool.find(target.digest)
-        if call.may_wait == "nothing" and (loaded is None or not loaded.decodes_quickly):
-            raise Cold
+        if call.may_wait == "nothing":
+            if loaded is None or not loaded.decodes_quickly:
+                raise Cold
+            return target, loaded
+        if loaded is None and (earlier := self._earlier(call, model, selector, target)) is not None:
+            return earlier
         if loaded is None and call.may_wait == "store":
             raise Loading(self.pool.load(self.loadable(target)))
-        return target, loaded or self.load(target)
+        loaded = loaded or self.load(target)
+        self.targets.ran(call.by, model, selector, target)
+        return target, loaded
+
+    def _earlier(
+        self, call: Call, model: str, selector: str | None, target: ServingTarget
+    ) -> tuple[ServingTarget, LoadedModel] | None:
+        """Return what served the call until another worker moved the alias, while its successor is loaded."""
+        before = self.targets.before(call.by, model, selector, target)
+        loaded = None if before is None else self.pool.find(before.digest)
+        if before is None or loaded is None:
+            return None
+        with suppress(Unavailable):
+            self.pool.load(self.loadable(target))
+        return before, loaded
 
     def load(self, target: ServingTarget) -> LoadedModel:
         """Return a version in memory, loading it first if need be; for threads that may wait."""
@@ -148,8 +170,13 @@ class Services:
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        overrides = self._overrides(target)
-        return Loadable(target.digest, lambda: self._package(target), target.batch_invariant, overrides)
+        return Loadable(
+            target.digest,
+            lambda: self._package(target),
+            target.batch_invariant,
+            self._overrides(target),
+            published_as=(target.exact, target.version),
+        )
 
     def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
         """Return how a version is run: the operator's options over the manifest's."""
@@ -172,6 +199,9 @@ class Services:
         """Release the models and the database."""
         self.lanes.close()
         self.pool.close()
+        self.metrics.close()
+        if self.tracing is not None:
+            self.tracing.close()
         self.request_log.flush()
         self.database.dispose()
 
@@ -181,6 +211,7 @@ def open_services(
     *,
     draining: Flag | None = None,
     instance: str | None = None,
+    metrics_folder: Path | None = None,
     timer: Callable[[], float] = time.monotonic,
 ) -> Services:
     """Open the stores, bringing their schema up to date, and make every part.
@@ -188,6 +219,7 @@ def open_services(
     Args:
         draining: Set from outside when the server is about to stop.
         instance: What `/healthz` shows, so that a supervisor knows its own workers.
+        metrics_folder: Where several workers share what they count (`metrics.shared_folder`).
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
     upgrade(settings.database)
@@ -205,7 +237,13 @@ def open_services(
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
-        metrics=Metrics(_gauges(pool, lanes), {"version": version("maas-client")}),
+        metrics=Metrics(
+            _gauges(settings, pool, lanes),
+            {"version": version("maas-client")},
+            loads=pool.counts,
+            folder=metrics_folder,
+        ),
+        tracing=_tracing(settings, timer),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         targets=Targets(database, timer=timer),
@@ -243,13 +281,22 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     return app
 
 
-def _gauges(pool: ModelPool, lanes: Lanes) -> dict[str, tuple[str, Callable[[], float]]]:
-    return {
-        "maas_models_loaded": ("Models in memory.", lambda: pool.memory[0]),
-        "maas_models_memory_bytes": ("What loaded models count in the budget.", lambda: pool.memory[1]),
-        "maas_models_memory_budget_bytes": ("What they may count together.", lambda: pool.memory[2]),
-        "maas_queue_length": ("Calls that wait for a lane.", lambda: lanes.waiting),
-    }
+def _gauges(settings: Settings, pool: ModelPool, lanes: Lanes) -> list[Gauge]:
+    return [
+        Gauge("maas_models_loaded", "Models in memory.", lambda: pool.memory[0]),
+        Gauge("maas_models_loading", "Models on their way into memory.", lambda: pool.loading),
+        Gauge("maas_models_memory_bytes", "What loaded models count in the budget.", lambda: pool.memory[1]),
+        Gauge("maas_models_memory_budget_bytes", "What they may count together.", lambda: pool.memory[2]),
+        Gauge("maas_lanes", "Runs of models that there may be at a time.", lambda: settings.lanes),
+        Gauge("maas_lanes_busy", "Runs of models under way in lanes.", lambda: lanes.busy),
+        Gauge("maas_queue_length", "Calls that wait for a lane.", lambda: lanes.waiting),
+    ]
+
+
+def _tracing(settings: Settings, timer: Callable[[], float]) -> Tracing | None:
+    if not settings.telemetry:
+        return None
+    return open_tracing(timer=timer, scheme="https" if settings.tls_cert else "http")
 
 
 def _throttle(per_minute: float, what: str) -> RateLimit:

@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, fold its metrics, forget what expired."""
+"""What a worker does beside answering: write its log, publish its metrics, forget what expired."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Housekeeping:
         while True:
             stopping = self._stop.wait(_FLUSH_SECONDS)
             self._services.request_log.flush()
-            self._services.metrics.fold()
+            self._services.metrics.publish()
             try:
                 self._services.authenticate.flush()
                 if rounds % _PURGE_EVERY == 0:

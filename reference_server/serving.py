@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from reference_server.http.connection import Connection
+from reference_server.metrics import shared_folder
 from reference_server.registry.database import upgrade
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
     multiprocessing.set_start_method("spawn", force=True)
     upgrade(settings.database)
     instance = secrets.token_hex(12)
-    with _listen(settings) as listener:
+    with _listen(settings) as listener, shared_folder(settings.workers) as metrics_folder:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        supervisor = _Supervisor(settings, listener, instance)
+        supervisor = _Supervisor(settings, listener, instance, metrics_folder)
         announcement = _Announcement(settings, instance, ready_file, prepare, failed=supervisor.stop)
         announcement.start()
         try:
@@ -93,7 +94,13 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
         sys.exit(1)
 
 
-def work(settings: Settings, listener: socket.socket, draining: Event, instance: str) -> None:
+def work(
+    settings: Settings,
+    listener: socket.socket,
+    draining: Event,
+    instance: str,
+    metrics_folder: Path | None,
+) -> None:
     """Answer requests in this process until SIGTERM: what a worker does.
 
     Raises:
@@ -108,7 +115,9 @@ def work(settings: Settings, listener: socket.socket, draining: Event, instance:
     log = start_logging(settings.log_level)
     _end_with_parent()
     try:
-        services = open_services(settings, draining=draining, instance=instance)
+        services = open_services(
+            settings, draining=draining, instance=instance, metrics_folder=metrics_folder
+        )
     except ExecutionProviderError as error:
         _log.error("the worker cannot start: %s", error)
         log.stop()
@@ -162,10 +171,13 @@ class _Worker(uvicorn.Server):
 class _Supervisor:
     """Keeps the workers running, and ends them: not ready first, then closed, then finished."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, instance: str) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, instance: str, metrics_folder: Path | None
+    ) -> None:
         self._settings = settings
         self._listener = listener
         self._instance = instance
+        self._metrics_folder = metrics_folder
         self._context = multiprocessing.get_context("spawn")
         self._draining = self._context.Event()
         self._stopping = threading.Event()
@@ -192,7 +204,13 @@ class _Supervisor:
             self._end_workers()
 
     def _start(self) -> SpawnProcess:
-        arguments = (self._settings, self._listener, self._draining, self._instance)
+        arguments = (
+            self._settings,
+            self._listener,
+            self._draining,
+            self._instance,
+            self._metrics_folder,
+        )
         process = self._context.Process(target=work, args=arguments, name="worker")
         process.start()
         return process

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from maas_client.types import Serving  # noqa: TC001 - pydantic reads it at run time
+from reference_server import tracing
 
 CONFIG_FILE_VARIABLE = "MAAS_SERVER_CONFIG"
 
@@ -90,7 +91,17 @@ class Settings(BaseSettings):
     registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
     policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
     policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
+    telemetry: bool = Field(
+        default=False, description="Send OpenTelemetry traces where its OTEL_… variables say."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    @field_validator("telemetry")
+    @classmethod
+    def _installed(cls, telemetry: bool) -> bool:  # noqa: FBT001 - pydantic's signature
+        if telemetry:
+            tracing.check_installed()
+        return telemetry
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

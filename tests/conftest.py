@@ -10,12 +10,15 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 LABELS = ("negative", "positive")
 POSITIVE = ("good", "great", "love", "fun", "bright")
@@ -185,6 +188,18 @@ def _word_logits(word: str) -> tuple[float, float]:
         -2.0 * (word in POSITIVE) + 2.0 * (word in NEGATIVE),
         2.0 * (word in POSITIVE) - 2.0 * (word in NEGATIVE),
     )
+
+
+@pytest.fixture(scope="session")
+def tracer_provider() -> TracerProvider:
+    """Return where spans of programs that use the SDK go; a process has one and cannot change it."""
+    # Once this is imported, the SDK makes spans: not in tests of other things.
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = TracerProvider()
+    trace.set_tracer_provider(provider)
+    return provider
 
 
 @pytest.fixture(name="onnx_model")

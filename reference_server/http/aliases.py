@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from maas_client.types import Alias, AliasChange, AliasMove, AliasRollback, Page, PageQuery
-from reference_server.errors import Conflict, InvalidRequest, NotFound
+from reference_server.errors import InvalidRequest
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call, Replied
-from reference_server.registry import aliases, versions
+from reference_server.http.warming import warm
+from reference_server.registry import aliases
 
 routes = Routes("aliases")
 
@@ -31,7 +31,7 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
 @routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
-    _warm(call, model, alias, str(body.version))
+    warm(call.services, call.by, model, alias=alias, to=body.version)
     moved = aliases.move(
         call.services.database,
         call.by,
@@ -48,6 +48,8 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
 @routes.route("POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write")
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""
+    earlier = aliases.earlier_version(call.services.database, call.by, model, alias)
+    warm(call.services, call.by, model, alias=alias, to=earlier)
     moved = aliases.rollback(
         call.services.database, call.by, model, alias, note=body.note, expected_revision=_expected(call)
     )
@@ -63,19 +65,6 @@ def history(call: Call, model: str, alias: str, query: PageQuery) -> Page[AliasC
 
 def _tagged(alias: Alias) -> Replied[Alias]:
     return Replied(alias, headers={"etag": f'"{alias.revision}"'})
-
-
-def _warm(call: Call, model: str, alias: str, to: str) -> None:
-    """Load the version that an alias is to point to, where the one that it points to is in use.
-
-    So nobody waits for a load when it has moved, and a version that cannot be loaded takes no traffic.
-    """
-    services = call.services
-    with contextlib.suppress(NotFound, Conflict):
-        now = versions.serving_target(services.database, call.by, model, alias)
-        after = versions.serving_target(services.database, call.by, model, to)
-        if services.pool.find(now.digest) is not None and not after.unloaded:
-            services.load(after)
 
 
 def _expected(call: Call) -> int | None:

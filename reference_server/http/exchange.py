@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reference_server.http.spool import Spool
     from reference_server.runtime.pool import LoadedModel
     from reference_server.security.callers import Caller
+    from reference_server.tracing import Stages
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
@@ -86,6 +87,7 @@ class Call:
     Args:
         may_wait: For what its thread may wait: an event loop for nothing (else `Cold` is raised), a thread of
             the front for the store (else `Loading`), any other for everything.
+        stages: What was measured, where calls are traced.
     """
 
     services: Services
@@ -95,6 +97,7 @@ class Call:
     deadline: float | None = None
     may_wait: Literal["nothing", "store", "everything"] = "everything"
     counted: bool = False
+    stages: Stages | None = None
 
     @property
     def by(self) -> Caller:

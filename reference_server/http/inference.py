@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reference_server.errors import DeadlineExceeded, ServiceError
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.runtime.lanes import Ticket
+from reference_server.tracing import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,8 @@ def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
 def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
     call.services.metrics.model(pending.key).failures.append(call.services.timer() - pending.began)
+    if call.services.tracing is not None:
+        call.stages = Stages(pending)
     if isinstance(error, ServiceError):
         return answer_for(error, call.request)
     _log.error("the request failed", exc_info=error, extra={"fields": {"request_id": call.request.id}})
@@ -102,11 +105,14 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
         answer = pending.encode(result, times)
     except Exception as error:  # noqa: BLE001 - as above
         return failed(call, pending, error)
+    ended = timer()
+    if call.services.tracing is not None:
+        call.stages = Stages(pending, times, begun, ended)
     call.services.metrics.model(pending.key).succeeded(
         queue=times.queue,
         decode=pending.decoded - pending.began,
         compute=times.compute,
-        encode=timer() - begun,
+        encode=ended - begun,
         rows=pending.work.rows,
         shared_rows=shared_rows,
     )

@@ -1,4 +1,4 @@
-"""`/metrics`: what this worker counted, for Prometheus; for operators alone."""
+"""`/metrics`: what all workers counted, for Prometheus; for operators alone."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _TYPES = {"BYTES": "TYPE_STRING"}
 
 @routes.route("GET", "/v2/models/stats", access="models:read")
 def all_statistics(call: Call) -> Answer:
-    """Return what this worker counted for every model that the caller may see; times in nanoseconds."""
+    """Return what all workers counted for every model that the caller may see; times in nanoseconds."""
     return _statistics(call, versions.index(call.services.database, call.by))
 
 
@@ -83,13 +83,13 @@ def version_config(call: Call, model: str, version: str) -> Answer:
 
 @routes.route("GET", "/v2/models/<model>/stats", access="models:read")
 def model_statistics(call: Call, model: str) -> Answer:
-    """Return what this worker counted for each version of a model; times in nanoseconds."""
+    """Return what all workers counted for each version of a model; times in nanoseconds."""
     return _statistics(call, versions.index(call.services.database, call.by, model))
 
 
 @routes.route("GET", "/v2/models/<model>/versions/<version>/stats", access="models:read")
 def version_statistics(call: Call, model: str, version: str) -> Answer:
-    """Return what this worker counted for one version; times in nanoseconds."""
+    """Return what all workers counted for one version; times in nanoseconds."""
     return _statistics(call, [versions.serving_target(call.services.database, call.by, model, version)])
 
 

@@ -68,6 +68,8 @@ def begin(call: Call, path: Mapping[str, str]) -> Answer | Pending:
 def finish(call: Call, answer: Answer) -> Answer:
     """Log and count a call with its answer, and return the answer with the headers that all have."""
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
+    if call.services.tracing is not None:
+        call.services.tracing.record(call, answer)
     return _stamped(answer, call.request)
 
 

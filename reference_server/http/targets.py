@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reference_server.recent import Recent
 from reference_server.registry import versions
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 # An alias moved in another process must be followed within a second here too.
 _SECONDS = 1.0
 _MOST = 10_000
+# How long a version is still served at most while the one to which another worker moved its alias is loaded.
+_RAN_SECONDS = 60.0
+
+# The account, the model's name as it was called, and the version, an alias or None for `default`.
+_Key: TypeAlias = "tuple[str, str, str | None]"
 
 
 class Targets:
@@ -28,7 +33,8 @@ class Targets:
 
     def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
         self._database = database
-        self._known: Recent[tuple[str, str, str | None], ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
+        self._known: Recent[_Key, ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
+        self._ran: Recent[_Key, ServingTarget] = Recent(_MOST, _RAN_SECONDS, timer=timer)
 
     def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
         """Return the version that the caller means.
@@ -46,6 +52,18 @@ class Targets:
         """Return the version that the caller means if it was resolved a moment ago; never waits."""
         return self._known.get((caller.account_id, model, selector))
 
+    def ran(self, caller: Caller, model: str, selector: str | None, target: ServingTarget) -> None:
+        """Remember a version that the caller was served with."""
+        self._ran.put((caller.account_id, model, selector), target)
+
+    def before(
+        self, caller: Caller, model: str, selector: str | None, now: ServingTarget
+    ) -> ServingTarget | None:
+        """Return the other version of the same model that the caller was served with until a moment ago."""
+        earlier = self._ran.get((caller.account_id, model, selector))
+        return earlier if earlier is not None and earlier.exact == now.exact else None
+
     def forget(self) -> None:
-        """Resolve everything again."""
+        """Resolve everything again; who changed something here sees it at once."""
         self._known.clear()
+        self._ran.clear()

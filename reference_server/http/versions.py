@@ -11,7 +11,8 @@ from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
-from reference_server.registry import packages, publishing, uploads, versions
+from reference_server.http.warming import in_use, warm
+from reference_server.registry import aliases, packages, publishing, uploads, versions
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -89,16 +90,33 @@ def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Rep
 
 
 def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) -> Replied[Version]:
+    """Publish; a version that is to take the traffic of one in use is loaded before it does."""
     services = call.services
+    now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
+    # A bare name may mean somebody else's model as long as the caller has none.
+    takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
     version, new = publishing.publish(
         services.database,
         services.artifacts,
         call.by,
         model,
         package,
-        query=query,
+        query=query.model_copy(update={"set_default": False}) if takes_over else query,
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,
     )
+    if takes_over:
+        version = _make_default(call, model, version, note=query.notes)
     services.forget_targets()
     return Replied(version, status=201 if new else 200)
+
+
+def _make_default(call: Call, model: str, version: Version, *, note: str) -> Version:
+    database, number = call.services.database, version.version
+    if versions.DEFAULT in version.aliases:
+        return version
+    warm(call.services, call.by, model, alias=versions.DEFAULT, to=number)
+    aliases.move(
+        database, call.by, model, versions.DEFAULT, version=number, note=note, expected_revision=None
+    )
+    return versions.get(database, call.by, model, str(number))

@@ -149,6 +149,20 @@ def rollback(
         return _read(session, model_id, alias)
 
 
+def earlier_version(db: Database, caller: Caller, model: str, alias: str) -> int:
+    """Return the version to which `rollback` would point an alias.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Unprocessable: As `rollback`.
+    """
+    _check_movable(alias)
+    with db.read() as session:
+        row = session.get(AliasRow, (names.owned(session, caller, model).row.id, alias))
+        if row is None:
+            raise _not_found(alias)
+        return _earlier_version(session, row)
+
+
 def history(db: Database, caller: Caller, model: str, alias: str, query: PageQuery) -> Page[AliasChange]:
     """Return a page of an alias's moves, newest first; those of `latest` are the model's versions.
 

@@ -109,6 +109,12 @@ class Lanes:
         with self._changed:
             return sum(len(queue.waiting) for queue in self._queues.values())
 
+    @property
+    def busy(self) -> int:
+        """How many lanes run a model."""
+        with self._changed:
+            return sum(queue.running for queue in self._queues.values())
+
     def submit(self, model: LoadedModel, ticket: Ticket) -> None:
         """Queue a work.
 

@@ -20,6 +20,7 @@ from maas_client._package import GRAPH
 from maas_client.errors import PackageError
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.runtime.execution_providers import ExecutionProviderError
+from reference_server.runtime.load_counts import LoadCounts
 from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import Batch, build_task
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from maas_client._package import Package
     from reference_server.runtime.execution_providers import ExecutionProvider
+    from reference_server.runtime.load_counts import PublishedAs
     from reference_server.runtime.runner import Runner
     from reference_server.runtime.tasks import Task
 
@@ -74,6 +76,7 @@ class LoadedModel:
         lanes: How many of its runs there may be at a time.
         most_shared_rows: The most rows of a run that calls share; 1 where each runs by itself.
         wait_seconds: How long a run waits for company.
+        published_as: What its loads and evictions are counted by.
         quick_bytes: Calls of bodies shorter than this run in less time than handing them to a thread and back
             takes under load; the example's time is scaled with the size, as more rows take longer.
         decodes_quickly: Whether an event loop may decode a small call without holding up others.
@@ -88,6 +91,7 @@ class LoadedModel:
     lanes: int = 1
     most_shared_rows: int = 1
     wait_seconds: float = 0.0
+    published_as: PublishedAs = ("", 0)
     quick_bytes: float = field(init=False)
     decodes_quickly: bool = field(init=False)
 
@@ -109,12 +113,14 @@ class Loadable:
         open_package: Opens the package; called by one caller at a time for each digest.
         batch_invariant: What was measured at publish; None when it was not.
         overrides: The operator's own serving options for this model.
+        published_as: What its loads and evictions are counted by.
     """
 
     digest: str
     open_package: OpenPackage
     batch_invariant: bool | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    published_as: PublishedAs = ("", 0)
 
 
 class ModelPool:
@@ -130,6 +136,9 @@ class ModelPool:
         threads: Threads within one operator, likewise.
         wait_seconds: How long a caller waits while another loads the same model.
         failure_seconds: For how long a failed load is not tried again.
+
+    Attributes:
+        counts: How often models were loaded, failed to load, or had to give way.
     """
 
     def __init__(
@@ -148,6 +157,7 @@ class ModelPool:
         self._threads = threads
         self.wait_seconds = wait_seconds
         self._failure_seconds = failure_seconds
+        self.counts = LoadCounts()
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
         self._loading: dict[str, Future[LoadedModel]] = {}
@@ -217,6 +227,12 @@ class ModelPool:
             taken = sum(model.memory_bytes for model in self._loaded.values())
             return len(self._loaded), taken, self._budget
 
+    @property
+    def loading(self) -> int:
+        """How many models are being loaded or wait for that."""
+        with self._lock:
+            return len(self._loading)
+
     def close(self) -> None:
         """Drop every model and take no more calls; runs under way finish."""
         with self._lock:
@@ -250,6 +266,7 @@ class ModelPool:
         failure = Unavailable(
             "the model failed to load; repeat the call", code="model_unavailable", retry_after=1
         )
+        began = time.monotonic()
         try:
             model = self._load(wanted)
         except (ServiceError, PackageError, ExecutionProviderError) as error:
@@ -258,9 +275,11 @@ class ModelPool:
         except Exception:  # whatever it was, those who wait are told and the next call may try
             logger.exception("the model %s failed to load", wanted.digest)
         else:
+            self.counts.loaded(wanted.published_as, model.runner.device, time.monotonic() - began)
             self._keep(wanted.digest, model)
             future.set_result(model)
             return
+        self.counts.failed(wanted.published_as)
         self._remember(wanted.digest, failure)
         future.set_exception(failure)
 
@@ -294,6 +313,7 @@ class ModelPool:
                 lanes=serving.lanes or self._lanes,
                 most_shared_rows=shared,
                 wait_seconds=serving.max_wait_ms / 1000 if shared > 1 else 0.0,
+                published_as=wanted.published_as,
             )
 
     def _keep(self, digest: str, model: LoadedModel) -> None:
@@ -307,6 +327,7 @@ class ModelPool:
             while taken > self._budget:
                 dropped, victim = self._loaded.popitem(last=False)
                 taken -= victim.memory_bytes
+                self.counts.evicted(victim.published_as, victim.runner.device)
                 logger.info("dropped the model %s from memory to stay within the budget", dropped)
 
     def _remember(self, digest: str, failure: Unavailable) -> None:

@@ -10,7 +10,6 @@ import warnings
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -76,11 +75,9 @@ def test_a_raw_response_shows_no_body(client, ask, fake):
 
 
 @pytest.fixture(scope="module")
-def exporter():
+def exporter(tracer_provider):
     made = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(made))
-    trace.set_tracer_provider(provider)
+    tracer_provider.add_span_processor(SimpleSpanProcessor(made))
     return made
 
 

@@ -126,7 +126,7 @@ def test_a_caller_leaves_at_its_deadline(lanes):
         lanes.run(model, slow, time.monotonic() + 0.02)
     waiting = Ticket(Work([2], []), None, lambda _: None)
     lanes.submit(model, waiting)
-    assert lanes.waiting == 1
+    assert (lanes.busy, lanes.waiting) == (1, 1)
     waiting.work.gate.set()
     slow.gate.set()
 

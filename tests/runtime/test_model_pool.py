@@ -234,3 +234,64 @@ def test_a_closed_pool_takes_no_more_calls(make_pool, source):
     assert _classify(model) == "positive"
     with pytest.raises(Unavailable):
         get(pool, "a", source)
+
+
+def test_a_hundred_callers_at_once_make_one_load(make_pool, source):
+    """All of them get the same model."""
+    pool = make_pool()
+    source.gate.clear()
+    together = threading.Barrier(100)
+
+    def call():
+        together.wait(30)
+        return get(pool, "a", source)
+
+    callers = [_in_thread(call) for _ in range(100)]
+    assert source.entered.wait(30)
+    source.gate.set()
+    for thread, _ in callers:
+        thread.join(30)
+    assert source.opened == 1
+    assert len({id(results[0]) for _, results in callers}) == 1
+    assert pool.counts.now()["", 0, "cpu"].loads == 1
+
+
+def test_a_model_in_use_finishes_its_run_when_it_has_to_give_way(make_pool, source, monkeypatch):
+    """The pool makes room at once; who runs the model notices nothing."""
+    with open_package(source.folder) as package:
+        pool = make_pool(memory_budget_bytes=estimate_memory(package))
+    held = get(pool, "a", source)
+    running, may_end = threading.Event(), threading.Event()
+    run = held.runner.run
+
+    def slow(*arguments, **options):
+        running.set()
+        assert may_end.wait(10)
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(held.runner, "run", slow)
+    thread, results = _in_thread(lambda: _classify(held, "awful"))
+    assert running.wait(10)
+    get(pool, "b", source)
+    assert pool.state("a") == (State.UNLOADED, "")
+    may_end.set()
+    thread.join(10)
+    assert results == ["negative"]
+
+
+def test_loads_failures_and_evictions_are_counted(make_pool, source):
+    """By what a model is published as, and the device; a failure is repeated without being counted again."""
+    with open_package(source.folder) as package:
+        pool = make_pool(memory_budget_bytes=estimate_memory(package))
+    for digest in ("a", "b", "a"):
+        pool.get(Loadable(digest, source, published_as=(f"ada~{digest}", 1)))
+    source.error = PackageError("the zip is damaged")
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            pool.get(Loadable("c", source, published_as=("ada~c", 2)))
+    counts = pool.counts.now()
+    assert (counts["ada~a", 1, "cpu"].loads, counts["ada~a", 1, "cpu"].evictions) == (2, 1)
+    assert (counts["ada~b", 1, "cpu"].loads, counts["ada~b", 1, "cpu"].evictions) == (1, 1)
+    assert counts["ada~a", 1, "cpu"].seconds > 0
+    assert counts["ada~c", 2, ""].failures == 1
+    assert source.opened == 4

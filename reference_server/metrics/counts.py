@@ -1,4 +1,4 @@
-"""Counts what was asked and how long each part took: for Prometheus, and in Triton's cumulative form.
+"""Counts requests and inference: appended at once, folded into histograms later.
 
 A request only appends a tuple to a list; the lists are folded into histograms once a second or when somebody
 asks, a thousand at a time. Observing four histograms and two counters of `prometheus_client` per request took
@@ -7,25 +7,23 @@ asks, a thousand at a time. Observing four histograms and two counters of `prome
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
+
+from reference_server.metrics.states import (
+    HistogramState,
+    LoadState,
+    ModelState,
+    RequestState,
+    RunState,
+    WorkerState,
 )
-from prometheus_client.exposition import choose_encoder
+from reference_server.runtime.load_counts import LoadCount, LoadCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
     from numpy.typing import NDArray
-    from prometheus_client.metrics_core import Metric
 
 # Seconds: from what a tiny model takes to the longest that a prediction may.
 BOUNDS = (
@@ -56,6 +54,7 @@ _TOTAL, _ROWS, _SHARED = len(STAGES), len(STAGES) + 1, len(STAGES) + 2
 
 # What inference is counted by: the exact name, `account~name`, the version, the device.
 ModelKey: TypeAlias = tuple[str, int, str]
+RequestKey: TypeAlias = tuple[str, str, int]
 
 
 class Histogram:
@@ -75,16 +74,18 @@ class Histogram:
         """How many values there were."""
         return int(self.counts.sum())
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative buckets as Prometheus has them."""
-        return [
-            (str(bound), float(count))
-            for bound, count in zip((*BOUNDS, "+Inf"), self.counts.cumsum().tolist(), strict=True)
-        ]
-
     def in_nanoseconds(self) -> dict[str, int]:
         """Return count and sum as Triton has them."""
         return {"count": self.count, "ns": round(self.sum * 1e9)}
+
+    def state(self) -> HistogramState:
+        """Return it as it is written to a file."""
+        return HistogramState(counts=self.counts.tolist(), sum=self.sum)
+
+    def absorb(self, state: HistogramState) -> None:
+        """Add what another worker counted."""
+        self.counts += np.array(state.counts, np.int64)
+        self.sum += state.sum
 
 
 class ModelStatistics:
@@ -98,6 +99,8 @@ class ModelStatistics:
         self.rows = 0
         self.runs: dict[int, tuple[int, float]] = {}
         self.last_inference = 0.0
+        # Of many models few are called in any second; only these are described anew for the others to read.
+        self._state: ModelState | None = None
 
     def succeeded(
         self, *, queue: float, decode: float, compute: float, encode: float, rows: int, shared_rows: int
@@ -115,9 +118,12 @@ class ModelStatistics:
         failures, self.failures = self.failures, []
         if failures:
             self.failed.add(np.array(failures))
-        if not samples:
-            return
-        table = np.array(samples, np.float64)
+        if samples:
+            self._fold_samples(np.array(samples, np.float64))
+        if samples or failures:
+            self._state = None
+
+    def _fold_samples(self, table: NDArray[np.float64]) -> None:
         for stage, histogram in enumerate(self.stages):
             histogram.add(table[:, stage])
         self.rows += int(table[:, _ROWS].sum())
@@ -130,6 +136,40 @@ class ModelStatistics:
                 count + int(these.sum()),
                 seconds + float(table[these, STAGES.index("compute")].sum()),
             )
+
+    def state(self, key: ModelKey) -> ModelState:
+        """Return it as it is written to a file."""
+        if self._state is None:
+            self._state = self._described(key)
+        return self._state
+
+    def _described(self, key: ModelKey) -> ModelState:
+        model, version, device = key
+        return ModelState(
+            model=model,
+            version=version,
+            device=device,
+            stages=[stage.state() for stage in self.stages],
+            failed=self.failed.state(),
+            rows=self.rows,
+            runs=[
+                RunState(rows=size, runs=count, seconds=seconds)
+                for size, (count, seconds) in self.runs.items()
+            ],
+            last_inference=self.last_inference,
+        )
+
+    def absorb(self, state: ModelState) -> None:
+        """Add what another worker counted."""
+        self._state = None
+        for stage, other in zip(self.stages, state.stages, strict=True):
+            stage.absorb(other)
+        self.failed.absorb(state.failed)
+        self.rows += state.rows
+        self.last_inference = max(self.last_inference, state.last_inference)
+        for each in state.runs:
+            count, seconds = self.runs.get(each.rows, (0, 0.0))
+            self.runs[each.rows] = (count + each.runs, seconds + each.seconds)
 
     def in_triton_form(self, name: str, version: int) -> dict[str, Any]:
         """Return the statistics extension's object for a model; times in nanoseconds, cumulative."""
@@ -176,91 +216,67 @@ class Requests:
             self.histogram.add(np.array(seconds))
 
 
-class Metrics:
-    """Everything that a worker counts.
+class Counts:
+    """Everything that is counted, by one worker or by several together."""
 
-    Args:
-        gauges: What is read at the time of asking: a value by name, and what it means.
-        info: What this server is, by name.
-    """
-
-    def __init__(
-        self, gauges: Mapping[str, tuple[str, Callable[[], float]]], info: Mapping[str, str]
-    ) -> None:
-        self._gauges = gauges
-        self._info = dict(info)
-        self._lock = threading.Lock()
-        self._models: dict[ModelKey, ModelStatistics] = {}
-        self._requests: dict[tuple[str, str, int], Requests] = {}
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def model(self, key: ModelKey) -> ModelStatistics:
-        """Return what is counted for a version on a device."""
-        found = self._models.get(key)
-        return found if found is not None else self._models.setdefault(key, ModelStatistics())
-
-    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request of any kind."""
-        key = (method, route, status)
-        found = self._requests.get(key)
-        if found is None:
-            found = self._requests.setdefault(key, Requests())
-        found.seconds.append(seconds)
+    def __init__(self, loads: LoadCounts | None = None) -> None:
+        self.models: dict[ModelKey, ModelStatistics] = {}
+        self.requests: dict[RequestKey, Requests] = {}
+        self.loads = LoadCounts() if loads is None else loads
 
     def fold(self) -> None:
-        """Fold all that was appended; called once a second."""
-        with self._lock:
-            for statistics in list(self._models.values()):
-                statistics.fold()
-            for requests in list(self._requests.values()):
-                requests.fold()
+        """Fold all that was appended."""
+        for statistics in list(self.models.values()):
+            statistics.fold()
+        for requests in list(self.requests.values()):
+            requests.fold()
 
-    def statistics(self) -> dict[ModelKey, ModelStatistics]:
-        """Return what was counted so far, by model, version and device."""
-        self.fold()
-        return dict(self._models)
-
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Return everything in Prometheus' text form or in OpenMetrics', and its media type."""
-        encode, media_type = choose_encoder(accept)
-        return encode(self._registry), media_type
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield what Prometheus scrapes."""
-        self.fold()
-        yield InfoMetricFamily("maas_server", "What this server is.", self._info)
-        for name, (meaning, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, meaning, read())
-        yield self._collect_requests()
-        yield from _collect_models(list(self._models.items()))
-
-    def _collect_requests(self) -> Metric:
-        labels = ["method", "route", "status"]
-        family = HistogramMetricFamily(
-            "maas_request_duration_seconds", "From a whole request to its answer.", labels=labels
+    def state(self) -> WorkerState:
+        """Return what was folded as it is written to a file."""
+        return WorkerState(
+            bounds=[float(bound) for bound in BOUNDS],
+            requests=[
+                RequestState(method=method, route=route, status=status, seconds=each.histogram.state())
+                for (method, route, status), each in list(self.requests.items())
+            ],
+            models=[statistics.state(key) for key, statistics in list(self.models.items())],
+            loads=[
+                LoadState(
+                    model=model,
+                    version=version,
+                    device=device,
+                    loads=count.loads,
+                    seconds=count.seconds,
+                    failures=count.failures,
+                    evictions=count.evictions,
+                )
+                for (model, version, device), count in self.loads.now().items()
+            ],
         )
-        for (method, route, status), requests in list(self._requests.items()):
-            histogram = requests.histogram
-            family.add_metric([method, route, str(status)], histogram.buckets(), histogram.sum)
-        return family
+
+    def absorb(self, state: WorkerState) -> None:
+        """Add what another worker counted."""
+        for each in state.requests:
+            self.requests.setdefault((each.method, each.route, each.status), Requests()).histogram.absorb(
+                each.seconds
+            )
+        for model in state.models:
+            self.models.setdefault((model.model, model.version, model.device), ModelStatistics()).absorb(
+                model
+            )
+        for load in state.loads:
+            count = LoadCount(load.loads, load.seconds, load.failures, load.evictions)
+            self.loads.add((load.model, load.version, load.device), count)
 
 
-def _collect_models(models: Iterable[tuple[ModelKey, ModelStatistics]]) -> Iterator[Metric]:
-    labels = ["model", "version", "device"]
-    rows = CounterMetricFamily("maas_inference_rows", "Instances predicted.", labels=labels)
-    failed = CounterMetricFamily("maas_inference_failures", "Calls that failed.", labels=labels)
-    runs = CounterMetricFamily("maas_runs", "Runs of the model, by their rows.", labels=[*labels, "rows"])
-    stages = HistogramMetricFamily(
-        "maas_inference_duration_seconds", "What a call spent in each stage.", labels=[*labels, "stage"]
+def can_be_added(state: WorkerState) -> bool:
+    """Tell whether a state counts in the buckets and stages of this release."""
+    histograms = [
+        *(each.seconds for each in state.requests),
+        *(stage for model in state.models for stage in (*model.stages, model.failed)),
+    ]
+    return (
+        state.bounds == [float(bound) for bound in BOUNDS]
+        and all(len(each.counts) == len(BOUNDS) + 1 for each in histograms)
+        and all(len(model.stages) == len(STAGES) + 1 for model in state.models)
     )
-    for (model, version, device), statistics in models:
-        values = [model, str(version), device]
-        rows.add_metric(values, statistics.rows)
-        failed.add_metric(values, statistics.failed.count)
-        for size, (count, _) in sorted(statistics.runs.items()):
-            runs.add_metric([*values, str(size)], count)
-        for stage, histogram in zip(STAGES, statistics.stages, strict=False):
-            stages.add_metric([*values, stage], histogram.buckets(), histogram.sum)
-    yield from (rows, failed, runs, stages)
