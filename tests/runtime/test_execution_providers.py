@@ -40,7 +40,8 @@ def test_auto_settles_for_the_cpu_and_says_why(caplog):
     """Without CUDA `auto` runs on the CPU; the log tells what is missing."""
     caplog.set_level(logging.INFO)
     assert Providers("auto")("auto") is CPU
-    assert "models run on the CPU: this ONNX Runtime has no CUDAExecutionProvider" in caplog.text
+    assert "models run on the CPU: CUDAExecutionProvider does not work" in caplog.text
+    assert "this ONNX Runtime has no CUDAExecutionProvider" in caplog.text
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
