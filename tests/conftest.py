@@ -233,3 +233,16 @@ def token_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preprocessing={"max_tokens": 16, "max_characters": 1000},
         postprocessing={"activation": "softmax"},
     )
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """Return the provider of the first GPU, proven; where there is none, skip and say what is missing."""
+    from reference_server.runtime.execution_providers import ExecutionProviderError, cuda, prove
+
+    provider = cuda(0)
+    try:
+        prove(provider)
+    except ExecutionProviderError as error:
+        pytest.skip(f"needs a GPU: {error}")
+    return provider

@@ -132,8 +132,8 @@ def runtime_library() -> str:
 
 def _wheel() -> Part:
     if CUDA_PROVIDER in ort.get_available_providers():
-        return Part("ONNX Runtime", f"{ort.__version__} with {CUDA_PROVIDER}")
-    return Part("ONNX Runtime", f"this ONNX Runtime has no {CUDA_PROVIDER}", INSTALL)
+        return Part("ONNX Runtime", f"{ort.__version__}, with {CUDA_PROVIDER}")
+    return Part("ONNX Runtime", f"{ort.__version__}, without {CUDA_PROVIDER}", INSTALL)
 
 
 def _driver(devices: Sequence[int], load: Load) -> Part:

@@ -195,7 +195,7 @@ def prove(provider: ExecutionProvider) -> None:
         raise _lacking(provider, f"this ONNX Runtime has no {provider.name}")
     cuda_parts.preload()
     try:
-        session = open_session(_tiny_graph(), provider, strict=True)
+        session = open_session(_tiny_graph(), provider, strict=provider.name != CPU.name)
         (result,) = session.run(None, {"x": np.array([1.0, 2.0], np.float32)})
     except ORT_ERRORS as error:
         raise _lacking(provider, describe(error)) from error
