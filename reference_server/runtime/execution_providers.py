@@ -186,7 +186,7 @@ def prove(provider: ExecutionProvider) -> None:
         ExecutionProviderError: It cannot be; the message says what is missing and what to install.
     """
     wheels = installed_wheels()
-    if len(wheels) > 1:
+    if len(wheels) > 1 and provider.name != CPU.name:
         raise ExecutionProviderError(
             f"{' and '.join(wheels)} are installed side by side and overwrite each other; "
             f"{cuda_parts.INSTALL}; {_OTHERWISE}"
