@@ -144,7 +144,7 @@ def cores(settings: Settings) -> Iterator[Finding]:
     """Hold lanes and threads against the cores."""
     there = usable_cores()
     workers, lanes, threads = settings.workers, settings.lanes, settings.intra_op_threads
-    told = f"{there} cores; {workers} × {lanes} lanes × {threads} intra-op threads (workers × lanes × threads)"
+    told = f"{there} cores; workers {workers}, lanes {lanes} each, intra-op threads {threads} each"
     if workers * lanes * threads > there:
         remedy = "they wait for each other: lower workers, lanes or intra_op_threads, or leave them unset"
         yield Finding("cores", "warn", told, remedy)
@@ -155,7 +155,7 @@ def cores(settings: Settings) -> Iterator[Finding]:
 def memory(settings: Settings) -> Iterator[Finding]:
     """Hold what loaded models may take against the memory that is available."""
     budget, there = settings.memory_budget_bytes * settings.workers, available_memory()
-    told = f"models may take {_size(budget)} ({settings.workers} workers × memory_budget_bytes)"
+    told = f"models may take {_size(budget)} (memory_budget_bytes of {settings.workers} workers)"
     if there is None:
         yield Finding("memory", "ok", f"{told}; what is available is not known on this system")
     elif budget > there:
@@ -236,7 +236,8 @@ def address(settings: Settings) -> Iterator[Finding]:
             remedy = "a server runs there already: stop it, or choose another --port"
         yield Finding("address", "fail", f"{shown} cannot be listened on: {error.strerror}", remedy)
     else:
-        yield Finding("address", "ok", f"{shown} is free" if settings.port else f"a free port of {settings.host}")
+        told = f"{shown} is free" if settings.port else f"any free port of {settings.host}"
+        yield Finding("address", "ok", told)
 
 
 def available_memory() -> int | None:
@@ -270,7 +271,10 @@ def _proof(provider: ExecutionProvider, otherwise: State) -> Finding:
     try:
         prove(provider)
     except ExecutionProviderError as error:
-        return Finding(check, otherwise, str(error))
+        lacks = provider.name == cuda_parts.CUDA_PROVIDER and cuda_parts.missing(
+            [int(provider.options["device_id"])]
+        )
+        return Finding(check, otherwise, "it does not: see above what is missing" if lacks else str(error))
     return Finding(check, "ok", "a tiny model computes what it should")
 
 

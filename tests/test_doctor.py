@@ -108,7 +108,9 @@ def test_more_threads_than_cores_are_told(monkeypatch, settings, workers, state)
     monkeypatch.setattr(doctor, "usable_cores", lambda: 4)
     finding = the(doctor.cores(settings(workers=workers)))
     assert finding.state == state
-    assert finding.told.startswith(f"4 cores; {workers} × {4 if workers == 1 else 1} lanes × 1 intra-op")
+    assert finding.told.endswith(
+        f"workers {workers}, lanes {4 if workers == 1 else 1} each, intra-op threads 1 each"
+    )
 
 
 def test_a_budget_beyond_the_memory_is_told(settings):

@@ -71,9 +71,7 @@ class BoundRuns:
             except RuntimeError as error:  # what bindings raise for every reason
                 raise ValueError(str(error).removeprefix("Error in execution: ")) from error
             # A graph that hands an input on returns the very memory that is lent again.
-            return [
-                np.array(result) if np.may_share_memory(result, memory) else result for result in results
-            ]
+            return [np.array(result) if np.may_share_memory(result, memory) else result for result in results]
 
 
 def _bound(session: Any, names: list[str], arrays: Tensors) -> Any:  # noqa: ANN401 - as above

@@ -141,9 +141,9 @@ def test_several_lanes_share_one_card(layers, gpu):
     wrong = []
 
     def work(number):
-        for _ in range(50):
-            if not np.allclose(runner.run({"x": rows[number]})["y"], alone[number], rtol=1e-4, atol=1e-6):
-                wrong.append(number)
+        results = [runner.run({"x": rows[number]})["y"] for _ in range(50)]
+        if not all(np.allclose(each, alone[number], rtol=1e-4, atol=1e-6) for each in results):
+            wrong.append(number)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -156,9 +156,9 @@ def test_runs_from_many_threads_do_not_mix(sums):
 
     def work(value):
         array = np.full(1000, value, np.float32)
-        for _ in range(100):
-            if not (runner.run({"x": array, "z": array})["total"] == 2 * value).all():
-                spoilt.append(value)
+        totals = [runner.run({"x": array, "z": array})["total"] for _ in range(100)]
+        if not all((total == 2 * value).all() for total in totals):
+            spoilt.append(value)
 
     threads = [threading.Thread(target=work, args=(value,)) for value in range(4)]
     for thread in threads:
