@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-_COLOURS = {"ok": "green", "off": "blue", "warn": "yellow", "fail": "red"}
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
     "--data-dir",
@@ -32,6 +31,17 @@ _DATA_DIR = click.option(
 )
 
 
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="maas-client")
+def main() -> None:
+    """Serve models, and look after accounts.
+
+    Every setting is a flag here, a MAAS_SERVER_… variable, or a line of the TOML file that MAAS_SERVER_CONFIG
+    names; flags win over variables, variables over the file.
+    """
+
+
+_COLOURS = {"ok": "green", "off": "blue", "warn": "yellow", "fail": "red"}
 # What `serve` takes and `doctor` looks at.
 _SETTINGS = (
     click.option("--host", help="Address to listen on.  [default: 127.0.0.1]"),
@@ -59,16 +69,6 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_SETTINGS):
         command = option(command)
     return command
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="maas-client")
-def main() -> None:
-    """Serve models, and look after accounts.
-
-    Every setting is a flag here, a MAAS_SERVER_… variable, or a line of the TOML file that MAAS_SERVER_CONFIG
-    names; flags win over variables, variables over the file.
-    """
 
 
 @main.command()

@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import onnxruntime as ort
-
 from reference_server.registry.database import StoreError, look_at_schema
 from reference_server.runtime import cuda_parts
 from reference_server.runtime.execution_providers import (
     CPU,
     ExecutionProvider,
     ExecutionProviderError,
+    available_providers,
     cuda,
     installed_wheels,
     prove,
+    silence,
 )
 from reference_server.settings import usable_cores
 
@@ -50,7 +50,6 @@ PACKAGES = (
     "alembic",
 )
 _LITTLE_SPACE = 2**30
-_FATAL_ONLY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything that a server with these settings needs, in the order in which it would use it."""
-    ort.set_default_logger_severity(_FATAL_ONLY)
+    silence()
     for check in (
         packages,
         wheels,
@@ -110,8 +109,8 @@ def wheels(settings: Settings) -> Iterator[Finding]:
         state: State = "fail" if settings.provider == "cuda" else "warn"
         yield Finding("ONNX Runtime", state, told, "make a fresh environment with one of them")
         return
-    providers = ", ".join(ort.get_available_providers())
-    yield Finding("ONNX Runtime", "ok", f"{shown or ort.__version__}, built with {providers}")
+    providers = ", ".join(available_providers())
+    yield Finding("ONNX Runtime", "ok", f"{shown or 'no wheel of ours'}, built with {providers}")
 
 
 def cpu_proof(_settings: Settings) -> Iterator[Finding]:
@@ -128,7 +127,7 @@ def cuda_needs(settings: Settings) -> Iterator[Finding]:
 
 def cuda_proofs(settings: Settings) -> Iterator[Finding]:
     """Run a tiny model on each configured GPU, where this ONNX Runtime can at all."""
-    if cuda_parts.CUDA_PROVIDER not in ort.get_available_providers():
+    if cuda_parts.CUDA_PROVIDER not in available_providers():
         state = _without_cuda(settings)
         if state == "fail":
             remedy = "install what is missing, or choose the provider `cpu`"

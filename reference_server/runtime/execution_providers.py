@@ -77,7 +77,7 @@ class Providers:
         self._turns = itertools.count()
         self._lock = threading.Lock()
         self._proven: dict[int, ExecutionProviderError | None] = {}
-        ort.set_default_logger_severity(_FATAL_ONLY)
+        silence()
         self._default: Setting = setting
         if setting == "auto":
             self._default = "cuda" if self._find_cuda() else "cpu"
@@ -138,6 +138,17 @@ def cuda(device: int, *, demanded: bool = False, memory_bytes: int | None = None
     return ExecutionProvider(cuda_parts.CUDA_PROVIDER, f"cuda:{device}", options, demanded)
 
 
+def silence() -> None:
+    """Let ONNX Runtime log nothing by itself: what matters of it is raised, and told by whoever catches it."""
+    ort.set_default_logger_severity(_FATAL_ONLY)
+
+
+def available_providers() -> list[str]:
+    """Return the names of the execution providers that this ONNX Runtime was built with."""
+    names: list[str] = ort.get_available_providers()
+    return names
+
+
 def installed_wheels() -> list[str]:
     """Return the ONNX Runtime wheels that are installed; more than one is a broken installation."""
     found = []
@@ -191,7 +202,7 @@ def prove(provider: ExecutionProvider) -> None:
             f"{' and '.join(wheels)} are installed side by side and overwrite each other; "
             f"{cuda_parts.INSTALL}; {_OTHERWISE}"
         )
-    if provider.name not in ort.get_available_providers():
+    if provider.name not in available_providers():
         raise _lacking(provider, f"this ONNX Runtime has no {provider.name}")
     cuda_parts.preload()
     try:
