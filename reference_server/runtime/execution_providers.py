@@ -139,7 +139,7 @@ def cuda(device: int, *, demanded: bool = False, memory_bytes: int | None = None
 
 
 def silence() -> None:
-    """Let ONNX Runtime log nothing by itself: what matters of it is raised, and told by whoever catches it."""
+    """Let ONNX Runtime log nothing by itself: what matters is raised, and told by whoever catches it."""
     ort.set_default_logger_severity(_FATAL_ONLY)
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from reference_server import doctor
 from reference_server.errors import DeadlineExceeded, Unprocessable
 from reference_server.runtime.cuda_parts import driver, examine, runtime_library
 from reference_server.runtime.execution_providers import CPU, ExecutionProviderError, Providers, cuda
 from reference_server.runtime.pinned_memory import CudaHostMemory, Staging, staging_for
 from reference_server.runtime.sessions import OnnxRunner
+from reference_server.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("gpu")
 
@@ -189,3 +191,11 @@ def test_several_cards_take_turns(layers):
     first, *others = [runner.run({"x": x})["y"] for runner in runners]
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-2, atol=1e-3)
+
+
+def test_the_doctor_finds_a_whole_set_up(tmp_path):
+    """With a card every part of CUDA is there, and the proof runs on it."""
+    settings = Settings(provider="cuda", data_dir=tmp_path, port=0)
+    checks = {finding.check: finding for finding in doctor.examine(settings)}
+    assert checks["run on cuda:0"].state == "ok"
+    assert not [finding for finding in checks.values() if finding.state == "fail"]
