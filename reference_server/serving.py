@@ -1,4 +1,8 @@
-"""`maas-server serve`: granian's supervisor and workers, from a free port to the last accepted request."""
+"""`maas-server serve`: a supervisor and its workers, from a free port to the last accepted request.
+
+The supervisor holds the listening socket and replaces workers that die; each worker is uvicorn's server with
+the front's own protocol on its connections.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +21,20 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.mp import MPServer
+import uvicorn
 
+from reference_server.http.connection import Connection
 from reference_server.registry.database import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from multiprocessing.context import SpawnProcess
     from multiprocessing.synchronize import Event
+    from types import FrameType
 
     from reference_server.http.front import Front
     from reference_server.settings import Settings
@@ -40,6 +43,14 @@ _PROBE_SECONDS = 0.05
 _START_SECONDS = 120.0
 # Requests make no cycles; looking for some after every 700 objects took 5 % of their time.
 _GC_ALLOCATIONS = 50_000
+_BACKLOG = 2048
+# How often the supervisor looks whether it is to stop, and how long it waits before it replaces a worker.
+_LOOK_SECONDS = 0.1
+_RESTART_SECONDS = 0.5
+# What a worker has beyond its drain to end in.
+_END_SECONDS = 5.0
+# The status of a worker that would fail again.
+_CANNOT_START = 3
 _log = logging.getLogger(__name__)
 
 
@@ -66,111 +77,168 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
     multiprocessing.set_start_method("spawn", force=True)
     upgrade(settings.database)
     instance = secrets.token_hex(12)
-    with _reserved(settings) as port:
-        settings = settings.model_copy(update={"port": port})
-        draining = multiprocessing.get_context("spawn").Event()
-        server = _Supervisor(settings, draining)
-        announcement = _Announcement(settings, instance, ready_file, prepare)
+    with _listen(settings) as listener:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        supervisor = _Supervisor(settings, listener, instance)
+        announcement = _Announcement(settings, instance, ready_file, prepare, failed=supervisor.stop)
         announcement.start()
         try:
-            loader: Any = partial(load_front, settings, draining, instance)
-            server.serve(target_loader=loader, wrap_loader=False)
+            supervisor.run()
         finally:
             if ready_file is not None:
                 ready_file.unlink(missing_ok=True)
         if announcement.failure is not None:
             raise announcement.failure
+    if supervisor.failed:
+        sys.exit(1)
 
 
-def load_front(settings: Settings, draining: Event, instance: str) -> Front:
-    """Make a worker's application; granian calls this in the worker."""
+def work(settings: Settings, listener: socket.socket, draining: Event, instance: str) -> None:
+    """Answer requests in this process until SIGTERM: what a worker does.
+
+    Raises:
+        SystemExit: With `CANNOT_START` if what the settings ask for is not there.
+    """
     from reference_server.app import create_app, open_services
     from reference_server.housekeeping import Housekeeping
     from reference_server.http.front import Front
     from reference_server.http.request_log import start_logging
     from reference_server.runtime.execution_providers import ExecutionProviderError
 
-    listener = start_logging(settings.log_level)
+    log = start_logging(settings.log_level)
     _end_with_parent()
     try:
         services = open_services(settings, draining=draining, instance=instance)
     except ExecutionProviderError as error:
         _log.error("the worker cannot start: %s", error)
-        listener.stop()
-        sys.exit(1)
+        log.stop()
+        sys.exit(_CANNOT_START)
     except Exception:  # noqa: BLE001 - logged whole before the worker exits
-        # Whatever it was, the worker's end must say it: granian would only report that a worker exited.
         _log.exception("the worker cannot start")
-        listener.stop()
-        sys.exit(1)
+        log.stop()
+        sys.exit(_CANNOT_START)
     housekeeping = Housekeeping(services)
     housekeeping.start()
-
-    def close() -> None:
-        housekeeping.stop()
-        services.close()
-        listener.stop()
-
-    front = Front(services, create_app(services=services), on_close=close)
+    front = Front(services, create_app(services=services))
     # What is there now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS)
-    return front
+    try:
+        _Worker(_worker_config(settings, front)).run(sockets=[listener])
+    finally:
+        front.close()
+        housekeeping.stop()
+        services.close()
+        log.stop()
 
 
-class _Supervisor(MPServer):
-    """Granian's, but its readiness turns false before its port closes."""
+def _worker_config(settings: Settings, front: Front) -> uvicorn.Config:
+    return uvicorn.Config(
+        front,  # type: ignore[arg-type] # no ASGI: its connections speak with it directly
+        http=Connection,  # type: ignore[arg-type] # a buffered protocol, which asyncio takes as well
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=None if settings.tls_key is None else str(settings.tls_key),
+        timeout_graceful_shutdown=round(settings.drain_seconds),
+    )
 
-    def __init__(self, settings: Settings, draining: Event) -> None:
-        super().__init__(
-            "reference_server",
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.RSGI,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000),
-            websockets=False,
-            workers=settings.workers,
-            loop=Loops.auto,
-            log_level=LogLevels.warning,
-            log_access=False,
-            ssl_cert=settings.tls_cert,
-            ssl_key=settings.tls_key,
-            respawn_failed_workers=True,
-            workers_kill_timeout=round(settings.drain_seconds),
-        )
-        self._grace_seconds = settings.grace_seconds
-        self._draining = draining
 
-    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - granian's signature
-        """Say that we are about to stop, and stop after the grace period."""
-        if self._draining.is_set():
-            return
-        self._draining.set()
-        stop = partial(super().signal_handler_interrupt, *args, **kwargs)
-        threading.Timer(self._grace_seconds, stop).start()
+class _Worker(uvicorn.Server):
+    """Uvicorn's, but it ends when its supervisor says so, and then in peace."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Drain on SIGTERM; a terminal's SIGINT goes to the supervisor too, which sends that."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+
+
+class _Supervisor:
+    """Keeps the workers running, and ends them: not ready first, then closed, then finished."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, instance: str) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._instance = instance
+        self._context = multiprocessing.get_context("spawn")
+        self._draining = self._context.Event()
+        self._stopping = threading.Event()
+        self._workers: list[SpawnProcess] = []
+        self.failed = False
+
+    def stop(self, *_signal: object) -> None:
+        """Begin to end; for any thread and for signals."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Supervise until stopped."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        self._workers = [self._start() for _ in range(self._settings.workers)]
+        try:
+            while not self._stopping.is_set():
+                multiprocessing.connection.wait([each.sentinel for each in self._workers], _LOOK_SECONDS)
+                self._replace_dead()
+            self._draining.set()
+            if not self.failed:
+                time.sleep(self._settings.grace_seconds)
+        finally:
+            self._end_workers()
+
+    def _start(self) -> SpawnProcess:
+        arguments = (self._settings, self._listener, self._draining, self._instance)
+        process = self._context.Process(target=work, args=arguments, name="worker")
+        process.start()
+        return process
+
+    def _replace_dead(self) -> None:
+        for index, process in enumerate(self._workers):
+            if process.is_alive() or self._stopping.is_set():
+                continue
+            if process.exitcode == _CANNOT_START:
+                # It would fail in the same way each time.
+                self.failed = True
+                self._stopping.set()
+                return
+            _log.error("the worker %s ended with status %s and is replaced", process.pid, process.exitcode)
+            self._stopping.wait(_RESTART_SECONDS)
+            self._workers[index] = self._start()
+
+    def _end_workers(self) -> None:
+        # The port is closed when its last holder closes it.
+        self._listener.close()
+        for process in self._workers:
+            process.terminate()
+        until = time.monotonic() + self._settings.drain_seconds + _END_SECONDS
+        for process in self._workers:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                _log.error("the worker %s does not end and is killed", process.pid)
+                process.kill()
+                process.join()
 
 
 @contextmanager
-def _reserved(settings: Settings) -> Iterator[int]:
-    """Choose the port and hold it until granian's workers listen on it."""
+def _listen(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as check:
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            check.bind((settings.host, settings.port))
+            listener.bind((settings.host, settings.port))
         except OSError as error:
             raise StartError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another --port, "
                 "or 0 for a free one"
             ) from error
-        port: int = check.getsockname()[1]
-    with socket.socket(family, socket.SOCK_STREAM) as held:
-        if sys.platform == "linux":
-            # Bound but not listening, it keeps the number from other programs; granian binds beside it.
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind((settings.host, port))
-        yield port
+        listener.listen(_BACKLOG)
+        yield listener
 
 
 class _Announcement(threading.Thread):
@@ -182,8 +250,11 @@ class _Announcement(threading.Thread):
         instance: str,
         ready_file: Path | None,
         prepare: Callable[[], Mapping[str, str]],
+        *,
+        failed: Callable[[], None],
     ) -> None:
         super().__init__(name="announcement", daemon=True)
+        self._failed = failed
         self._settings = settings
         self._instance = instance
         self._ready_file = ready_file
@@ -194,13 +265,12 @@ class _Announcement(threading.Thread):
     def run(self) -> None:
         """Announce the server, or stop it and keep why."""
         self._attempt(self._keep_prepared)
-        # Not before granian has its signal handlers, which it has when a worker answers.
         if not _answers(self._settings, self._instance):
             self.failure = self.failure or StartError(f"no request was answered within {_START_SECONDS:g} s")
         if self.failure is None:
             self._attempt(self._announce)
         if self.failure is not None:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._failed()
 
     def _attempt(self, act: Callable[[], None]) -> None:
         try:

@@ -11,7 +11,6 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
 from reference_server.http import bodies
-from reference_server.http.bridge import FILE
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
 from reference_server.http.spool import Spool
@@ -84,8 +83,6 @@ def _request(services: Services, body: bytes | Spool = b"") -> Request:
 
 
 def _response(answer: Answer) -> Response:
-    if answer.file is not None:
-        incoming.environ[FILE] = answer.file
     response = Response(answer.chunks or answer.body, status=answer.status)
     response.headers.clear()
     response.headers.extend(answer.headers)

@@ -25,7 +25,7 @@ _LEVEL = 1
 _JSON = "application/json"
 
 
-def json_value(body: bytes, headers: Mapping[str, str]) -> object:
+def json_value(body: bytes | bytearray, headers: Mapping[str, str]) -> object:
     """Return a JSON body's value.
 
     Raises:
@@ -34,7 +34,7 @@ def json_value(body: bytes, headers: Mapping[str, str]) -> object:
     """
     if headers.get("content-type") != _JSON or "content-encoding" in headers:
         require_type(headers, _JSON, absent=True)
-    if not body or not body.strip():
+    if not body or body.isspace():
         raise InvalidRequest("the body is empty; send a JSON object", code="empty_body")
     try:
         return orjson.loads(body)
@@ -42,7 +42,7 @@ def json_value(body: bytes, headers: Mapping[str, str]) -> object:
         raise InvalidRequest(f"the body is not JSON: {error}", code="invalid_json") from None
 
 
-def json_body(model: type[RequestT], body: bytes, headers: Mapping[str, str]) -> RequestT:
+def json_body(model: type[RequestT], body: bytes | bytearray, headers: Mapping[str, str]) -> RequestT:
     """Return a JSON body as a request type, checked without any coercion.
 
     Raises:

@@ -41,30 +41,17 @@ class Request:
     headers: Mapping[str, str]
     address: str
     received: float
-    body: bytes | Spool = b""
-
-
-@dataclass(frozen=True, slots=True)
-class FilePart:
-    """A part of a file on this machine, from the byte `start` up to before `stop`."""
-
-    path: str
-    start: int
-    stop: int
+    body: bytes | bytearray | Spool = b""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What goes out; either `body` or, for what is large, `chunks`.
-
-    `file` holds the same bytes as `chunks`, for a server that can send a file by itself.
-    """
+    """What goes out; either `body` or, for what is large, `chunks`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     chunks: Iterator[bytes] | None = None
-    file: FilePart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from reference_server.http import bodies, idempotency, inference
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
+from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from reference_server.security.callers import Caller
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+_TIMEOUT = TIMEOUT_HEADER.lower()
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 _log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def budget(services: Services, headers: Mapping[str, str]) -> float:
     Raises:
         InvalidRequest: If the header is no positive number of milliseconds.
     """
-    given = headers.get(TIMEOUT_HEADER.lower())
+    given = headers.get(_TIMEOUT)
     if given is None:
         return services.settings.request_seconds
     if not (given.isascii() and given.isdigit() and int(given[:12]) > 0):
@@ -127,6 +129,9 @@ def _answer(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     if endpoint.inference:
         _count(call)
         _set_deadline(call)
+        if endpoint.body_kind == "raw":
+            begun: Answer | Pending = endpoint.handler(call, **path, body=_whole(call))
+            return begun
     arguments: dict[str, object] = dict(path)
     if endpoint.query is not None:
         arguments["query"] = bodies.query(endpoint.query, request.query)
@@ -156,14 +161,21 @@ def _set_deadline(call: Call) -> None:
 
 def _body(call: Call) -> tuple[object, bytes]:
     body, headers = call.request.body, call.request.headers
-    if not isinstance(body, bytes):
+    if isinstance(body, Spool):
         return body.receive(headers)
-    limit = call.services.settings.max_body_bytes
-    if len(body) > limit:
-        raise bodies.body_too_large(limit)
+    _whole(call)
     if call.endpoint.body is None:
         return body, hashlib.sha256(body).digest() if call.endpoint.replayable else b""
     return bodies.json_body(call.endpoint.body, body, headers), hashlib.sha256(body).digest()
+
+
+def _whole(call: Call) -> bytes | bytearray:
+    body, limit = call.request.body, call.services.settings.max_body_bytes
+    if isinstance(body, Spool):
+        raise TypeError(f"{call.endpoint.name} takes no upload")
+    if len(body) > limit:
+        raise bodies.body_too_large(limit)
+    return body
 
 
 def _note(

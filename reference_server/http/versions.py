@@ -9,7 +9,7 @@ from maas_client.types import Page, PageQuery, PublishQuery, Version
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Answer, Call, FilePart, Replied
+from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
 from reference_server.registry import packages, publishing, uploads, versions
 from reference_server.runtime.probe import probe
@@ -58,12 +58,10 @@ def download(call: Call, model: str, version: str) -> Answer:
     }
     if part is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{stored.size}"
-    path = services.artifacts.local_path(stored.artifact)
     return Answer(
         200 if part is None else 206,
         headers,
         chunks=packages.open_chunks(services.artifacts, stored, start, stop),
-        file=None if path is None else FilePart(path, start, stop),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -73,6 +74,9 @@ class LoadedModel:
         lanes: How many of its runs there may be at a time.
         most_shared_rows: The most rows of a run that calls share; 1 where each runs by itself.
         wait_seconds: How long a run waits for company.
+        quick_bytes: Calls of bodies shorter than this run in less time than handing them to a thread and back
+            takes under load; the example's time is scaled with the size, as more rows take longer.
+        decodes_quickly: Whether an event loop may decode a small call without holding up others.
     """
 
     task: Task
@@ -84,20 +88,16 @@ class LoadedModel:
     lanes: int = 1
     most_shared_rows: int = 1
     wait_seconds: float = 0.0
+    quick_bytes: float = field(init=False)
+    decodes_quickly: bool = field(init=False)
 
-    def is_quick(self, body_bytes: int) -> bool:
-        """Whether a run for a body takes less than handing it to a thread and back would under load.
-
-        The example's time is scaled with the size, as a longer text or more rows take longer.
-        """
-        if self.most_shared_rows > 1 or self.runner.device != "cpu":
-            return False
-        return self.compute_ms * max(1.0, body_bytes / self.example_bytes) < _QUICK_MS
-
-    @property
-    def decodes_quickly(self) -> bool:
-        """Whether an event loop may decode a small call without holding up others."""
-        return self.decode_ms < _QUICK_MS
+    def __post_init__(self) -> None:
+        """Decide what every call asks."""
+        quick = 0.0
+        if self.most_shared_rows == 1 and self.runner.device == "cpu" and self.compute_ms < _QUICK_MS:
+            quick = self.example_bytes * _QUICK_MS / max(self.compute_ms, sys.float_info.epsilon)
+        object.__setattr__(self, "quick_bytes", quick)
+        object.__setattr__(self, "decodes_quickly", self.decode_ms < _QUICK_MS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The server's parts in this process: Flask's test client, and the front with a peer made of two queues."""
+"""The server's parts in this process: Flask's test client, and the front on a port of loopback."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import asyncio
 import base64
 import hashlib
 import json
+import socket
 import threading
+import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from http.client import HTTPResponse
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
+from uvicorn.server import ServerState
 
 from maas_client._package import open_package, write_zip
 from reference_server.app import create_app, open_services
+from reference_server.http.connection import Connection
 from reference_server.http.front import Front
 from reference_server.settings import Settings
 
@@ -21,65 +27,16 @@ PASSWORD = "correct horse battery"
 
 
 @dataclass
-class Peer:
-    """The other end of one request, as granian shows it to an RSGI application."""
+class Answered:
+    """What came back."""
 
-    chunks: list[bytes] = field(default_factory=list)
-    pause: float = 0.0
-    status: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    pieces: list[int] = field(default_factory=list)
-    gone_after: int | None = None
-    leaves: bool = False
-
-    async def __call__(self):
-        return b"".join([chunk async for chunk in self])
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        if not self.chunks:
-            raise StopAsyncIteration
-        await asyncio.sleep(self.pause)
-        return self.chunks.pop(0)
-
-    async def client_disconnect(self):
-        if not self.leaves:
-            await asyncio.Event().wait()
-
-    def response_bytes(self, status, headers, body):
-        self.status, self.headers, self.body = status, dict(headers), body
-
-    def response_stream(self, status, headers):
-        self.status, self.headers = status, dict(headers)
-        return self
-
-    def response_file_range(self, status, headers, file, start, end):
-        self.response_bytes(status, headers, Path(file).read_bytes()[start:end])
-
-    async def send_bytes(self, data):
-        if len(self.pieces) == self.gone_after:
-            raise RuntimeError("RSGI transport is closed")
-        self.pieces.append(len(data))
-        self.body += data
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
     @property
     def json(self):
         return json.loads(self.body)
-
-
-@dataclass
-class Scope:
-    method: str
-    path: str
-    headers: dict[str, str]
-    query_string: str = ""
-    scheme: str = "http"
-    client: str = "127.0.0.1:50000"
-    server: str = "127.0.0.1:8000"
-    http_version: str = "1.1"
 
 
 @dataclass
@@ -94,44 +51,77 @@ class Server:
     def __post_init__(self):
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
+        self.state = ServerState()
+        self._listening = self._in_loop(self._listen())
 
     def close(self):
+        self._in_loop(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-        self.front.__rsgi_del__(None)
+        self.front.close()
+        self.services.close()
 
-    def through_front(
-        self,
-        method,
-        path,
-        *,
-        headers=None,
-        body=b"",
-        query="",
-        chunks=None,
-        pause=0.0,
-        gone_after=None,
-        leaves=False,
-    ):
-        headers = {name.lower(): value for name, value in (headers or {}).items()}
-        if chunks is not None:
-            headers.setdefault("transfer-encoding", "chunked")
-        elif body:
-            headers.setdefault("content-length", str(len(body)))
-        parts = list(chunks) if chunks is not None else [body] if body else []
-        peer = Peer(chunks=parts, pause=pause, gone_after=gone_after, leaves=leaves)
-        answered = self.front.__rsgi__(Scope(method, path, headers, query), peer)
-        asyncio.run_coroutine_threadsafe(answered, self.loop).result(30)
-        return peer
+    def connect(self):
+        """Return a socket to the front."""
+        return socket.create_connection(self.address, timeout=30)
+
+    @property
+    def address(self):
+        return self._listening.sockets[0].getsockname()
+
+    @staticmethod
+    def send(client, method, path, headers=None, body=b""):
+        """Send a request on a socket."""
+        client.sendall(head(method, path, headers, body=body) + body)
+
+    @staticmethod
+    def receive(client, method="GET"):
+        """Read one answer from a socket."""
+        answer = HTTPResponse(client, method=method)
+        answer.begin()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Answered(answer.status, headers, answer.read())
+
+    @staticmethod
+    def wait_for(condition):
+        """Wait until something is so."""
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def through_front(self, method, path, *, headers=None, body=b"", query="", chunks=None, pause=0.0):
+        """Send a request to the front, in chunks if there are some, and return its answer."""
+        with self.connect() as client:
+            is_chunked = chunks is not None and "content-length" not in (headers or {})
+            client.sendall(head(method, path, headers, body=body, query=query, chunked=is_chunked) + body)
+            for chunk in chunks or ():
+                time.sleep(pause)
+                client.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk)
+            if is_chunked:
+                client.sendall(b"0\r\n\r\n")
+            return self.receive(client, method)
+
+    async def _listen(self):
+        config = SimpleNamespace(loaded_app=self.front)
+        return await self.loop.create_server(lambda: Connection(config, self.state, {}), "127.0.0.1", 0)
+
+    async def _end(self):
+        self._listening.close()
+        for connection in list(self.state.connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+    def _in_loop(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def through_flask(self, method, path, *, headers=None, body=b"", query=""):
         response = self.flask.test_client().open(
             path, method=method, headers=headers or {}, data=body or None, query_string=query
         )
-        peer = Peer(status=response.status_code, body=response.data)
-        peer.headers = {name.lower(): value for name, value in response.headers.items()}
-        return peer
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answered(response.status_code, headers, response.data)
 
     def post(self, path, value, **options):
         headers = {"content-type": "application/json", **options.pop("headers", {})}
@@ -158,6 +148,18 @@ class Server:
         )
 
 
+def head(method, path, headers=None, *, body=b"", query="", chunked=False):
+    """Return a request's head as bytes."""
+    fields = {"host": "a", **{name.lower(): value for name, value in (headers or {}).items()}}
+    if chunked:
+        fields.setdefault("transfer-encoding", "chunked")
+    elif body:
+        fields.setdefault("content-length", str(len(body)))
+    lines = [f"{method} {quote(path, safe='/~%')}{'?' if query else ''}{query} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 def zipped(folder):
     import io
 
@@ -179,7 +181,7 @@ def make_server(folder, **settings):
         )
     )
     flask = create_app(services=services)
-    return Server(services, Front(services, flask, on_close=services.close), flask)
+    return Server(services, Front(services, flask), flask)
 
 
 @pytest.fixture(name="make_server", scope="session")

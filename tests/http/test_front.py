@@ -11,6 +11,7 @@ from reference_server.runtime.work import TaskWork
 
 JSON = {"content-type": "application/json"}
 PATH = "/v1/models/words/predict"
+BODY = b'{"text": "x"}'
 
 
 def test_a_slow_body_is_cut_off(shared):
@@ -81,11 +82,14 @@ def test_a_client_that_leaves_frees_its_place(shared, monkeypatch):
     slow_down(monkeypatch, lambda: ran.append(1) or ended.wait(5))
     with ThreadPoolExecutor(8) as threads:
         lanes = [threads.submit(post, shared, {}) for _ in range(2)]
-        wait_for(lambda: len(ran) == 2)
-        gone = [threads.submit(post, shared, {}, leaves=True) for _ in range(3)]
-        for call in gone:
-            call.result(5)
-        wait_for(lambda: shared.front._waiting == 2)
+        shared.wait_for(lambda: len(ran) == 2)
+        queued = [shared.connect() for _ in range(3)]
+        for client in queued:
+            shared.send(client, "POST", PATH, {**JSON, **shared.ada}, BODY)
+        shared.wait_for(lambda: shared.front.waiting == 5)
+        for client in queued:
+            client.close()
+        shared.wait_for(lambda: shared.front.waiting == 2)
         ended.set()
         assert [call.result().status for call in lanes] == [200, 200]
     assert len(ran) == 2
@@ -126,17 +130,8 @@ def test_a_defect_is_answered_with_500_and_nothing_of_its_inside(shared, monkeyp
     assert "inner secret" in caplog.text
 
 
-def post(shared, headers, **options):
-    return shared.through_front(
-        "POST", PATH, headers={**JSON, **shared.ada, **headers}, body=b'{"text": "x"}', **options
-    )
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def post(shared, headers):
+    return shared.through_front("POST", PATH, headers={**JSON, **shared.ada, **headers}, body=BODY)
 
 
 def slow_down(monkeypatch, wait):
@@ -148,4 +143,4 @@ def slow_down(monkeypatch, wait):
         return run(work, deadline=deadline)
 
     monkeypatch.setattr(TaskWork, "run", slow)
-    monkeypatch.setattr(LoadedModel, "is_quick", lambda model, size: False)
+    monkeypatch.setattr(LoadedModel, "quick_bytes", 0)

@@ -1,6 +1,8 @@
 import base64
 import hashlib
 import io
+import socket
+import time
 
 import pytest
 from sqlalchemy import update
@@ -114,7 +116,7 @@ def long(server, package_writer, text_graph, monkeypatch):
     """A server with a package of some megabytes, which counts what it opens."""
     server.ada = server.register("ada")
     folder = package_writer(text_graph())
-    (folder / "README.md").write_bytes(base64.b64encode(hashlib.shake_128(b"x").digest(2**21)))
+    (folder / "README.md").write_bytes(base64.b64encode(hashlib.shake_128(b"x").digest(2**23)))
     assert server.publish(server.ada, "words", folder).status == 201
     server.opened = []
     open_reader = server.services.artifacts.open_reader
@@ -127,24 +129,33 @@ def long(server, package_writer, text_graph, monkeypatch):
     return server
 
 
-def test_a_package_on_this_machine_is_sent_as_a_file(long):
-    """The front lets the server read the file as the client does, and keeps nothing open."""
-    answer = long.through_front("GET", PACKAGE, headers={**long.ada, "range": "bytes=1000000-2000000"})
-    assert (answer.status, len(answer.body), answer.pieces) == (206, 1_000_001, [])
-    assert [file.closed for file in long.opened] == [True]
+def test_a_large_package_comes_in_pieces_and_whole(long):
+    """Beyond a megabyte the front sends what it reads, a part or all, and keeps nothing open."""
+    whole = long.through_front("GET", PACKAGE, headers=long.ada)
+    assert len(whole.body) == int(whole.headers["content-length"]) > 2**20
+    part = long.through_front("GET", PACKAGE, headers={**long.ada, "range": "bytes=1000000-2500000"})
+    assert (part.status, part.body) == (206, whole.body[1_000_000:2_500_001])
+    long.wait_for(lambda: [file.closed for file in long.opened] == [True, True])
 
 
-def test_a_package_elsewhere_comes_in_pieces(long, monkeypatch):
-    """Beyond a megabyte the front sends what it reads, and never the whole at once."""
-    monkeypatch.setattr(long.services.artifacts, "local_path", lambda name: None)
-    answer = long.through_front("GET", PACKAGE, headers=long.ada)
-    assert len(answer.body) == int(answer.headers["content-length"]) > 2**20
-    assert max(answer.pieces) <= 2**18
-    assert [file.closed for file in long.opened] == [True]
+def test_a_package_is_read_no_faster_than_its_client_reads(long):
+    """A client that does not read makes the server wait, not fill its memory; then it gets all."""
+    whole = long.through_front("GET", PACKAGE, headers=long.ada).body
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(long.address)
+        long.send(client, "GET", PACKAGE, long.ada)
+        long.wait_for(lambda: len(long.opened) == 2 and not long.opened[-1].closed and long.opened[-1].tell())
+        read = -1
+        while read != (read := long.opened[-1].tell()):
+            time.sleep(0.1)
+        assert read < len(whole)
+        assert long.receive(client).body == whole
 
 
-def test_a_client_that_leaves_lets_go_of_the_artifact(long, monkeypatch):
+def test_a_client_that_leaves_lets_go_of_the_artifact(long):
     """What is behind a download is closed when nobody reads it any more."""
-    monkeypatch.setattr(long.services.artifacts, "local_path", lambda name: None)
-    long.through_front("GET", PACKAGE, headers=long.ada, gone_after=2)
-    assert [file.closed for file in long.opened] == [True]
+    with long.connect() as client:
+        long.send(client, "GET", PACKAGE, long.ada)
+        assert client.recv(1000)
+    long.wait_for(lambda: [file.closed for file in long.opened] == [True])

@@ -80,8 +80,8 @@ class ImageReader:
         return np.ascontiguousarray(scaled, self._kind)
 
 
-def _content(value: object) -> bytes:
-    if isinstance(value, bytes):
+def _content(value: object) -> bytes | bytearray:
+    if isinstance(value, bytes | bytearray):
         return value
     if not isinstance(value, str):
         raise InputFault(
@@ -96,7 +96,7 @@ def _content(value: object) -> bytes:
         raise InputFault("invalid_image", f"the string is no base64: {error}") from error
 
 
-def _from_file(content: bytes) -> Image.Image:
+def _from_file(content: bytes | bytearray) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             width, height = picture.size

@@ -85,6 +85,8 @@ class RawTensors:
 
     def encode(self, outputs: Outputs) -> list[dict[str, Any]]:
         """Return the outputs' rows; see `Task.encode`."""
+        if outputs.rows == 1:
+            return [{name: _rows(tensor)[0] for name, tensor in outputs.tensors.items()}]
         columns = {name: _rows(tensor) for name, tensor in outputs.tensors.items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

@@ -31,8 +31,7 @@ def run_rows(
         DeadlineExceeded, Unprocessable, Unavailable: As `Runner.run`.
     """
     rows = len(next(iter(feeds.values())))
-    step = rows_per_run(runner, feeds)
-    if rows <= step:
+    if rows == 1 or rows <= (step := rows_per_run(runner, feeds)):
         return runner.run(feeds, outputs=outputs, deadline=deadline)
     parts = [
         runner.run(

@@ -50,6 +50,11 @@ class Outputs:
     tensors: Tensors
     parameters: Mapping[str, JsonValue]
 
+    @property
+    def rows(self) -> int:
+        """How many instances there were."""
+        return len(next(iter(self.tensors.values())))
+
     def split(self, sizes: Sequence[int]) -> list[Outputs]:
         """Return the outputs of each of the batches that were joined, of `sizes` instances."""
         ends = np.cumsum(sizes)[:-1]
