@@ -43,7 +43,7 @@ PACKAGES = (
     "numpy",
     "onnx",
     "tokenizers",
-    "granian",
+    "uvicorn",
     "flask",
     "pydantic",
     "sqlalchemy",
