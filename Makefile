@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks bench bench-sdk format clean
+.PHONY: help install demo test test-peers check compare-sdks bench bench-gpu bench-sdk format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,14 @@ $(INSTALLED)-bench: $(INSTALLED)-test
 
 bench: $(INSTALLED)-bench ## Measure serving beside a lean FastAPI and raw ONNX Runtime (10 minutes; build/bench)
 	$(BIN)/python benchmarks/serving/bench.py
+
+# The wheels of `server` and `server-gpu` overwrite each other, so this has an environment of its own.
+ON_GPU := build/gpu
+bench-gpu: $(INSTALLED) ## Measure serving on a GPU beside raw ONNX Runtime on the same card (docs/performance.md)
+	$(BIN)/python benchmarks/gpu/card.py
+	$(PYTHON) -m venv $(ON_GPU)
+	$(ON_GPU)/bin/python -m pip install --quiet --editable '.[server-gpu]' psutil
+	$(ON_GPU)/bin/python benchmarks/gpu/bench.py
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

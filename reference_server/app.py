@@ -225,7 +225,9 @@ def open_services(
     upgrade(settings.database)
     database = Database(settings.database)
     pool = ModelPool(
-        providers=Providers(settings.provider, devices=settings.cuda_devices),
+        providers=Providers(
+            settings.provider, devices=settings.cuda_devices, gpu_memory_bytes=settings.gpu_memory_bytes
+        ),
         memory_budget_bytes=settings.memory_budget_bytes,
         lanes=settings.lanes,
         threads=settings.intra_op_threads,

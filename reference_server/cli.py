@@ -37,25 +37,38 @@ def main() -> None:
     """
 
 
+_COLOURS = {"ok": "green", "off": "blue", "warn": "yellow", "fail": "red"}
+# What `serve` takes and `doctor` looks at.
+_SETTINGS = (
+    click.option("--host", help="Address to listen on.  [default: 127.0.0.1]"),
+    click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]"),
+    _DATA_DIR,
+    click.option(
+        "--provider", type=click.Choice(["auto", "cpu", "cuda"]), help="ONNX Runtime execution provider."
+    ),
+    click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]"),
+    click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS."),
+    click.option("--tls-key", type=_FILE, help="PEM private key of the certificate."),
+    click.option(
+        "--insecure-behind-proxy",
+        is_flag=True,
+        default=None,
+        help="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS.",
+    ),
+    click.option(
+        "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level logged."
+    ),
+)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
-@_DATA_DIR
-@click.option(
-    "--provider", type=click.Choice(["auto", "cpu", "cuda"]), help="ONNX Runtime execution provider."
-)
-@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]")
-@click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS.")
-@click.option("--tls-key", type=_FILE, help="PEM private key of the certificate.")
-@click.option(
-    "--insecure-behind-proxy",
-    is_flag=True,
-    default=None,
-    help="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS.",
-)
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level logged."
-)
+@_with_settings
 @click.option("--ready-file", type=_FILE, help="Write JSON with url and pid here once requests are answered.")
 @click.option("--demo", is_flag=True, help="Add a demo account, an operator account and the demo models.")
 def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
@@ -74,6 +87,33 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
             raise serving.StartError(f"the demo cannot be prepared: {error}") from error
 
     _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
+
+
+@main.command()
+@_with_settings
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
+    """Tell what a server with these settings would find here, what is missing, and what to do about it.
+
+    Changes nothing. Ends with 0 when the server can start, with 1 when it cannot.
+    """
+    settings = _settings(**flags)
+    from reference_server.doctor import examine
+
+    found = []
+    for finding in examine(settings):
+        found.append(finding)
+        if not as_json:
+            advice = f"\n{'':30}→ {finding.remedy}" if finding.remedy else ""
+            state = click.style(f"{finding.state:5}", _COLOURS[finding.state])
+            click.echo(f"{state} {finding.check:23} {finding.told}{advice}")
+    can_start = all(finding.state != "fail" for finding in found)
+    if as_json:
+        report = {"can_start": can_start, "findings": [finding.as_dict() for finding in found]}
+        click.echo(json.dumps(report, indent=2))
+    else:
+        click.echo("a server with these settings can start" if can_start else "the server cannot start")
+    raise click.exceptions.Exit(0 if can_start else 1)
 
 
 @main.group()

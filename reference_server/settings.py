@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +29,17 @@ them before you act on them.
 """
 
 
+# More runs at a time than this only take caches from each other; more cores go to the single runs.
+_MOST_LANES, _MOST_THREADS = 8, 256
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Settings(BaseSettings):
     """The server's settings; the same names in lower case in the TOML file, in upper case as variables."""
 
@@ -47,17 +58,29 @@ class Settings(BaseSettings):
     provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="ONNX Runtime execution provider.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
     lanes: int = Field(
-        default_factory=lambda: min(os.cpu_count() or 1, 8),
+        0,
         ge=1,
         le=256,
-        description="Model runs at a time in each worker.",
+        validate_default=True,
+        description="Model runs at a time in each worker; 0 takes one for each of its cores, up to 8.",
     )
-    intra_op_threads: int = Field(1, ge=1, le=256, description="Threads within one operator of a model.")
+    intra_op_threads: int = Field(
+        0,
+        ge=1,
+        le=256,
+        validate_default=True,
+        description="Threads within one operator of a model; 0 takes the cores that lanes leave idle.",
+    )
     cuda_devices: list[int] = Field(
         [0],
         min_length=1,
         max_length=64,
         description="GPUs by their number; models are loaded on each in turn.",
+    )
+    gpu_memory_bytes: int | None = Field(
+        None,
+        ge=2**24,
+        description="The most that each loaded model may take of a GPU's memory; no limit if unset.",
     )
     models: dict[str, Serving] = Field(
         default_factory=dict, description="Serving options of models by name, over those of their manifests."
@@ -102,6 +125,15 @@ class Settings(BaseSettings):
         if telemetry:
             tracing.check_installed()
         return telemetry
+
+    @field_validator("lanes", "intra_op_threads", mode="before")
+    @classmethod
+    def _chosen_from_the_cores(cls, value: object, info: ValidationInfo) -> object:
+        if value not in (0, "0"):
+            return value
+        takers = info.data.get("workers", 1) * info.data.get("lanes", 1)
+        most = _MOST_LANES if info.field_name == "lanes" else _MOST_THREADS
+        return max(1, min(most, usable_cores() // takers))
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

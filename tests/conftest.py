@@ -298,3 +298,16 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """Return the provider of the first GPU, proven; where there is none, skip and say what is missing."""
+    from reference_server.runtime.execution_providers import ExecutionProviderError, cuda, prove
+
+    provider = cuda(0)
+    try:
+        prove(provider)
+    except ExecutionProviderError as error:
+        pytest.skip(f"needs a GPU: {error}")
+    return provider

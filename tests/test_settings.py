@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from reference_server import settings as settings_module
 from reference_server.settings import Settings
 
 
@@ -64,3 +65,32 @@ def test_the_embedded_store_lies_in_the_data_directory(tmp_path):
     settings = Settings(data_dir=tmp_path)
     assert settings.database == f"sqlite:///{tmp_path / 'maas.db'}"
     assert settings.artifacts == str(tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "lanes", "threads"),
+    [
+        (1, {}, 1, 1),
+        (2, {}, 2, 1),
+        (8, {}, 8, 1),
+        (32, {}, 8, 4),
+        (32, {"workers": 4}, 8, 1),
+        (2, {"workers": 8}, 1, 1),
+        (8, {"lanes": 2}, 2, 4),
+        (8, {"lanes": 16}, 16, 1),
+        (8, {"lanes": 0, "intra_op_threads": "0"}, 8, 1),
+        (8, {"lanes": 2, "intra_op_threads": 1}, 2, 1),
+    ],
+)
+def test_lanes_and_threads_share_the_cores(monkeypatch, cores, given, lanes, threads):
+    """A lane for each core of a worker, up to eight; what lanes leave idle goes into the single runs."""
+    monkeypatch.setattr(settings_module, "usable_cores", lambda: cores)
+    settings = Settings(**given)
+    assert (settings.lanes, settings.intra_op_threads) == (lanes, threads)
+
+
+def test_settings_that_are_wrong_are_named_alone():
+    """What depends on a wrong setting adds no second complaint."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(workers=0)
+    assert [error["loc"] for error in caught.value.errors()] == [("workers",)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,21 @@ _WRITER_LOCK = 0x6D616173
 
 class StoreError(Exception):
     """The store cannot be opened; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Which revision of the tables a store has.
+
+    Args:
+        current: Its own; None when there is no store or nothing in it.
+        newest: This server's.
+        is_known: Whether this server knows the store's own; a newer server's it does not.
+    """
+
+    current: str | None
+    newest: str | None
+    is_known: bool
 
 
 def utc_now() -> datetime:
@@ -100,6 +116,42 @@ def upgrade(url: str) -> None:
             f"the store cannot be opened: {_cause(error)}; check database_url (MAAS_SERVER_DATABASE_URL) or "
             "the data directory"
         ) from error
+
+
+def look_at_schema(url: str) -> Schema:
+    """Look at a store's schema without changing anything; an SQLite file that is not there is not made.
+
+    Raises:
+        StoreError: When there is no such database, or it cannot be read.
+    """
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    script = ScriptDirectory.from_config(config)
+    known = {revision.revision for revision in script.walk_revisions()}
+    try:
+        current = _current_revision(url)
+    except (OSError, ImportError, ValueError, SQLAlchemyError, CommandError) as error:
+        raise StoreError(f"the store cannot be read: {_cause(error)}") from error
+    return Schema(current, script.get_current_head(), current is None or current in known)
+
+
+def _current_revision(url: str) -> str | None:
+    from alembic.migration import MigrationContext
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(_sqlite_path(parsed)).exists():
+        return None
+    # Not `_open`: what it sets would change the file.
+    engine = create_engine(parsed, hide_parameters=True)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
 
 
 def _upgrade(url: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from reference_server.runtime import cuda_parts
 from reference_server.runtime.ort_errors import ORT_ERRORS, describe
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ logger = logging.getLogger(__name__)
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 _FATAL_ONLY = 4
 
-_ADVICE = (
-    "in a fresh environment, install 'maas-client[server-gpu]' (Linux or Windows on x86-64, an NVIDIA driver "
-    "for CUDA 13) and nothing that brings the plain onnxruntime; or choose the provider `cpu`"
-)
+_OTHERWISE = "or choose the provider `cpu`"
 
 
 class ExecutionProviderError(RuntimeError):
@@ -63,18 +61,23 @@ class Providers:
         setting: What a model gets that asks for none: `auto` takes CUDA where it works and says in the log
             why it does not; `cuda` demands it.
         devices: The numbers of the GPUs.
+        gpu_memory_bytes: The most GPU memory that each loaded model may take for weights and activations;
+            None for no limit.
 
     Raises:
         ExecutionProviderError: CUDA was demanded and does not work, or two ONNX Runtime wheels overwrite
             each other.
     """
 
-    def __init__(self, setting: Setting, *, devices: Sequence[int] = (0,)) -> None:
+    def __init__(
+        self, setting: Setting, *, devices: Sequence[int] = (0,), gpu_memory_bytes: int | None = None
+    ) -> None:
         self._devices = devices
+        self._gpu_memory_bytes = gpu_memory_bytes
         self._turns = itertools.count()
         self._lock = threading.Lock()
         self._proven: dict[int, ExecutionProviderError | None] = {}
-        ort.set_default_logger_severity(_FATAL_ONLY)
+        silence()
         self._default: Setting = setting
         if setting == "auto":
             self._default = "cuda" if self._find_cuda() else "cpu"
@@ -107,7 +110,7 @@ class Providers:
         return True
 
     def _cuda(self, device: int, *, demanded: bool) -> ExecutionProvider:
-        provider = cuda(device, demanded=demanded)
+        provider = cuda(device, demanded=demanded, memory_bytes=self._gpu_memory_bytes)
         with self._lock:
             if device not in self._proven:
                 self._proven[device] = _failure_of(provider)
@@ -116,15 +119,34 @@ class Providers:
         return provider
 
 
-def cuda(device: int, *, demanded: bool = False) -> ExecutionProvider:
-    """Return the provider of a GPU by its number, unproven."""
+def cuda(device: int, *, demanded: bool = False, memory_bytes: int | None = None) -> ExecutionProvider:
+    """Return the provider of a GPU by its number, unproven.
+
+    Args:
+        device: Its number.
+        demanded: Whether a model that cannot use it is refused.
+        memory_bytes: The limit of each session's arena on the GPU; None for none.
+    """
     options = {
         "device_id": str(device),
         # The arena grows by what is asked for: doubling, ONNX Runtime's own way, keeps up to twice that.
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_use_max_workspace": "1",
     }
-    return ExecutionProvider("CUDAExecutionProvider", f"cuda:{device}", options, demanded)
+    if memory_bytes is not None:
+        options["gpu_mem_limit"] = str(memory_bytes)
+    return ExecutionProvider(cuda_parts.CUDA_PROVIDER, f"cuda:{device}", options, demanded)
+
+
+def silence() -> None:
+    """Let ONNX Runtime log nothing by itself: what matters is raised, and told by whoever catches it."""
+    ort.set_default_logger_severity(_FATAL_ONLY)
+
+
+def available_providers() -> list[str]:
+    """Return the names of the execution providers that this ONNX Runtime was built with."""
+    names: list[str] = ort.get_available_providers()
+    return names
 
 
 def installed_wheels() -> list[str]:
@@ -175,22 +197,29 @@ def prove(provider: ExecutionProvider) -> None:
         ExecutionProviderError: It cannot be; the message says what is missing and what to install.
     """
     wheels = installed_wheels()
-    if len(wheels) > 1:
+    if len(wheels) > 1 and provider.name != CPU.name:
         raise ExecutionProviderError(
-            f"{' and '.join(wheels)} are installed side by side and overwrite each other; {_ADVICE}"
+            f"{' and '.join(wheels)} are installed side by side and overwrite each other; "
+            f"{cuda_parts.INSTALL}; {_OTHERWISE}"
         )
-    if provider.name not in ort.get_available_providers():
-        raise ExecutionProviderError(f"this ONNX Runtime has no {provider.name}; {_ADVICE}")
-    ort.preload_dlls()
+    if provider.name not in available_providers():
+        raise _lacking(provider, f"this ONNX Runtime has no {provider.name}")
+    cuda_parts.preload()
     try:
-        session = open_session(_tiny_graph(), provider, strict=True)
+        session = open_session(_tiny_graph(), provider, strict=provider.name != CPU.name)
         (result,) = session.run(None, {"x": np.array([1.0, 2.0], np.float32)})
     except ORT_ERRORS as error:
-        raise ExecutionProviderError(
-            f"{provider.name} does not work: {describe(error)}; {_ADVICE}"
-        ) from error
+        raise _lacking(provider, describe(error)) from error
     if session.get_providers()[0] != provider.name or result.tolist() != [2.0, 4.0]:
-        raise ExecutionProviderError(f"{provider.name} did not run a tiny model as it should; {_ADVICE}")
+        raise _lacking(provider, "it did not run a tiny model as it should")
+
+
+def _lacking(provider: ExecutionProvider, told: str) -> ExecutionProviderError:
+    """Name the missing part where one is; only ONNX Runtime's own words where all are there."""
+    lacks = ""
+    if provider.name == cuda_parts.CUDA_PROVIDER:
+        lacks = cuda_parts.missing([int(provider.options["device_id"])])
+    return ExecutionProviderError(f"{provider.name} does not work: {lacks or told}; {_OTHERWISE}")
 
 
 def _tiny_graph() -> bytes:

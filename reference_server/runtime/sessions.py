@@ -14,18 +14,19 @@ from onnx import TensorProto
 
 from maas_client.types import TensorSignature, TensorSpec
 from reference_server.errors import DeadlineExceeded, Unavailable, Unprocessable
+from reference_server.runtime.bound_runs import BoundRuns, can_bind
 from reference_server.runtime.deadlines import WATCHDOG
 from reference_server.runtime.execution_providers import CPU, open_session
 from reference_server.runtime.graph_rules import is_batch_invariant, parse_graph
 from reference_server.runtime.ort_errors import ORT_ERRORS, describe
+from reference_server.runtime.pinned_memory import staging_for
+from reference_server.runtime.run_options import run_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from reference_server.runtime.execution_providers import ExecutionProvider
     from reference_server.runtime.runner import Tensor, Tensors
-
-_FATAL_ONLY = 4
 
 # Open Inference Protocol, "Tensor Data Types"; BF16 as Triton extends it.
 _DATATYPES = {
@@ -79,8 +80,7 @@ class OnnxRunner:
         self.tensors = _signature(self._session)
         self.device = _device(self._session, provider)
         self._outputs = [output.name for output in self.tensors.outputs]
-        both = (*self.tensors.inputs, *self.tensors.outputs)
-        self._has_bfloat16 = any(spec.datatype == "BF16" for spec in both)
+        self._run = _way_to_run(self.tensors, self.device, provider)
 
     def run(
         self, inputs: Tensors, *, outputs: Sequence[str] | None = None, deadline: float | None = None
@@ -91,9 +91,8 @@ class OnnxRunner:
             raise Unavailable("the model was unloaded just now; repeat the call", retry_after=1)
         _check_time(deadline)
         names = self._outputs if outputs is None else list(outputs)
-        run = _run_values if self._has_bfloat16 else _run
         try:
-            results = run(session, names, inputs, deadline)
+            results = self._run(session, names, inputs, deadline)
         except ORT_ERRORS as error:
             _check_time(deadline)
             raise Unprocessable(
@@ -107,10 +106,18 @@ class OnnxRunner:
         self._session = None
 
 
+def _way_to_run(tensors: TensorSignature, device: str, provider: ExecutionProvider) -> Callable[..., Any]:
+    if any(spec.datatype == "BF16" for spec in (*tensors.inputs, *tensors.outputs)):
+        return _run_values
+    if device != CPU.device and can_bind(tensors):
+        return BoundRuns(tensors, staging_for(int(provider.options["device_id"])))
+    return _run
+
+
 def _run(session: Any, names: list[str], inputs: Tensors, deadline: float | None) -> Any:  # noqa: ANN401 - ONNX Runtime publishes no types
     if deadline is None:
         return session.run(names, inputs, _UNWATCHED)
-    options = _run_options()  # `terminate` is sticky: one per run
+    options = run_options()  # `terminate` is sticky: one per run
     with WATCHDOG.watch(options, deadline):
         return session.run(names, inputs, options)
 
@@ -118,7 +125,7 @@ def _run(session: Any, names: list[str], inputs: Tensors, deadline: float | None
 def _run_values(session: Any, names: list[str], inputs: Tensors, deadline: float | None) -> list[Tensor]:  # noqa: ANN401 - as above
     """Run by ONNX Runtime's own values, which know BF16 as numpy does not; it comes and goes as its bits."""
     values = {name: _value(array) for name, array in inputs.items()}
-    options = _run_options()
+    options = run_options()
     with WATCHDOG.watch(options, deadline):
         results = session.run_with_ort_values(names, values, options)
     return [_array(result) for result in results]
@@ -143,14 +150,8 @@ def _bytes_of(value: Any) -> bytes:  # noqa: ANN401 - as above
     return ctypes.string_at(value.data_ptr(), size) if size else b""
 
 
-def _run_options() -> Any:  # noqa: ANN401 - as above
-    options = ort.RunOptions()
-    options.log_severity_level = _FATAL_ONLY
-    return options
-
-
 # Never told to end, so all runs without a deadline share it.
-_UNWATCHED = _run_options()
+_UNWATCHED = run_options()
 
 
 def _check_time(deadline: float | None) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from reference_server.errors import Unavailable
 from reference_server.registry import accounts, database
-from reference_server.registry.database import Database, StoreError, upgrade
+from reference_server.registry.database import Database, Schema, StoreError, look_at_schema, upgrade
 from reference_server.registry.ids import new_id
 from reference_server.registry.tables import AccountRow, Base, KeyRow, SessionRow
 
@@ -338,3 +338,18 @@ def test_identifiers_tell_their_kind_and_sort_by_time(monkeypatch):
     assert all(one.startswith("acc_") and len(one) == 36 for one in made)
     monkeypatch.setattr("time.time_ns", lambda: 10**18)
     assert len({new_id("acc") for _ in range(1000)}) == 1000
+
+
+def test_a_schema_is_looked_at_and_not_made(tmp_path):
+    """No store is no revision and stays none; a store has the newest; one of a newer server is not known."""
+    url = f"sqlite:///{tmp_path / 'maas.db'}"
+    absent = look_at_schema(url)
+    assert absent == Schema(None, absent.newest, is_known=True)
+    assert list(tmp_path.iterdir()) == []
+    upgrade(url)
+    assert look_at_schema(url) == Schema(absent.newest, absent.newest, is_known=True)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    assert look_at_schema(url) == Schema("9999", absent.newest, is_known=False)

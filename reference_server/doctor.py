@@ -1,0 +1,306 @@
+"""What a server would find on this machine with its settings: `maas-server doctor`.
+
+Nothing is made or changed. Each check is a function of the settings that yields findings, and each finding
+that is not as it should be says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import ssl
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from reference_server.registry.database import StoreError, look_at_schema
+from reference_server.runtime import cuda_parts
+from reference_server.runtime.execution_providers import (
+    CPU,
+    ExecutionProvider,
+    ExecutionProviderError,
+    available_providers,
+    cuda,
+    installed_wheels,
+    prove,
+    silence,
+)
+from reference_server.settings import usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reference_server.settings import Settings
+
+State: TypeAlias = Literal["ok", "off", "warn", "fail"]
+
+PACKAGES = (
+    "maas-client",
+    "numpy",
+    "onnx",
+    "tokenizers",
+    "uvicorn",
+    "flask",
+    "pydantic",
+    "sqlalchemy",
+    "alembic",
+)
+_LITTLE_SPACE = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Args:
+        check: What was looked at.
+        state: `ok`; `off` for what is not there and not asked for; `warn` where the server starts all the
+            same; `fail` where it does not.
+        told: What was found.
+        remedy: What to do about it; empty where nothing needs doing.
+    """
+
+    check: str
+    state: State
+    told: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything that a server with these settings needs, in the order in which it would use it."""
+    silence()
+    for check in (
+        packages,
+        wheels,
+        cpu_proof,
+        cuda_needs,
+        cuda_proofs,
+        cores,
+        memory,
+        data_directory,
+        store,
+        artifacts,
+        certificate,
+        address,
+    ):
+        yield from check(settings)
+
+
+def packages(_settings: Settings) -> Iterator[Finding]:
+    """Tell the versions of Python and of the packages that matter."""
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    yield Finding("packages", "ok", f"Python {platform.python_version()}, {', '.join(found)}")
+
+
+def wheels(settings: Settings) -> Iterator[Finding]:
+    """Tell which ONNX Runtime is installed; two side by side are a broken installation."""
+    found = installed_wheels()
+    shown = " and ".join(f"{name} {importlib.metadata.version(name)}" for name in found)
+    if len(found) > 1:
+        told = f"{shown} are installed side by side and overwrite each other"
+        state: State = "fail" if settings.provider == "cuda" else "warn"
+        yield Finding("ONNX Runtime", state, told, "make a fresh environment with one of them")
+        return
+    providers = ", ".join(available_providers())
+    yield Finding("ONNX Runtime", "ok", f"{shown or 'no wheel of ours'}, built with {providers}")
+
+
+def cpu_proof(_settings: Settings) -> Iterator[Finding]:
+    """Run a tiny model on the CPU."""
+    yield _proof(CPU, "fail")
+
+
+def cuda_needs(settings: Settings) -> Iterator[Finding]:
+    """Look for each part that CUDA needs: the wheel, the driver, CUDA's libraries, cuDNN."""
+    for part in cuda_parts.examine(settings.cuda_devices):
+        state: State = _without_cuda(settings) if part.is_missing else "ok"
+        yield Finding(f"CUDA: {part.name}", state, part.told, part.remedy)
+
+
+def cuda_proofs(settings: Settings) -> Iterator[Finding]:
+    """Run a tiny model on each configured GPU, where this ONNX Runtime can at all."""
+    if cuda_parts.CUDA_PROVIDER not in available_providers():
+        state = _without_cuda(settings)
+        if state == "fail":
+            remedy = "install what is missing, or choose the provider `cpu`"
+            yield Finding("CUDA", state, "provider is cuda: the server does not start without it", remedy)
+        else:
+            yield Finding("CUDA", state, f"models run on the CPU (provider is {settings.provider})")
+        return
+    for device in settings.cuda_devices:
+        yield _proof(cuda(device, memory_bytes=settings.gpu_memory_bytes), _without_cuda(settings))
+
+
+def cores(settings: Settings) -> Iterator[Finding]:
+    """Hold lanes and threads against the cores."""
+    there = usable_cores()
+    workers, lanes, threads = settings.workers, settings.lanes, settings.intra_op_threads
+    told = f"{there} cores; workers {workers}, lanes {lanes} each, intra-op threads {threads} each"
+    if workers * lanes * threads > there:
+        remedy = "they wait for each other: lower workers, lanes or intra_op_threads, or leave them unset"
+        yield Finding("cores", "warn", told, remedy)
+    else:
+        yield Finding("cores", "ok", told)
+
+
+def memory(settings: Settings) -> Iterator[Finding]:
+    """Hold what loaded models may take against the memory that is available."""
+    budget, there = settings.memory_budget_bytes * settings.workers, available_memory()
+    told = f"models may take {_size(budget)} (memory_budget_bytes of {settings.workers} workers)"
+    if there is None:
+        yield Finding("memory", "ok", f"{told}; what is available is not known on this system")
+    elif budget > there:
+        told = f"{told}, and {_size(there)} are available"
+        remedy = f"set memory_budget_bytes to {there // settings.workers // 2**20 * 2**20} or less"
+        yield Finding("memory", "warn", told, remedy)
+    else:
+        yield Finding("memory", "ok", f"{told} of {_size(there)} available")
+
+
+def data_directory(settings: Settings) -> Iterator[Finding]:
+    """See whether the data directory can be written to, and how much room it has."""
+    if settings.database_url is None or settings.artifacts_url is None:
+        yield _folder("data directory", settings.data_dir)
+
+
+def store(settings: Settings) -> Iterator[Finding]:
+    """Hold the store's schema against this server's."""
+    try:
+        schema = look_at_schema(settings.database)
+    except StoreError as error:
+        remedy = "check database_url (MAAS_SERVER_DATABASE_URL) or the data directory"
+        yield Finding("store", "fail", str(error), remedy)
+        return
+    if not schema.is_known:
+        told = f"has schema {schema.current}, which this server does not know (its newest is {schema.newest})"
+        remedy = "a newer server made it: install that version, or name another store"
+        yield Finding("store", "fail", told, remedy)
+    elif schema.current is None:
+        yield Finding("store", "ok", f"there is none yet; the start makes it with schema {schema.newest}")
+    elif schema.current != schema.newest:
+        told = f"has schema {schema.current}, behind {schema.newest}; the start brings it up to date"
+        yield Finding("store", "warn", told, "make a copy of it first: there is no way back")
+    else:
+        yield Finding("store", "ok", f"has schema {schema.current}, the newest")
+
+
+def artifacts(settings: Settings) -> Iterator[Finding]:
+    """See whether the packages' place can be written to; an object store is only looked up by its driver."""
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    try:
+        files, root = fsspec.core.url_to_fs(settings.artifacts)
+    except (ImportError, ValueError, OSError) as error:
+        remedy = "install the driver that it names, or check artifacts_url"
+        yield Finding("artifacts", "fail", f"{settings.artifacts}: {error}", remedy)
+        return
+    if isinstance(files, LocalFileSystem):
+        yield _folder("artifacts", Path(root))
+    else:
+        yield Finding("artifacts", "ok", f"{settings.artifacts}; its driver is there, it was not asked")
+
+
+def certificate(settings: Settings) -> Iterator[Finding]:
+    """Load the certificate and its key."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:  # what ssl raises is one
+        told = f"{settings.tls_cert} and {settings.tls_key} cannot be loaded: {error}"
+        yield Finding("TLS", "fail", told, "give a PEM chain and the private key that belongs to it")
+    else:
+        yield Finding("TLS", "ok", f"{settings.tls_cert} and its key fit each other")
+
+
+def address(settings: Settings) -> Iterator[Finding]:
+    """See whether the address can be listened on."""
+    shown = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, *_, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(place)
+    except OSError as error:
+        remedy = "choose another --host or --port"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "a server runs there already: stop it, or choose another --port"
+        yield Finding("address", "fail", f"{shown} cannot be listened on: {error.strerror}", remedy)
+    else:
+        told = f"{shown} is free" if settings.port else f"any free port of {settings.host}"
+        yield Finding("address", "ok", told)
+
+
+def available_memory() -> int | None:
+    """Return the bytes that programs can still take, within this container's limit; None where unknown."""
+    found = [_meminfo(Path("/proc/meminfo")), _cgroup_room(Path("/sys/fs/cgroup"))]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _meminfo(file: Path) -> int | None:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup_room(folder: Path) -> int | None:
+    # Linux, "Control Group v2", memory.max: `max` where there is no limit.
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return None
+    return max(0, int(limit) - int(used)) if limit.isdigit() else None
+
+
+def _proof(provider: ExecutionProvider, otherwise: State) -> Finding:
+    check = f"run on {provider.device}"
+    try:
+        prove(provider)
+    except ExecutionProviderError as error:
+        lacks = provider.name == cuda_parts.CUDA_PROVIDER and cuda_parts.missing(
+            [int(provider.options["device_id"])]
+        )
+        return Finding(check, otherwise, "it does not: see above what is missing" if lacks else str(error))
+    return Finding(check, "ok", "a tiny model computes what it should")
+
+
+def _without_cuda(settings: Settings) -> State:
+    """Return how bad it is that CUDA does not work: the CPU alone is the usual case, and no fault."""
+    if settings.provider == "cuda":
+        return "fail"
+    if settings.provider == "auto" and installed_wheels() != ["onnxruntime"]:
+        return "warn"
+    return "off"
+
+
+def _folder(check: str, folder: Path) -> Finding:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return Finding(check, "fail", f"{there} is no folder", "name another, or move that file away")
+    if not os.access(there, os.W_OK | os.X_OK):
+        remedy = f"make {folder} for this user, or name another"
+        return Finding(check, "fail", f"{there} cannot be written to", remedy)
+    free = shutil.disk_usage(there).free
+    told = f"{folder}{'' if there == folder else ', made at the start'}; {_size(free)} free"
+    if free < _LITTLE_SPACE:
+        return Finding(check, "warn", told, "make room: each published version needs that of its package")
+    return Finding(check, "ok", told)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,222 @@
+"""`maas-server doctor`: every check on a set-up that is made for it."""
+
+import json
+import os
+import socket
+import sqlite3
+import sys
+
+import onnxruntime as ort
+import pytest
+import trustme
+from click.testing import CliRunner
+
+from reference_server import doctor
+from reference_server import settings as settings_module
+from reference_server.cli import main
+from reference_server.registry.database import upgrade
+from reference_server.runtime.cuda_parts import CUDA_PROVIDER
+from reference_server.settings import Settings
+
+needs_cpu_wheel = pytest.mark.skipif(
+    CUDA_PROVIDER in ort.get_available_providers(), reason="the GPU wheel is installed"
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MAAS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Return what makes settings with a data directory of the test's own and any free port."""
+    return lambda **more: Settings(**{"data_dir": tmp_path / "data", "port": 0, **more})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the command on such a set-up."""
+
+    def command(*options):
+        base = ["doctor", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+        return CliRunner().invoke(main, [*base, *options])
+
+    return command
+
+
+@pytest.fixture
+def second_wheel(tmp_path, monkeypatch):
+    """Make Python believe that the GPU wheel is installed beside the plain one."""
+    info = tmp_path / "onnxruntime_gpu-1.25.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.25.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def the(findings):
+    (finding,) = findings
+    return finding
+
+
+@needs_cpu_wheel
+def test_a_machine_without_a_gpu_can_serve(run, tmp_path):
+    """All is well on the CPU: exit 0, what CUDA lacks is told, and nothing was made."""
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert "a tiny model computes what it should" in done.output
+    assert "maas-client[server-gpu]" in done.output
+    assert "models run on the CPU (provider is auto)" in done.output
+    assert done.output.splitlines()[-1] == "a server with these settings can start"
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_cpu_wheel
+def test_a_demand_for_cuda_that_cannot_be_met_is_exit_code_one(run):
+    """The same parts are failures then, each with what to do, also as JSON."""
+    done = run("--provider", "cuda", "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.output)
+    assert report["can_start"] is False
+    failed = {each["check"]: each for each in report["findings"] if each["state"] == "fail"}
+    assert {"CUDA: ONNX Runtime", "CUDA"} <= failed.keys()
+    assert all(each["remedy"] for each in failed.values())
+
+
+def test_a_wrong_setting_is_told_before_anything_else(run):
+    """Settings that contradict each other are a mistake in the command."""
+    done = run("--host", "192.0.2.1")
+    assert done.exit_code == 2
+    assert "in clear" in done.output
+
+
+@pytest.mark.usefixtures("second_wheel")
+@pytest.mark.parametrize(("provider", "state"), [("auto", "warn"), ("cuda", "fail")])
+def test_two_wheels_side_by_side_are_a_broken_installation(settings, provider, state):
+    """Both are named, and what to do."""
+    finding = the(doctor.wheels(settings(provider=provider)))
+    assert finding.state == state
+    assert "onnxruntime-gpu 1.25.0 are installed side by side" in finding.told
+    assert "fresh environment" in finding.remedy
+
+
+@pytest.mark.parametrize(("workers", "state"), [(1, "ok"), (8, "warn")])
+def test_more_threads_than_cores_are_told(monkeypatch, settings, workers, state):
+    """The numbers that the settings give are shown with the cores."""
+    monkeypatch.setattr(settings_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 4)
+    finding = the(doctor.cores(settings(workers=workers)))
+    assert finding.state == state
+    assert finding.told.endswith(
+        f"workers {workers}, lanes {4 if workers == 1 else 1} each, intra-op threads 1 each"
+    )
+
+
+def test_a_budget_beyond_the_memory_is_told(settings):
+    """More than the machine has is a warning with a number that would fit."""
+    finding = the(doctor.memory(settings(memory_budget_bytes=2**60)))
+    if sys.platform == "linux":
+        assert finding.state == "warn"
+        assert "set memory_budget_bytes to" in finding.remedy
+    assert the(doctor.memory(settings(memory_budget_bytes=2**20))).state == "ok"
+
+
+def test_a_containers_limit_counts(tmp_path):
+    """What the control group leaves is what there is; without a limit it says nothing."""
+    assert doctor._cgroup_room(tmp_path) is None
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("100\n")
+    assert doctor._cgroup_room(tmp_path) is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert doctor._cgroup_room(tmp_path) == 900
+
+
+def test_a_data_directory_that_is_a_file_is_a_failure(settings, tmp_path):
+    """The start could not make it."""
+    (tmp_path / "data").write_text("")
+    finding = the(doctor.data_directory(settings()))
+    assert (finding.state, finding.told) == ("fail", f"{tmp_path / 'data'} is no folder")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_data_directory_that_cannot_be_written_is_a_failure(settings, tmp_path):
+    """The folder that lacks the right is named."""
+    tmp_path.chmod(0o500)
+    try:
+        finding = the(doctor.data_directory(settings()))
+    finally:
+        tmp_path.chmod(0o700)
+    assert finding.state == "fail"
+    assert f"{tmp_path} cannot be written to" in finding.told
+
+
+def test_a_data_directory_that_nothing_uses_is_not_looked_at(settings):
+    """With store and packages elsewhere it does not matter."""
+    elsewhere = settings(database_url="postgresql://db/maas", artifacts_url="s3://bucket")
+    assert list(doctor.data_directory(elsewhere)) == []
+
+
+def test_a_store_is_held_against_this_servers_schema(settings, tmp_path):
+    """None yet, up to date, behind, ahead, and no database at all; the file stays as it is."""
+    made = settings()
+    assert "there is none yet" in the(doctor.store(made)).told
+    assert not (tmp_path / "data").exists()
+
+    upgrade(made.database)
+    assert the(doctor.store(made)).state == "ok"
+
+    file = tmp_path / "data" / "maas.db"
+    for revision, state, told in (("0001", "warn", "behind"), ("9999", "fail", "does not know")):
+        with sqlite3.connect(file) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.close()
+        before = file.read_bytes()
+        finding = the(doctor.store(made))
+        assert finding.state == state
+        assert told in finding.told
+        assert finding.remedy
+        assert file.read_bytes() == before
+
+    file.write_bytes(b"no database at all, but long enough to be taken for one" * 100)
+    assert the(doctor.store(made)).state == "fail"
+
+
+@pytest.mark.parametrize("url", ["nosuchdatabase://x/y", "sqlite://"])
+def test_a_store_that_cannot_be_is_a_failure(settings, url):
+    """The reason is told, without a traceback."""
+    assert the(doctor.store(settings(database_url=url))).state == "fail"
+
+
+def test_artifacts_elsewhere_need_their_driver(settings):
+    """A protocol that nothing installed speaks is named."""
+    finding = the(doctor.artifacts(settings(artifacts_url="nosuchstore://bucket/prefix")))
+    assert finding.state == "fail"
+    assert "nosuchstore" in finding.told
+    assert the(doctor.artifacts(settings(artifacts_url="memory://packages"))).state == "ok"
+
+
+def test_a_certificate_must_fit_its_key(settings, tmp_path):
+    """The right pair is fine, the wrong one a failure, and none is nothing to tell."""
+    authority = trustme.CA()
+    paths = {}
+    for name in ("one", "two"):
+        issued = authority.issue_cert("localhost")
+        paths[name] = (tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(paths[name][0])
+        issued.private_key_pem.write_to_path(paths[name][1])
+    assert list(doctor.certificate(settings())) == []
+    assert the(doctor.certificate(settings(tls_cert=paths["one"][0], tls_key=paths["one"][1]))).state == "ok"
+    wrong = the(doctor.certificate(settings(tls_cert=paths["one"][0], tls_key=paths["two"][1])))
+    assert wrong.state == "fail"
+    missing = settings(tls_cert=tmp_path / "none.pem", tls_key=tmp_path / "none.key")
+    assert the(doctor.certificate(missing)).state == "fail"
+
+
+def test_a_port_that_is_taken_is_a_failure(settings):
+    """Somebody listens there: the server could not."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finding = the(doctor.address(settings(port=taken.getsockname()[1])))
+    assert finding.state == "fail"
+    assert "a server runs there already" in finding.remedy
+    assert the(doctor.address(settings())).state == "ok"
