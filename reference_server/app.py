@@ -141,7 +141,7 @@ class Services:
             raise model_unloaded()
         loaded = self.pool.find(target.digest)
         if call.may_wait == "nothing":
-            if loaded is None or not loaded.decodes_quickly:
+            if loaded is None:
                 raise Cold
             return target, loaded
         if loaded is None and (earlier := self._earlier(call, model, selector, target)) is not None:

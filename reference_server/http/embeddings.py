@@ -10,7 +10,7 @@ import orjson
 from maas_client.types import EmbeddingsRequest
 from reference_server.errors import Unprocessable
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Answer, Call
+from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
 from reference_server.runtime.tasks.embedding import Embedding
 from reference_server.runtime.tasks.outputs import check_finite
@@ -33,6 +33,8 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_count(len(texts), services.settings.max_instances)
     target, loaded = services.serve(call, body.model, None)
+    if call.may_wait == "nothing" and len(call.request.body) > loaded.quickly_decoded_bytes:
+        raise Cold
     if not isinstance(loaded.task, Embedding):
         raise Unprocessable(
             f"the model {body.model!r:.100} is not for the task embedding; GET /v1/models?task=embedding "

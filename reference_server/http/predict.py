@@ -9,7 +9,7 @@ import orjson
 from reference_server.errors import InvalidRequest, Unprocessable
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Answer, Call
+from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
 from reference_server.runtime.tasks.image_inputs import IMAGE, MEDIA_TYPES
 from reference_server.runtime.tasks.outputs import check_finite
@@ -43,6 +43,8 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
     began = services.timer()
     instances, parameters, single = _read(body, call)
     target, loaded = services.serve(call, model, selector)
+    if call.may_wait == "nothing" and len(body) > loaded.quickly_decoded_bytes:
+        raise Cold
     batch = loaded.task.decode(instances, parameters, single=single)
     device = loaded.runner.device
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import sys
 import threading
 import time
@@ -69,7 +68,7 @@ class LoadedModel:
     Args:
         task: Decodes, predicts, encodes.
         runner: What computes; tells the device.
-        decode_ms: The median time of `decode` on the manifest's example.
+        decode_ms: The least time of `decode` on the manifest's example.
         compute_ms: That of `predict`, warm.
         memory_bytes: What it counts in the budget.
         example_bytes: The length of the manifest's example as JSON.
@@ -79,7 +78,7 @@ class LoadedModel:
         published_as: What its loads and evictions are counted by.
         quick_bytes: Calls of bodies shorter than this run in less time than handing them to a thread and back
             takes under load; the example's time is scaled with the size, as more rows take longer.
-        decodes_quickly: Whether an event loop may decode a small call without holding up others.
+        quickly_decoded_bytes: The longest JSON bodies that an event loop may decode without holding up others.
     """
 
     task: Task
@@ -93,15 +92,18 @@ class LoadedModel:
     wait_seconds: float = 0.0
     published_as: PublishedAs = ("", 0)
     quick_bytes: float = field(init=False)
-    decodes_quickly: bool = field(init=False)
+    quickly_decoded_bytes: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Decide what every call asks."""
-        quick = 0.0
-        if self.most_shared_rows == 1 and self.runner.device == "cpu" and self.compute_ms < _QUICK_MS:
-            quick = self.example_bytes * _QUICK_MS / max(self.compute_ms, sys.float_info.epsilon)
-        object.__setattr__(self, "quick_bytes", quick)
-        object.__setattr__(self, "decodes_quickly", self.decode_ms < _QUICK_MS)
+        may_be_quick = self.most_shared_rows == 1 and self.runner.device == "cpu"
+        quick = self._bytes_in_passing(self.compute_ms) if may_be_quick else 0.0
+        object.__setattr__(self, "quick_bytes", quick if self.compute_ms < _QUICK_MS else 0.0)
+        object.__setattr__(self, "quickly_decoded_bytes", self._bytes_in_passing(self.decode_ms))
+
+    def _bytes_in_passing(self, example_ms: float) -> float:
+        """Return the length of the bodies that take what a loop may spend on one of them."""
+        return self.example_bytes * _QUICK_MS / max(example_ms, sys.float_info.epsilon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +348,8 @@ def warm_up(package: Package, task: Task, *, most_rows: int = 1) -> tuple[float,
     """Run a package's example a few times, also at the sizes that shared runs will have.
 
     Returns:
-        The median times of `decode` and of `predict` on one instance, warm, in milliseconds.
+        The least times of `decode` and of `predict` on one instance, warm, in milliseconds: on a busy machine
+        those tell a quick model from others.
     """
     example = package.manifest.example
     batch = task.decode([example], {}, single=True)
@@ -356,7 +359,7 @@ def warm_up(package: Package, task: Task, *, most_rows: int = 1) -> tuple[float,
         while rows <= most_rows:
             task.predict(Batch.joined([batch] * rows))
             rows *= 2
-    return _median_ms(lambda: task.decode([example], {})), _median_ms(lambda: task.predict(batch))
+    return _least_ms(lambda: task.decode([example], {})), _least_ms(lambda: task.predict(batch))
 
 
 def still_loading() -> Unavailable:
@@ -383,13 +386,13 @@ def again(failure: Unavailable) -> Unavailable:
     )
 
 
-def _median_ms(act: Callable[[], object]) -> float:
+def _least_ms(act: Callable[[], object]) -> float:
     times: list[float] = []
     while len(times) < _WARM_UP_RUNS and sum(times) < _WARM_UP_SECONDS:
         started = time.perf_counter()
         act()
         times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1000
+    return min(times) * 1000
 
 
 def _failure(error: Exception) -> Unavailable:
