@@ -1,11 +1,12 @@
 """Measure the server beside others, in one run: requests per second and CPU per request, as ratios.
 
-    python benchmarks/serving/bench.py [--rounds 5] [--seconds 3] [--only tiny] [--connections 32] [--out DIR]
+    python benchmarks/serving/bench.py [--rounds 5] [--seconds 3] [--only tiny] [--connections 32]
 
 In each round everyone has a turn, in an order that changes; a ratio is taken within its round, and given as
 the median over the rounds with the least and the greatest. CPU time is that of all of a server's processes,
-user and system together. This server has everything on: authentication, limits, request ids, metrics, the log. Its peers
-run bare. Figures of one run compare with each other, not with those of another machine or another hour.
+user and system together. This server has everything on: authentication, limits, request ids, metrics, the
+log. Its peers run bare. Figures of one run compare with each other, not with those of another machine or
+another hour.
 """
 
 from __future__ import annotations
@@ -115,10 +116,8 @@ def ours_by_tensors(stack: ExitStack, folder: Path, name: str, package: Path) ->
     """Serve a model with this server; it is asked with binary tensors of the Open Inference Protocol."""
     pid, url, key = stack.enter_context(ours(folder))
     maas_client.Client(key, url).models.publish(package, name=name)
-    inputs = {each: tensor_of(each, array[None]) for each, array in example(name).items()}
-    message = write_request(InferRequest(inputs), binary=True)
-    headers = {"Authorization": f"Bearer {key}", **message.headers}
-    call = Call(f"{url}/v2/models/{name}/infer", message.body, headers)
+    body, headers = tensors(name)
+    call = Call(f"{url}/v2/models/{name}/infer", body, {"Authorization": f"Bearer {key}", **headers})
     return Server(OURS, pid, call, Right(expected(name), first_tensor))
 
 
@@ -152,6 +151,13 @@ def others(
 def plain(name: str) -> bytes:
     """Return a model's example as a JSON object."""
     return orjson.dumps({key: array.tolist() for key, array in example(name).items()})
+
+
+def tensors(name: str) -> tuple[bytes, dict[str, str]]:
+    """Return a model's example as a binary request of the Open Inference Protocol, and its headers."""
+    inputs = {each: tensor_of(each, array[None]) for each, array in example(name).items()}
+    message = write_request(InferRequest(inputs), binary=True)
+    return message.body, dict(message.headers)
 
 
 def predicted(reply: requests.Response) -> Array:
@@ -240,11 +246,10 @@ LOADS: dict[str, Callable[[ExitStack, Path], Load]] = {
 }
 
 
-def about(rounds: int, seconds: int) -> dict[str, str]:
-    """Return what the figures depend on: the machine, the versions, how long was measured."""
+def about() -> dict[str, str]:
+    """Return what the figures depend on: the machine, the versions, what sends the load."""
     packages = ("onnxruntime", "granian", "fastapi", "uvicorn")
     others = [f"{name} {peers.version(name)}" for name in peers.installed()]
-    generator = "wrk" if HAS_WRK else "the bundled generator"
     return {
         "machine": f"{_processor()}, {CORES} cores, {platform.system()} {platform.machine()}",
         "versions": ", ".join(
@@ -254,7 +259,7 @@ def about(rounds: int, seconds: int) -> dict[str, str]:
                 *others,
             ]
         ),
-        "measured": f"{rounds} rounds of {seconds} s, load by {generator}",
+        "generator": "wrk" if HAS_WRK else "the bundled generator",
     }
 
 
@@ -290,7 +295,8 @@ def main() -> None:
                 figures = measure(load.contenders, connections, options.rounds, options.seconds)
                 results.append({"load": name, "connections": connections, "figures": figures, "notes": notes})
                 print(json.dumps(results[-1]), flush=True)
-        write_report(options.out, results, about(options.rounds, options.seconds))
+        rounds = f"{options.rounds} rounds of {options.seconds} s"
+        write_report(options.out, results, {**about(), "rounds": rounds})
     print((options.out / "serving.md").read_text(encoding="utf-8"))
 
 

@@ -1,7 +1,7 @@
 """What is compared: servers, each started as its own users would, and ONNX Runtime without one.
 
-While one is measured the processes of all others stand still (SIGSTOP), so that idle loops take no part of its
-cores.
+While one is measured the processes of all others stand still (SIGSTOP), so that idle loops take no part of
+its cores.
 """
 
 from __future__ import annotations

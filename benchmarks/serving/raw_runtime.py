@@ -1,9 +1,9 @@
 """ONNX Runtime without any server: the most that the cores give, or what one run costs.
 
-python raw_runtime.py NAME ROWS[,ROWS…]: tries every batch size with one session of one thread, one of all cores,
-and a session in each of as many threads as there are cores; keeps the best and says which. Then, for each line
-of standard input, a number of seconds, it runs that for so long and writes rows per second and the median
-milliseconds of a run, as JSON.
+python raw_runtime.py NAME ROWS[,ROWS…]: tries every batch size with one session of one thread, one of all
+cores, and a session in each of as many threads as there are cores; keeps the best and says which. Then, for
+each line of standard input, a number of seconds, it runs that for so long and writes rows per second and the
+median milliseconds of a run, as JSON.
 """
 
 from __future__ import annotations

@@ -30,14 +30,14 @@ def page(results: list[dict[str, Any]], about: dict[str, str]) -> str:
     """Return the results as Markdown: the goals first, then every figure."""
     notes = {note: None for result in results for note in result["notes"].values()}
     lines = [
-        f"{about['machine']}. {about['versions']}. {about['measured']}.",
+        f"{about['machine']}. {about['versions']}. {about['rounds']}, load by {about['generator']}.",
         "",
         *goals_table(results),
         "",
         *figures_table(results),
         "",
-        "Figures are medians over the rounds. A ratio is this server's figure by the row's, taken within each",
-        "round: median (least to greatest); of requests per second more is better, of CPU time less.",
+        "Figures are medians over the rounds. A ratio is this server's figure by the row's, taken within",
+        "each round: median (least to greatest); of requests per second more is better, of CPU time less.",
         f"{RAW} counts rows: {'; '.join(notes) or 'not measured'}.",
     ]
     return "\n".join(lines) + "\n"
