@@ -40,7 +40,11 @@ class Contender:
     Args:
         name: What the report calls it.
         pid: The process above all of its processes.
+
+    One that `may_fail` under load is then shown with its failures and without a ratio; others may not.
     """
+
+    may_fail = False
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name

@@ -84,8 +84,8 @@ class Goal:
 
 
 def ratio(figures: dict[str, dict[str, list[float]]], of: str, by: str, measure: Measure) -> Ratio | None:
-    """Return the ratio of two contenders' figures in each round; None where one is missing."""
-    if of not in figures or by not in figures:
+    """Return the ratio of two contenders' figures in each round; None where one is missing or failed."""
+    if any(name not in figures or sum(figures[name]["failures"]) for name in (of, by)):
         return None
     pairs = zip(figures[of][measure], figures[by][measure], strict=True)
     return Ratio(tuple(ours / theirs for ours, theirs in pairs))

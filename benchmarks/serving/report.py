@@ -67,7 +67,7 @@ def figures_table(results: list[dict[str, Any]]) -> list[str]:
                 result["load"],
                 str(result["connections"]),
                 name,
-                f"{statistics.median(each['rate']):,.0f}",
+                f"{statistics.median(each['rate']):,.0f}{_failed(each)}",
                 f"{statistics.median(each['cpu_ms']):.3f}",
                 f"{statistics.median(each['latency_ms']):.2f}",
                 *(_shown(ratio(figures, _base(figures), name, measure)) for measure in ("rate", "cpu_ms")),
@@ -78,6 +78,11 @@ def figures_table(results: list[dict[str, Any]]) -> list[str]:
 
 def _base(figures: dict[str, Any]) -> str:
     return OURS if OURS in figures else MANY_MODELS
+
+
+def _failed(figures: dict[str, list[float]]) -> str:
+    failed = sum(figures["failures"])
+    return f", {failed:,.0f} calls failed" if failed else ""
 
 
 def _shown(found: Ratio | None) -> str:

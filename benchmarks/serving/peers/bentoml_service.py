@@ -24,7 +24,7 @@ class _Session:
         return self.session.run(None, feeds)[0]
 
 
-BATCHING = {"batchable": True, "max_batch_size": ROWS, "max_latency_ms": 10_000} if ROWS > 1 else {}
+BATCHING = {"batchable": True, "max_batch_size": ROWS} if ROWS > 1 else {}
 
 
 @bentoml.service(workers=1, metrics={"enabled": False}, logging={"access": {"enabled": False}})
