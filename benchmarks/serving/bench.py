@@ -127,13 +127,14 @@ def lean(
 ) -> Server:
     """Serve a model with the lean FastAPI handler; it is asked with JSON or with the bytes alone."""
     pid, url = stack.enter_context(fastapi(package / "model.onnx", folder, threads=threads))
+    shown = FASTAPI if threads == 1 else f"{FASTAPI}, {threads} threads a run"
     if binary:
         call = Call(f"{url}/raw", example(name)["x"].tobytes(), OCTETS)
         return Server(
-            FASTAPI, pid, call, Right(expected(name), lambda reply: np.frombuffer(reply.content, np.float32))
+            shown, pid, call, Right(expected(name), lambda reply: np.frombuffer(reply.content, np.float32))
         )
     call = Call(f"{url}/predict", plain(name), JSON)
-    return Server(FASTAPI, pid, call, Right(expected(name), lambda reply: np.array(reply.json()["y"])))
+    return Server(shown, pid, call, Right(expected(name), lambda reply: np.array(reply.json()["y"])))
 
 
 def others(
@@ -192,6 +193,7 @@ def encoder_load(stack: ExitStack, folder: Path) -> Load:
     return Load(
         [
             ours_by_tensors(stack, folder, "encoder", package),
+            lean(stack, folder, "encoder", package),
             lean(stack, folder, "encoder", package, threads=CORES),
             *others(stack, folder, "encoder", package, rows=BATCH_ROWS, threads=CORES),
             stack.enter_context(raw("encoder", "1,4,8,16,32")),
