@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks bench bench-gpu bench-sdk format clean
+.PHONY: help install demo test test-peers check compare-sdks bench bench-peers bench-memory bench-gpu bench-sdk format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +63,7 @@ $(INSTALLED)-bench: $(INSTALLED)-test
 	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
-bench: $(INSTALLED)-bench ## Measure serving beside a lean FastAPI and raw ONNX Runtime (10 minutes; build/bench)
+bench: $(INSTALLED)-bench ## Measure serving beside a lean FastAPI, raw ONNX Runtime and the peers that are installed (20 minutes; build/bench)
 	$(BIN)/python benchmarks/serving/bench.py
 
 # The wheels of `server` and `server-gpu` overwrite each other, so this has an environment of its own.
@@ -73,6 +73,17 @@ bench-gpu: $(INSTALLED) ## Measure serving on a GPU beside raw ONNX Runtime on t
 	$(PYTHON) -m venv $(ON_GPU)
 	$(ON_GPU)/bin/python -m pip install --quiet --editable '.[server-gpu]' psutil
 	$(ON_GPU)/bin/python benchmarks/gpu/bench.py
+
+BENCH_PEERS := build/bench-peers
+$(BENCH_PEERS)/%/.installed: benchmarks/serving/peers/%.txt | $(BIN)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.installed $(BENCH_PEERS)/bentoml/.installed ## Install LitServe, MLServer and BentoML for `make bench` (large downloads)
+
+bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
+	$(BIN)/python benchmarks/serving/memory.py
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

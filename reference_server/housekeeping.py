@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish its metrics, forget what expired."""
+"""What a worker does beside answering: write its log, publish its metrics, give back memory, forget."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Housekeeping:
             stopping = self._stop.wait(_FLUSH_SECONDS)
             self._services.request_log.flush()
             self._services.metrics.publish()
+            self._services.pool.tidy()
             try:
                 self._services.authenticate.flush()
                 if rounds % _PURGE_EVERY == 0:

@@ -119,6 +119,11 @@ def _attention(graph: Graph, value: str, mask: str) -> str:
     return graph.linear(graph.node("Reshape", mixed, join), HIDDEN, HIDDEN)
 
 
+def model(name: str) -> onnx.ModelProto:
+    """Return a model by its name."""
+    return {"tiny": tiny, "image": image, "encoder": encoder}[name]()
+
+
 def example(name: str) -> dict[str, Array]:
     """Return one row of a model's inputs."""
     random = np.random.default_rng(1)
@@ -136,9 +141,7 @@ def write(name: str, folder: Path, *, serving: str = "", note: str = "") -> Path
     shown = {
         key: (np.zeros_like(array) if name == "image" else array).tolist() for key, array in values.items()
     }
-    (folder / "model.onnx").write_bytes(
-        {"tiny": tiny, "image": image, "encoder": encoder}[name]().SerializeToString()
-    )
+    (folder / "model.onnx").write_bytes(model(name).SerializeToString())
     example_lines = [f"{key} = {json.dumps(value)}" for key, value in shown.items()]
     lines = [
         'task = "tensor"',

@@ -1,7 +1,8 @@
 """The peer that is always there: a FastAPI handler as lean as can be, on uvicorn with uvloop and httptools.
 
-python lean_fastapi.py MODEL.onnx PORT: `POST /predict` takes a JSON object of the model's inputs, one row;
-`POST /raw` takes the bytes of the one float32 input. No authentication, no validation, no metrics, no limits.
+python lean_fastapi.py MODEL.onnx PORT THREADS: `POST /predict` takes a JSON object of the model's inputs, one
+row; `POST /raw` takes the bytes of the one float32 input. No authentication, no validation, no metrics, no
+limits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 options = ort.SessionOptions()
-options.intra_op_num_threads = 1
+options.intra_op_num_threads = int(sys.argv[3])
 session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 INPUTS = [(each.name, TYPES[each.type]) for each in session.get_inputs()]

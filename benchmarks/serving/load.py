@@ -16,19 +16,25 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 HAS_WRK = shutil.which("wrk") is not None
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request; several bodies or paths are sent in turn."""
+    """One request; several paths are called in turn."""
 
     url: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
+
+    @property
+    def urls(self) -> list[str]:
+        """Every address that is called."""
+        parts = urlsplit(self.url)
+        return [urlunsplit(parts._replace(path=path)) for path in self.paths] or [self.url]
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,12 @@ class Outcome:
     median_ms: float
 
 
-def fire(call: Call, *, connections: int, seconds: float) -> Outcome:
+def fire(call: Call, *, connections: int, seconds: int) -> Outcome:
     """Send a request for some seconds on some connections."""
     return _by_wrk(call, connections, seconds) if HAS_WRK else _by_ourselves(call, connections, seconds)
 
 
-def _by_wrk(call: Call, connections: int, seconds: float) -> Outcome:
+def _by_wrk(call: Call, connections: int, seconds: int) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         body = Path(folder) / "body"
         body.write_bytes(call.body)
@@ -59,12 +65,14 @@ def _by_wrk(call: Call, connections: int, seconds: float) -> Outcome:
 {headers}
 local file = io.open({json.dumps(str(body))}, "rb")
 wrk.body = file:read("*a")
-local paths, at = {paths}, 0
-if #paths > 0 then
-  request = function()
-    at = at % #paths + 1
-    return wrk.format(nil, paths[at])
-  end
+local paths, made, at = {paths}, {{}}, 0
+init = function()
+  for each, path in ipairs(paths) do made[each] = wrk.format(nil, path) end
+  if #made == 0 then made[1] = wrk.format() end
+end
+request = function()
+  at = at % #made + 1
+  return made[at]
 end
 done = function(summary, latency)
   io.write(string.format("RESULT %d %d %d %f", summary.requests, summary.duration,
@@ -78,7 +86,7 @@ end
             "wrk",
             "-t1",
             f"-c{connections}",
-            f"-d{seconds:g}s",
+            f"-d{seconds}s",
             "--timeout",
             "10s",
             "-s",
@@ -93,7 +101,7 @@ end
     return Outcome(requests / microseconds * 1e6, int(failures), median / 1000)
 
 
-def _by_ourselves(call: Call, connections: int, seconds: float) -> Outcome:
+def _by_ourselves(call: Call, connections: int, seconds: int) -> Outcome:
     request = {
         "url": call.url,
         "headers": call.headers,

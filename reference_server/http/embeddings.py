@@ -33,7 +33,7 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_count(len(texts), services.settings.max_instances)
     target, loaded = services.serve(call, body.model, None)
-    if call.may_wait == "nothing" and len(call.request.body) > loaded.quickly_decoded_bytes:
+    if call.may_wait == "nothing" and _size(texts) > loaded.quickly_decoded_bytes:
         raise Cold
     if not isinstance(loaded.task, Embedding):
         raise Unprocessable(
@@ -63,6 +63,10 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
 
     key = (target.exact, target.version, loaded.runner.device)
     return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())
+
+
+def _size(texts: list[str]) -> int:
+    return sum(len(text) for text in texts)
 
 
 def _as_floats(vector: Tensor) -> Tensor:

@@ -166,6 +166,8 @@ class Lanes:
                     queue.running -= 1
                     self._changed.notify()
             _tell(tickets)
+            # While it waits for the next run a lane must not keep the last one's model in memory.
+            del taken, queue, tickets
 
     def _next(self) -> tuple[_Queue, list[Ticket]] | None:
         with self._changed:

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from maas_client.errors import PackageError
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.runtime.execution_providers import ExecutionProviderError
 from reference_server.runtime.load_counts import LoadCounts
+from reference_server.runtime.memory import give_back_memory
 from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import Batch, build_task
 
@@ -50,6 +52,8 @@ _LOADERS = 2
 # For the states that the API shows; a load itself is tried again sooner.
 _REASON_SECONDS = 300.0
 _MOST_REASONS = 1000
+# A model is told to be going before its memory is free, so the last time is one too many or just right.
+_TRIMS = 2
 
 
 class State(StrEnum):
@@ -78,7 +82,7 @@ class LoadedModel:
         published_as: What its loads and evictions are counted by.
         quick_bytes: Calls of bodies shorter than this run in less time than handing them to a thread and back
             takes under load; the example's time is scaled with the size, as more rows take longer.
-        quickly_decoded_bytes: The longest JSON bodies that an event loop may decode without holding up others.
+        quickly_decoded_bytes: The longest JSON bodies that an event loop may decode in passing.
     """
 
     task: Task
@@ -167,6 +171,7 @@ class ModelPool:
         self._reasons: TTLCache[str, str] = TTLCache(_MOST_REASONS, _REASON_SECONDS)
         self._loaders = ThreadPoolExecutor(_LOADERS, thread_name_prefix="loader")
         self._closed = False
+        self._trims_left = 0
 
     def find(self, digest: str) -> LoadedModel | None:
         """Return a model that is in memory, and count it as used."""
@@ -221,6 +226,12 @@ class ModelPool:
             self._failures.pop(digest, None)
             self._reasons.pop(digest, None)
             return self._loaded.pop(digest, None) is not None
+
+    def tidy(self) -> None:
+        """Give the memory of models that have gone back to the system; to be called about once a second."""
+        if self._trims_left:
+            self._trims_left -= 1
+            give_back_memory()
 
     @property
     def memory(self) -> tuple[int, int, int]:
@@ -302,6 +313,7 @@ class ModelPool:
                 threads=serving.intra_op_threads or self._threads,
                 batch_invariant=wanted.batch_invariant,
             )
+            weakref.finalize(runner, self._gone).atexit = False
             task = build_task(package, runner)
             shared = serving.max_batch_rows if serving.batching and runner.batch_invariant else 1
             decode_ms, compute_ms = warm_up(package, task, most_rows=shared)
@@ -317,6 +329,9 @@ class ModelPool:
                 wait_seconds=serving.max_wait_ms / 1000 if shared > 1 else 0.0,
                 published_as=wanted.published_as,
             )
+
+    def _gone(self) -> None:
+        self._trims_left = _TRIMS
 
     def _keep(self, digest: str, model: LoadedModel) -> None:
         with self._lock:

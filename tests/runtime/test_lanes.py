@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -154,3 +155,16 @@ def test_a_busy_model_leaves_a_lane_to_others(lanes):
     quick.gate.set()
     assert lanes.run(Model(), quick, time.monotonic() + 5).result == [3]
     slow.gate.set()
+
+
+def test_an_idle_lane_keeps_no_model(lanes):
+    """When a model's last run has ended, no lane holds on to it while it waits for another."""
+    work, model = Work([1], []), Model()
+    work.gate.set()
+    lanes.run(model, work, None)
+    kept = weakref.ref(model)
+    del model
+    until = time.monotonic() + 5
+    while kept() is not None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert kept() is None

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from maas_client._package import open_package
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable
 from reference_server.runtime.execution_providers import CPU
+from reference_server.runtime.memory import give_back_memory
 from reference_server.runtime.pool import Loadable, ModelPool, State, estimate_memory
 
 MEGABYTE = 2**20
@@ -295,3 +300,51 @@ def test_loads_failures_and_evictions_are_counted(make_pool, source):
     assert counts["ada~a", 1, "cpu"].seconds > 0
     assert counts["ada~c", 2, ""].failures == 1
     assert source.opened == 4
+
+
+def heavy_graph(onnx_model):
+    """Return a graph of 40 matrices of 0.6 MB each, as an encoder's are: `x`, `y` [batch, 384]."""
+    size = 384
+    weights = [
+        numpy_helper.from_array(np.full((size, size), i / size**2, np.float32), f"w{i}") for i in range(40)
+    ]
+    names = ["x", *(f"v{i}" for i in range(len(weights) - 1)), "y"]
+    nodes = [helper.make_node("MatMul", [names[i], f"w{i}"], [names[i + 1]]) for i in range(len(weights))]
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size]) for name in ("x", "y")]
+    return onnx_model(nodes, sides[:1], sides[1:], weights)
+
+
+# In a process of its own, where nothing else comes and goes.
+COMING_AND_GOING = """
+import sys
+from pathlib import Path
+import psutil
+from maas_client._package import open_package
+from reference_server.runtime.execution_providers import CPU
+from reference_server.runtime.pool import Loadable, ModelPool
+
+def come_and_go(times):
+    pool = ModelPool(providers=lambda _: CPU, memory_budget_bytes=2**30)
+    for _ in range(times):
+        pool.get(Loadable("heavy", lambda: open_package(Path(sys.argv[1]))))
+        pool.drop("heavy")
+    pool.close()  # waits until no loader holds the last one
+    return pool
+
+resident = lambda: psutil.Process().memory_info().rss
+come_and_go(1).tidy()
+settled = resident()
+pool = come_and_go(6)
+kept = resident() - settled
+pool.tidy()
+print(kept, resident() - settled)
+"""
+
+
+@pytest.mark.skipif(not give_back_memory(), reason="the allocator has no malloc_trim")
+def test_the_memory_of_dropped_models_goes_back(package_writer, onnx_model):
+    """After models came and went the process is hardly larger than before."""
+    folder = package_writer(heavy_graph(onnx_model), task="tensor", labels=[], example={"x": [0.0] * 384})
+    command = [sys.executable, "-c", COMING_AND_GOING, str(folder)]
+    kept, grown = map(int, subprocess.check_output(command, text=True, timeout=60).split())
+    assert grown < 8 * MEGABYTE < kept
