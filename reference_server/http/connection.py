@@ -316,6 +316,7 @@ class Connection(asyncio.BufferedProtocol):
         self.scheme = "http"
         self.is_lost = False
         self.is_closing = False
+        self._is_over = False
         self.speaks_1_1 = True
         # When patience ends (on the loop's clock), and with what.
         self.due = math.inf
@@ -423,6 +424,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin an exchange, or let it wait for those before it."""
+        if self._is_over:
+            return
         parser = self._parser
         self.speaks_1_1 = parser.get_http_version() == "1.1"
         exchange = Exchange(
@@ -515,6 +518,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close when all is sent."""
+        self._is_over, self._newest = True, None
         self.due = math.inf
         self.transport.close()
 

@@ -46,6 +46,9 @@ _UPLOAD_THREADS = 2
 _SMALL_BYTES = 16 * 2**10
 _DIGITS = 10
 _JSON_LENGTH = JSON_LENGTH.lower()
+# After so many turns with one call each, calls are served as they come; as often it is looked whether they
+# still come alone.
+_LONELY_TURNS = 16
 # Between so many calls the loop reads and writes; for others they take some milliseconds.
 _MOST_AT_ONCE = 64
 # Paths of which it is known what they are: regular expressions take 10 µs for a request.
@@ -86,6 +89,8 @@ class Front:
         self._most_waiting = settings.lanes + settings.queue_limit
         self.waiting = 0
         self._arrived: deque[Exchange] = deque()
+        # Turns of the loop in which calls arrived, and the last in which there were several.
+        self._turns = self._crowded = 0
         self.mailbox = _Mailbox()
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
@@ -181,8 +186,14 @@ class Front:
 
     def _queue_here(self, exchange: Exchange) -> None:
         self._arrived.append(exchange)
-        if len(self._arrived) == 1:
+        if len(self._arrived) > 1:
+            return
+        self._turns += 1
+        if self._turns - self._crowded < _LONELY_TURNS or self._turns % _LONELY_TURNS == 0:
             exchange.connection.loop.call_soon(self._serve_arrived)
+        else:
+            # Nobody came beside the last ones: waiting for the turn's end would only cost the loop another.
+            self._serve_arrived()
 
     def _serve_arrived(self) -> None:
         """Take what has arrived through each step together.
@@ -191,6 +202,8 @@ class Front:
         model take a third less time than one after the other.
         """
         taken = [self._arrived.popleft() for _ in range(min(len(self._arrived), _MOST_AT_ONCE))]
+        if len(taken) > 1:
+            self._crowded = self._turns
         quick = [each for exchange in taken if (each := self._guard(self._begin, exchange)) is not None]
         runs = [(exchange, call, begun, inference.run(call, begun)) for exchange, call, begun in quick]
         answers = [
