@@ -252,7 +252,7 @@ LOADS: dict[str, Callable[[ExitStack, Path], Load]] = {
 
 def about() -> dict[str, str]:
     """Return what the figures depend on: the machine, the versions, what sends the load."""
-    packages = ("onnxruntime", "granian", "fastapi", "uvicorn")
+    packages = ("onnxruntime", "uvicorn", "fastapi")
     others = [f"{name} {peers.version(name)}" for name in peers.installed()]
     return {
         "machine": f"{_processor()}, {CORES} cores, {platform.system()} {platform.machine()}",

@@ -59,7 +59,9 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
             "model": body.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-        return Answer(200, _HEADERS, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY))
+        # The body is the OpenAI API's own and has no place for it.
+        headers = {**_HEADERS, "x-maas-device": loaded.runner.device}
+        return Answer(200, headers, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY))
 
     key = (target.exact, target.version, loaded.runner.device)
     return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())

@@ -83,6 +83,7 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
             [_output(name, results[name], runner) for name in wanted],
             model_name=model,
             model_version=str(target.version),
+            parameters={"device": runner.device},
         )
         try:
             message = protocol.write_reply(reply, request, dumps=orjson.dumps)

@@ -55,6 +55,15 @@ def test_a_model_tells_its_tensors_and_versions(send, tensors):
     assert send("GET", f"{MODEL}/versions/1/ready").json["ready"] is True
 
 
+def test_a_reply_tells_what_ran_it(send, tensors):
+    """`device` among the parameters, in both forms."""
+    name = tensors[0]["name"]
+    for binary in (False, True):
+        message = protocol.write_request(protocol.InferRequest(texts(name, "good")), binary=binary)
+        answer = send("POST", f"{MODEL}/infer", message.body, **message.headers)
+        assert protocol.read_reply(answer.body, answer.headers).parameters == {"device": "cpu"}
+
+
 def test_the_index_lists_what_the_caller_sees(send):
     """With an empty body or an empty object, which is what clients send."""
     for body in (b"", b"{}"):

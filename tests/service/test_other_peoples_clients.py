@@ -223,7 +223,9 @@ def test_openai_embeds(demo, openai_client, embedder, form):
     """The numbers that a prediction gives, as floats and as base64, which the client asks for by itself."""
     options = {} if form is None else {"encoding_format": form}
     texts = ["good great", "bad", "a good great day"]
-    reply = openai_client.embeddings.create(model=embedder, input=texts, **options)
+    raw = openai_client.embeddings.with_raw_response.create(model=embedder, input=texts, **options)
+    assert raw.headers["x-maas-device"] == "cpu"
+    reply = raw.parse()
     assert [each.index for each in reply.data] == [0, 1, 2]
     assert reply.usage.prompt_tokens == 4 + 3 + 6
     vectors = [each.embedding for each in reply.data]
