@@ -163,6 +163,41 @@ def test_tritonclient_reads_the_configuration_and_statistics(client, headers, ec
     assert entry["name"] in [each["name"] for each in everything]
 
 
+def test_tritonclient_infers_asynchronously(demo, headers, echo):
+    """Several calls under way on a client's own connections, each with its own answer."""
+    made = triton.InferenceServerClient(demo.ready["url"].removeprefix("http://"), concurrency=4)
+    given = values()
+    calls = []
+    for row in range(12):
+        inputs = []
+        for kind in KINDS:
+            tensor = triton.InferInput(f"in_{kind}", [1, 2], kind)
+            rows = np.full((1, 2), row, np.int32) if kind == "INT32" else given[kind][:1]
+            inputs.append(tensor.set_data_from_numpy(rows))
+        wanted = [triton.InferRequestedOutput("out_INT32")]
+        calls.append(made.async_infer(echo, inputs, outputs=wanted, request_id=str(row), headers=headers))
+    for row, call in enumerate(calls):
+        result = call.get_result()
+        assert result.get_response()["id"] == str(row)
+        assert result.as_numpy("out_INT32").tolist() == [[row, row]]
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, headers: client.get_trace_settings(headers=headers),
+        lambda client, headers: client.get_log_settings(headers=headers),
+        lambda client, headers: client.get_system_shared_memory_status(headers=headers),
+        lambda client, headers: client.get_cuda_shared_memory_status(headers=headers),
+    ],
+)
+def test_tritonclient_is_told_what_there_is_not(client, headers, ask):
+    """Extensions that the server's metadata do not name answer 404, as text."""
+    with pytest.raises(triton.InferenceServerException, match="there is no route"):
+        ask(client, headers)
+
+
 def test_tritonclient_unloads_and_loads(client, headers, echo):
     """Unloaded models say so, are not called, and come back."""
     client.unload_model(echo, headers=headers)
