@@ -361,8 +361,10 @@ class Connection(asyncio.BufferedProtocol):
                 if exchange.on_gone is not None:
                     exchange.on_gone()
         self.resume_writing()
-        # The parser and this refer to each other; so much memory need not wait for the collector.
+        # What refers back to this would keep it until the collector runs, which is seldom.
         self._parser = self._current = self._newest = None  # type: ignore[assignment] # nothing is read any more
+        self._waiting.clear()
+        self.due, self._late = math.inf, _nothing
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
         """Return where the next bytes go."""
@@ -494,6 +496,9 @@ class Connection(asyncio.BufferedProtocol):
             self.resume()
             return
         self._current = None
+        if self._newest is exchange:
+            # An idle connection keeps neither the last body nor what worked at it.
+            self._newest = None
         if not exchange.keep_alive or self.is_closing:
             self.close()
         elif self._waiting:
@@ -628,6 +633,10 @@ class Connection(asyncio.BufferedProtocol):
             self._current.keep_alive = False
             self._current.fail(error)
             self._waiting.clear()
+
+
+def _nothing() -> None:
+    """Do nothing: patience with a connection that is lost ends in this."""
 
 
 @lru_cache(maxsize=1024)

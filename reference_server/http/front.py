@@ -397,6 +397,8 @@ class _InLane:
             return
         self._exchange.on_gone = None
         self._late.cancel()
+        # A ticket and this refer to each other, and to the model: it must not wait for the collector.
+        self._ticket.done = _told
         self._front.waiting -= 1
         try:
             _send(self._exchange, pipeline.finish(self._call, answer))
@@ -434,6 +436,10 @@ class _Mailbox:
         while self._arrived:
             waiting, answer = self._arrived.popleft()
             waiting.answer(answer)
+
+
+def _told(_ticket: Ticket) -> None:
+    """Do nothing: the call has been answered."""
 
 
 def _is_small(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:
