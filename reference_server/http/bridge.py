@@ -109,7 +109,7 @@ def _environ(exchange: Exchange, body: bytes | bytearray) -> WSGIEnvironment:
         "QUERY_STRING": exchange.query,
         "SERVER_NAME": address,
         "SERVER_PORT": str(port),
-        "SERVER_PROTOCOL": "HTTP/1.1" if connection.speaks_1_1 else "HTTP/1.0",
+        "SERVER_PROTOCOL": "HTTP/1.1" if exchange.speaks_1_1 else "HTTP/1.0",
         "REMOTE_ADDR": connection.address,
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.version": (1, 0),

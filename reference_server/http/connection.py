@@ -66,12 +66,14 @@ class Exchange:
         target: The request's target as it was sent.
         headers: Values by name in lower case; those of one name are joined by commas.
         keep_alive: Whether another request may follow on the connection.
+        speaks_1_1: Whether the client speaks HTTP/1.1, and so reads chunked answers.
     """
 
     __slots__ = (
         "_act",
         "_buffer",
         "_discarded",
+        "_error",
         "_limit",
         "_parts",
         "_size",
@@ -86,16 +88,25 @@ class Exchange:
         "on_gone",
         "path",
         "query",
+        "speaks_1_1",
         "whole",
     )
 
     def __init__(
-        self, connection: Connection, method: str, target: bytes, headers: dict[str, str], *, keep_alive: bool
+        self,
+        connection: Connection,
+        method: str,
+        target: bytes,
+        headers: dict[str, str],
+        *,
+        keep_alive: bool,
+        speaks_1_1: bool = True,
     ) -> None:
         self.connection = connection
         self.method = method
         self.headers = headers
         self.keep_alive = keep_alive
+        self.speaks_1_1 = speaks_1_1
         self.path, self.query = _split(target)
         self.length = _declared_length(headers)
         self.whole = False
@@ -107,6 +118,7 @@ class Exchange:
         self._size = 0
         self._limit = 0
         self._discarded = 0
+        self._error: Exception | None = None
         self._act: Callable[[Exchange], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -114,6 +126,8 @@ class Exchange:
         """Call `act` once the body is there; for lengths that are declared and allowed."""
         if self.whole:
             act(self)
+        elif isinstance(self._error, ServiceError):
+            self.connection.front.refuse(self, self._error)
         else:
             self._act = act
 
@@ -183,7 +197,7 @@ class Exchange:
         connection = self.connection
         given = list(headers)
         is_counted = any(name.lower() == "content-length" for name, _ in given)
-        is_chunked = not is_counted and self.keep_alive_possible
+        is_chunked = not is_counted and self.speaks_1_1
         self.keep_alive = self.keep_alive and (is_counted or is_chunked)
         if is_chunked:
             given.append(("transfer-encoding", "chunked"))
@@ -201,11 +215,6 @@ class Exchange:
         if is_chunked and self.method != "HEAD":
             connection.write(b"0\r\n\r\n")
         connection.finish(self)
-
-    @property
-    def keep_alive_possible(self) -> bool:
-        """Whether the client speaks HTTP/1.1, and so reads chunked answers."""
-        return self.connection.speaks_1_1
 
     @property
     def is_direct(self) -> bool:
@@ -260,7 +269,8 @@ class Exchange:
             act(self)
 
     def fail(self, error: Exception) -> None:
-        """End the wait for the body."""
+        """End the wait for the body, also one that has yet to begin."""
+        self._error = error
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
         elif (
@@ -269,6 +279,8 @@ class Exchange:
             self.connection.front.refuse(self, error)
 
     async def _more(self) -> None:
+        if self._error is not None:
+            raise self._error
         if self.connection.is_lost:
             raise ClientGone
         self._waiter = self.connection.loop.create_future()
@@ -317,10 +329,15 @@ class Connection(asyncio.BufferedProtocol):
         self.is_lost = False
         self.is_closing = False
         self._is_over = False
-        self.speaks_1_1 = True
         # When patience ends (on the loop's clock), and with what.
         self.due = math.inf
         self._late: Callable[[], None] = self.close
+        # Likewise for a client that does not read what it was sent.
+        self._write_due = math.inf
+        self._is_broken = False
+        self._is_upgrade = False
+        self._silent_bytes = 0
+        self._ended = False
         self._connections = server_state.connections
         self._parser = httptools.HttpRequestParser(self)
         self._own = memoryview(bytearray(_READ_BYTES)) if _SHARED is None else _SHARED
@@ -365,6 +382,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = self._current = self._newest = None  # type: ignore[assignment] # nothing is read any more
         self._waiting.clear()
         self.due, self._late = math.inf, _nothing
+        self._direct = self._rest = None
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
         """Return where the next bytes go."""
@@ -378,17 +396,22 @@ class Connection(asyncio.BufferedProtocol):
         if self._to_swallow:
             self._swallow(nbytes)
             return
+        self._ended = False
+        self._silent_bytes += nbytes
         try:
             self._parser.feed_data(self._own[:nbytes])
-        except httptools.HttpParserUpgrade:
-            self._stay()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(bytes(self._own[upgrade.args[0] : nbytes]))
         except httptools.HttpParserError as error:
             self._malformed(error)
         else:
             if self._headers is None:
-                if self._newest is not None:
+                # Trailers and chunk extensions, of which nothing is used.
+                if self._silent_bytes > _MOST_HEAD_BYTES + _READ_BYTES:
+                    self._refuse_and_close(_headers_too_large())
+                elif self._newest is not None:
                     self._go_on(self._newest)
-            elif self._target:
+            elif self._target and not self._ended:
                 self._count_head(nbytes)
 
     def eof_received(self) -> None:
@@ -397,18 +420,16 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Let `drain` wait: the client reads more slowly than it is written to."""
         self._drained = self.loop.create_future()
-        self._wait(_WRITE_SECONDS, self.abort)
+        self._write_due = self.loop.time() + _WRITE_SECONDS
 
     def resume_writing(self) -> None:
         """Let `drain` go on."""
         if self._drained is not None:
             if not self._drained.done():
                 self._drained.set_result(None)
-            self._drained = None
-            if self._current is None:
-                self._wait(_IDLE_SECONDS, self.close)
-            else:
-                self.due = math.inf
+            self._drained, self._write_due = None, math.inf
+            if self._current is None and not self.is_lost:
+                self._rest_or_go_on()
 
     # What the parser calls.
 
@@ -429,16 +450,18 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_over:
             return
         parser = self._parser
-        self.speaks_1_1 = parser.get_http_version() == "1.1"
+        speaks_1_1 = parser.get_http_version() == "1.1"
+        self._is_upgrade = parser.should_upgrade()
         exchange = Exchange(
             self,
             parser.get_method().decode("ascii"),
             self._target,
             self._headers or {},
-            keep_alive=self.speaks_1_1 and parser.should_keep_alive(),
+            keep_alive=speaks_1_1 and parser.should_keep_alive() and not self._is_upgrade,
+            speaks_1_1=speaks_1_1,
         )
         self._newest, self._target, self._headers, self._head_bytes = exchange, b"", None, 0
-        if self._current is None:
+        if self._current is None and self._drained is None and not self._waiting:
             self._begin(exchange)
         else:
             self._waiting.append(exchange)
@@ -446,12 +469,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, chunk: bytes) -> None:
         """Take a part of a body."""
+        self._silent_bytes = 0
         if self._newest is not None:
             self._newest.feed(chunk)
 
     def on_message_complete(self) -> None:
         """End a body."""
-        self._headers = {}
+        if self._is_upgrade:
+            # The parser stops at an upgrade's head; the body, if there is one, is still to come.
+            return
+        self._headers, self._ended, self._silent_bytes = {}, True, 0
         if self._newest is not None:
             self.due = math.inf
             self._newest.end()
@@ -487,6 +514,9 @@ class Connection(asyncio.BufferedProtocol):
         """Go on to the next request once this one is whole and answered."""
         if self.is_lost or self._current is not exchange:
             return
+        if not exchange.whole and self._is_broken:
+            self.close()
+            return
         if not exchange.whole:
             if self._rest is not None:
                 # The parser knows nothing of these bytes, nor where the next request begins.
@@ -501,13 +531,11 @@ class Connection(asyncio.BufferedProtocol):
             self._newest = None
         if not exchange.keep_alive or self.is_closing:
             self.close()
-        elif self._waiting:
-            # Not at once: a thousand pipelined requests must not become a thousand nested calls.
-            self.loop.call_soon(self._begin_next)
+        elif self._drained is not None:
+            # Who does not read his answers gets no more of them.
+            self.pause()
         else:
-            self.resume()
-            if self._drained is None:
-                self._wait(_IDLE_SECONDS, self.close)
+            self._rest_or_go_on()
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -524,12 +552,12 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close when all is sent."""
         self._is_over, self._newest = True, None
-        self.due = math.inf
+        self.due, self._write_due = math.inf, self.loop.time() + _WRITE_SECONDS
         self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
-        self.due = math.inf
+        self.due = self._write_due = math.inf
         self.transport.abort()
 
     def shutdown(self) -> None:
@@ -540,7 +568,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def look(self, now: float) -> None:
         """Act if patience has ended."""
-        if now >= self.due:
+        if now >= self._write_due:
+            self.abort()
+        elif now >= self.due:
             self.due = math.inf
             self._late()
 
@@ -552,10 +582,20 @@ class Connection(asyncio.BufferedProtocol):
         self.due = math.inf
         self.front.begin(exchange)
 
+    def _rest_or_go_on(self) -> None:
+        if self._waiting:
+            # Not at once: a thousand pipelined requests must not become a thousand nested calls.
+            self.loop.call_soon(self._begin_next)
+        elif self._is_broken:
+            self.close()
+        else:
+            self.resume()
+            self._wait(_HEAD_SECONDS if self._target else _IDLE_SECONDS, self.close)
+
     def _begin_next(self) -> None:
-        if not self.is_lost and self._current is None and self._waiting:
+        if not self.is_lost and self._current is None and self._drained is None and self._waiting:
             exchange = self._waiting.popleft()
-            if not self._waiting:
+            if not self._waiting and not self._is_broken:
                 self.resume()
             self._begin(exchange)
             if not exchange.whole:
@@ -593,24 +633,30 @@ class Connection(asyncio.BufferedProtocol):
 
     def _count_head(self, nbytes: int) -> None:
         self._head_bytes += nbytes
-        if self._head_bytes == nbytes:
+        if self._head_bytes == nbytes and self._current is None:
             self._wait(_HEAD_SECONDS, self.close)
         if self._head_bytes > _MOST_HEAD_BYTES:
-            self._refuse_and_close(
-                InvalidRequest(
-                    f"the request's headers are longer than {_MOST_HEAD_BYTES:,} bytes",
-                    code="headers_too_large",
-                )
-            )
+            self._refuse_and_close(_headers_too_large())
 
-    def _stay(self) -> None:
-        # RFC 9110, section 7.8: a server may ignore Upgrade. Where the request ends is not known any more.
-        exchange = self._newest
-        if exchange is not None:
-            exchange.keep_alive = False
-            if not exchange.whole:
-                exchange.fail(InvalidRequest("this server switches to no other protocol; send no Upgrade"))
-        self.pause()
+    def _stay(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as RFC 9110, section 7.8 lets a server: `rest` is what followed the head."""
+        exchange, self._is_upgrade = self._newest, False
+        self._parser, self._headers = httptools.HttpRequestParser(self), {}
+        if exchange is None or exchange is not self._current:
+            self.close()
+        elif exchange.length == 0:
+            exchange.end()
+        elif exchange.length is None or exchange.length > _DIRECT_BYTES:
+            self._refuse_and_close(
+                InvalidRequest("this server switches to no other protocol; send no Upgrade with such a body")
+            )
+        else:
+            exchange.feed(rest[: exchange.length])
+            if exchange.unread == exchange.length:
+                exchange.end()
+            else:
+                self._open_direct(exchange)
+                self._go_on(exchange)
 
     def _malformed(self, error: httptools.HttpParserError) -> None:
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
@@ -622,17 +668,22 @@ class Connection(asyncio.BufferedProtocol):
         self._refuse_and_close(problem)
 
     def _refuse_and_close(self, error: ServiceError) -> None:
+        if self._is_over:
+            return
         self.pause()
-        if self._current is None:
+        self._is_broken = True
+        if self._current is None and not self._waiting:
             exchange = Exchange(self, "GET", b"/", {}, keep_alive=False)
             exchange.whole = True
             self._current = exchange
             self.front.refuse(exchange, error)
-        else:
-            # What was asked before is answered first, by whoever works at it.
-            self._current.keep_alive = False
-            self._current.fail(error)
-            self._waiting.clear()
+            return
+        # What was asked before is answered first, by whoever works at it.
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is not None:
+            last.keep_alive = False
+            if not last.whole:
+                last.fail(error)
 
 
 def _nothing() -> None:
@@ -676,6 +727,12 @@ def _declared_length(headers: dict[str, str]) -> int | None:
 
 def _host(peer: object) -> str:
     return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
+def _headers_too_large() -> InvalidRequest:
+    return InvalidRequest(
+        f"the request's headers are longer than {_MOST_HEAD_BYTES:,} bytes", code="headers_too_large"
+    )
 
 
 def _too_large(limit: int) -> TooLarge:

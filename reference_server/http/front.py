@@ -53,6 +53,7 @@ _LONELY_TURNS = 16
 _MOST_AT_ONCE = 64
 # Paths of which it is known what they are: regular expressions take 10 µs for a request.
 _MOST_MATCHED = 10_000
+_MOST_CHARACTERS = 400
 # A larger body is read only for those whose credential holds.
 _ANONYMOUS_BYTES = 64 * 2**10
 # How often connections are looked at for patience that has ended, at least.
@@ -150,7 +151,9 @@ class Front:
         found = self._matched.get(exchange.path)
         if found is None:
             found = self._search(exchange.path)
-            if len(self._matched) < _MOST_MATCHED:
+            if found[0] is not None and len(exchange.path) <= _MOST_CHARACTERS:
+                if len(self._matched) >= _MOST_MATCHED:
+                    self._matched.clear()
                 self._matched[exchange.path] = found
         endpoint, path = found
         return Call(self._services, endpoint, self._request(exchange)) if endpoint else None, path
@@ -205,12 +208,10 @@ class Front:
         if len(taken) > 1:
             self._crowded = self._turns
         quick = [each for exchange in taken if (each := self._guard(self._begin, exchange)) is not None]
-        runs = [(exchange, call, begun, inference.run(call, begun)) for exchange, call, begun in quick]
-        answers = [
-            (exchange, call, inference.complete(call, begun, ran)) for exchange, call, begun, ran in runs
-        ]
-        for exchange, call, answer in answers:
-            self._guard(_answer, exchange, call, answer)
+        ran = [run for one in quick if (run := self._guard(_run, *one)) is not None]
+        made = [answer for one in ran if (answer := self._guard(_complete, *one)) is not None]
+        for one in made:
+            self._guard(_answer, *one)
         if self._arrived:
             self._arrived[0].connection.loop.call_soon(self._serve_arrived)
 
@@ -235,6 +236,7 @@ class Front:
         begun = self._begin_here(call, path) if small else None
         if begun is None:
             self._check_room()
+            self.waiting += 1
             self._start(exchange, self._infer_slowly(exchange))
         elif not isinstance(begun, Pending):
             _answer(exchange, call, begun)
@@ -265,9 +267,8 @@ class Front:
 
     async def _infer_slowly(self, exchange: Exchange) -> None:
         call, path, request = exchange.context
-        seconds = pipeline.budget(self._services, request.headers)
-        self.waiting += 1
         try:
+            seconds = pipeline.budget(self._services, request.headers)
             async with asyncio.timeout(seconds):
                 begun = await self._begin_in_thread(call, path)
         except TimeoutError:
@@ -456,6 +457,14 @@ def _retrieve(future: asyncio.Future[LoadedModel]) -> None:
     """Look at a load's failure, which others are told of, so that asyncio does not call it forgotten."""
     if not future.cancelled():
         future.exception()
+
+
+def _run(exchange: Exchange, call: Call, begun: Pending) -> tuple[Exchange, Call, Pending, Ticket]:
+    return exchange, call, begun, inference.run(call, begun)
+
+
+def _complete(exchange: Exchange, call: Call, begun: Pending, ran: Ticket) -> tuple[Exchange, Call, Answer]:
+    return exchange, call, inference.complete(call, begun, ran)
 
 
 def _answer(exchange: Exchange, call: Call, answer: Answer) -> None:

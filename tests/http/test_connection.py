@@ -223,3 +223,62 @@ def test_many_at_once_are_all_answered(shared):
     finally:
         for client in clients:
             client.close()
+
+
+def test_an_upgrade_with_a_body_is_read_as_http_1_1(shared):
+    """As Java's client sends its calls: the body counts, the offer does not."""
+    extra = "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABk"
+    whole = request(shared, extra=extra)
+    for cut in (len(whole), len(whole) - 5, len(whole) - len(BODY)):
+        with shared.connect() as client:
+            client.sendall(whole[:cut])
+            time.sleep(0.05)
+            client.sendall(whole[cut:])
+            answer = shared.receive(client)
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert ended(client)
+
+
+def test_trailers_are_bounded(shared):
+    """What follows a body's last chunk cannot go on for ever."""
+    with shared.connect() as client:
+        client.sendall(b"POST /v1/keys HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        started = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|pipe|abort"):
+            client.sendall(b"a" * 2**26)
+        assert time.monotonic() - started < 5
+
+
+def test_a_malformed_chunk_is_refused_at_once(shared):
+    """Also where it lies in one packet with its head, before anybody asked for the body."""
+    for path in (PATH, "/v1/keys"):
+        with shared.connect() as client:
+            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {shared.ada['authorization']}\r\n"
+            client.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n")
+            started = time.monotonic()
+            assert shared.receive(client).status == 400
+            assert ended(client)
+            assert time.monotonic() - started < 5
+
+
+def test_who_does_not_read_gets_no_more_answers(shared):
+    """Answers wait for their reader, one after the other, and all come when he reads."""
+    count = 200
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(shared.address)
+        client.settimeout(30)
+        client.sendall(request(shared, method="GET", path="/docs", body=b"") * count)
+        time.sleep(0.5)
+        (served,) = [each for each in shared.state.connections if each._waiting]
+        assert served.transport.get_write_buffer_size() < 2**20
+        assert statuses_of(client, count) == [b"200"] * count
+
+
+def test_valid_requests_before_a_malformed_one_are_answered(shared):
+    """Then the connection ends."""
+    with shared.connect() as client:
+        client.sendall(
+            request(shared) + request(shared, method="GET", path="/v1/models", body=b"") + b"\0\r\n\r\n"
+        )
+        assert statuses_of(client, 2) == [b"200", b"200"]
