@@ -87,10 +87,6 @@ class ArtifactStore:
         """
         return cast("IO[bytes]", self._files.open(self._path(name), "rb"))
 
-    def local_path(self, name: str) -> str | None:
-        """Return where an artifact lies on this machine, for who can send a file as it is, or None."""
-        return self._path(name) if self._is_local else None
-
     def exists(self, name: str) -> bool:
         """Tell whether an artifact is there."""
         return bool(self._files.exists(self._path(name)))
