@@ -81,9 +81,11 @@ def measure(
                     f"{contender.name} failed {outcome.failures} calls of {connections} at a time"
                 )
             figures = found[contender.name]
+            # Who answers nobody in a whole turn counts as having answered one call: no ratio is infinite.
+            rate = max(outcome.rate, 1 / seconds)
             figures["failures"].append(outcome.failures)
-            figures["rate"].append(outcome.rate)
-            figures["cpu_ms"].append(used / (outcome.rate * seconds) * 1000)
+            figures["rate"].append(rate)
+            figures["cpu_ms"].append(used / (rate * seconds) * 1000)
             figures["latency_ms"].append(outcome.median_ms)
     return {name: dict(figures) for name, figures in found.items()}
 
