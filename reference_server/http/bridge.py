@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
-    from reference_server.http.connection import Exchange
+    from reference_server.http.wire import Exchange
 
     Headers = list[tuple[str, str]]
 

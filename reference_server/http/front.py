@@ -18,11 +18,11 @@ from reference_server.errors import ServiceError, Unauthenticated, Unavailable
 from reference_server.http import bodies, inference, pipeline
 from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
-from reference_server.http.connection import ClientGone
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Call, Cold, Loading, Request
 from reference_server.http.inference import Pending
 from reference_server.http.spool import Spool
+from reference_server.http.wire import ClientGone
 from reference_server.runtime.lanes import Ticket
 from reference_server.runtime.pool import again, still_loading
 
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from reference_server.app import Services
-    from reference_server.http.connection import Connection, Exchange
+    from reference_server.http.connection import Connection
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.exchange import Answer
+    from reference_server.http.wire import Exchange
     from reference_server.runtime.pool import LoadedModel
 
 _FLASK_THREADS = 8
@@ -140,7 +141,7 @@ class Front:
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer a request that met a defect: the last line of defence, as in the pipeline."""
-        self.report(error, exchange.context[2].id)
+        self.report(error, exchange.context[2].id if exchange.context else None)
         self.refuse(exchange, internal_error())
 
     # Which way a request takes.
@@ -436,6 +437,7 @@ class _Mailbox:
         self._called = False
         while self._arrived:
             waiting, answer = self._arrived.popleft()
+            # Guards itself: one that fails keeps nobody else waiting.
             waiting.answer(answer)
 
 

@@ -99,6 +99,47 @@ def test_who_asks_whether_to_send_is_told(shared):
         assert shared.receive(client).status == 401
 
 
+def test_who_expects_twice_is_told_once_and_who_speaks_1_0_is_not(shared):
+    """RFC 9110, section 10.1.1: an HTTP/1.0 client would take the interim answer for the answer."""
+    whole = request(shared, extra="Expect: 100-continue\nExpect: 100-continue")
+    with shared.connect() as client:
+        client.sendall(whole[: -len(BODY)])
+        assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(BODY)
+        assert shared.receive(client).status == 200
+    with shared.connect() as client:
+        whole = request(shared, extra="Expect: 100-continue", version="1.0")
+        client.sendall(whole[: -len(BODY)])
+        time.sleep(0.1)
+        client.sendall(BODY)
+        assert shared.receive(client).status == 200
+
+
+def test_a_refusal_before_the_body_is_whole_says_that_it_is_the_last(shared, monkeypatch):
+    """A body that is received into its own buffer cannot be followed by another request."""
+    monkeypatch.setattr(shared.front, "body_seconds", 0.3)
+    with shared.connect() as client:
+        client.sendall(request(shared, body=b" " * 190_000)[:-90_000])
+        answer = shared.receive(client)
+        assert (answer.status, answer.json["error"]["code"]) == (400, "body_too_slow")
+        assert answer.headers["connection"] == "close"
+        client.sendall(b" " * 90_000)
+        assert ended(client)
+
+
+def test_a_defect_before_the_body_is_answered_too(shared, monkeypatch):
+    """Whatever fails, a client is not left without an answer."""
+
+    def fail(_exchange):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(shared.front, "_match", fail)
+    with shared.connect() as client:
+        client.sendall(request(shared))
+        answer = shared.receive(client)
+        assert (answer.status, answer.json["error"]["type"]) == (500, "server_error")
+
+
 def test_a_head_answer_has_the_length_and_no_body(shared):
     """HEAD tells what GET would send."""
     with shared.connect() as client:
@@ -153,15 +194,32 @@ def test_what_is_no_request_is_refused_and_closed(shared, sent):
         assert ended(client)
 
 
-def test_endless_headers_are_cut_off(shared):
-    """A head is read up to a bound."""
+@pytest.mark.parametrize(
+    ("hosts", "version", "status"),
+    [("", "1.1", 400), ("Host: a\nHost: b", "1.1", 400), ("Host: a", "1.1", 200), ("", "1.0", 200)],
+)
+def test_a_request_names_one_host(shared, hosts, version, status):
+    """RFC 9112, section 3.2: none, or several, is an error; before HTTP/1.1 there was no such header."""
     with shared.connect() as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\n")
-        try:
-            for number in range(5000):
-                client.sendall(b"X-%d: %b\r\n" % (number, b"a" * 50))
-        except OSError:
-            return
+        lines = [f"GET /healthz HTTP/{version}", *hosts.splitlines(), "Connection: close", "", ""]
+        client.sendall("\r\n".join(lines).encode())
+        assert shared.receive(client).status == status
+
+
+@pytest.mark.parametrize("line", [b"GET /healthz HTTP/2.0", b"GET /healthz HTTP/0.9", b"GET /healthz"])
+def test_other_versions_are_not_answered_as_if_they_were_this_one(shared, line):
+    """Who speaks HTTP/2, or HTTP/0.9, would not understand the answer."""
+    with shared.connect() as client:
+        client.sendall(line + b"\r\nHost: a\r\n\r\n")
+        assert shared.receive(client).status == 400
+
+
+@pytest.mark.parametrize("head", [b"X-%d: %b\r\n", b"X-A: %d%b\r\n"], ids=["many names", "one name"])
+def test_endless_headers_are_cut_off_and_the_refusal_can_be_read(shared, head):
+    """A head is read up to a bound; who still sends is listened to, for a reset would eat the answer."""
+    with shared.connect() as client:
+        lines = b"".join(head % (number, b"a" * 50) for number in range(50_000))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + lines)
         answer = shared.receive(client)
         assert (answer.status, answer.json["error"]["code"]) == (400, "headers_too_large")
 
