@@ -19,6 +19,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 MODELS = ("tiny", "encoder", "image")
 SETTLE_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
 SAMPLE_SECONDS = 1.0
 ROUND_SECONDS = 5
 MEGABYTE = 2**20
@@ -67,10 +69,14 @@ class Service:
         return {"Authorization": f"Bearer {self.key}"}
 
     def post(self, path: str, body: bytes = b"", **headers: str) -> requests.Response:
-        """Make a call that must succeed."""
-        reply = self.session.post(self.url + path, body, headers={**self.auth, **headers}, timeout=60)
-        reply.raise_for_status()
-        return reply
+        """Make a call that must succeed, within a minute: a busy machine may be told to come again."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            reply = self.session.post(self.url + path, body, headers={**self.auth, **headers}, timeout=60)
+            if reply.status_code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                reply.raise_for_status()
+                return reply
+            time.sleep(float(reply.headers.get("Retry-After", "1")))
 
     def asked_for(self, model: str) -> Server:
         """Return a model with the request that it takes."""
