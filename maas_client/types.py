@@ -7,7 +7,7 @@ The server imports these same classes; the two sides cannot drift apart.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -924,6 +924,26 @@ class Evaluation(Reply):
             if metric.name == name:
                 return metric.value
         raise KeyError(f"{name!r} was not measured; there are {', '.join(each.name for each in self.metrics)}")
+
+    def as_metrics(self, dataset: str, *, split: str = "") -> list[Metric]:
+        """Return it as the owner of a version attaches it: `versions.update(3, metrics=…)`.
+
+        Args:
+            dataset: What the rows are from.
+            split: Which part of that they are, such as `held-out fifth, seed 0`.
+        """
+        return [
+            Metric(
+                name=metric.name,
+                value=metric.value,
+                dataset=dataset,
+                rows=self.rows,
+                split=split,
+                measured_at=datetime.now(UTC),
+                interval=metric.interval,
+            )
+            for metric in self.metrics
+        ]
 
     def _repr_html_(self) -> str:
         from maas_client import _display

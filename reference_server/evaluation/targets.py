@@ -136,6 +136,7 @@ def _checked(targets: Sequence[object], read: Callable[[object], float]) -> list
 def _number(target: object) -> float:
     if not isinstance(target, int | float) or isinstance(target, bool):
         raise _Wrong("wrong_type", f"a number is expected, not {json_type(target)}")
-    if not math.isfinite(target) or (isinstance(target, int) and abs(target) > _LARGEST):
+    # Python's whole numbers have no limit, and asking whether a huge one is finite fails.
+    if (isinstance(target, int) and abs(target) > _LARGEST) or not math.isfinite(target):
         raise _Wrong("out_of_range", "a finite number of at most 2⁵³ is expected")
     return float(target)

@@ -43,11 +43,14 @@ class Streams:
     Args:
         most: How many there may be.
         most_of_account: How many of one account.
+
+    Attributes:
+        open: How many there are of each account that has any.
     """
 
     def __init__(self, most: int, most_of_account: int) -> None:
         self._most, self._most_of_account = most, most_of_account
-        self._open: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def take(self, account_id: str) -> None:
@@ -57,7 +60,7 @@ class Streams:
             Unavailable: With code `too_many_streams`.
         """
         with self._lock:
-            if self._open.total() >= self._most or self._open[account_id] >= self._most_of_account:
+            if self.open.total() >= self._most or self.open[account_id] >= self._most_of_account:
                 raise Unavailable(
                     "too many streams of events are open; ask for the job itself from time to time: "
                     "GET /v1/jobs/{job}",
@@ -65,14 +68,14 @@ class Streams:
                     retry_after=_BUSY_SECONDS,
                     should_retry=False,
                 )
-            self._open[account_id] += 1
+            self.open[account_id] += 1
 
     def give_back(self, account_id: str) -> None:
         """Count one less."""
         with self._lock:
-            self._open[account_id] -= 1
-            if not self._open[account_id]:
-                del self._open[account_id]
+            self.open[account_id] -= 1
+            if not self.open[account_id]:
+                del self.open[account_id]
 
 
 class JobStream:

@@ -49,7 +49,7 @@ def run(
 def _run(context: Context, kind: Kind) -> None:
     database, artifacts, claim = context.services.database, context.services.artifacts, context.claim
     try:
-        context.log(f"goes on after {claim.done:,} of {claim.unit}" if claim.checkpoint else "begun")
+        context.log(_beginning(claim))
         result = kind.run(context)
         job_runs.succeed(database, artifacts, claim, result.model_dump(mode="json"))
     except Cancelled:
@@ -64,3 +64,10 @@ def _run(context: Context, kind: Kind) -> None:
         _log.exception("the job failed", extra={"fields": {"job_id": claim.job_id}})
         message = "the job failed; the fault is the server's and has been logged"
         job_runs.fail(database, artifacts, claim, code="internal_error", message=message)
+
+
+def _beginning(claim: Claim) -> str:
+    if claim.checkpoint is None:
+        return "begun"
+    of_total = "" if claim.total is None else f" of {claim.total:,}"
+    return f"goes on after {claim.done:,}{of_total} {claim.unit}s"

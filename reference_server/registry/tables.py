@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -269,7 +270,7 @@ class JobRow(Base):
     done: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[int | None] = mapped_column(BigInteger)
     unit: Mapped[str] = mapped_column(String(32))
-    remaining_seconds: Mapped[float | None]
+    remaining_seconds: Mapped[float | None] = mapped_column(Double)
     result: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON(none_as_null=True))
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)

@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("done", sa.BigInteger, nullable=False),
         sa.Column("total", sa.BigInteger, nullable=True),
         sa.Column("unit", sa.String(32), nullable=False),
-        sa.Column("remaining_seconds", sa.Float, nullable=True),
+        sa.Column("remaining_seconds", sa.Double, nullable=True),
         sa.Column("result", sa.JSON, nullable=True),
         sa.Column("error_code", sa.String(64), nullable=True),
         sa.Column("error_message", sa.Text, nullable=True),
