@@ -125,7 +125,8 @@ class AsyncJob(Generic[Done]):
 
         Args:
             timeout: Seconds; None for as long as it takes. The job goes on after them.
-            progress: True for a bar, with the extra `progress`; or a function of the units done and the total.
+            progress: True for a bar, with the extra `progress`; or a function of the units done and their
+                total.
 
         Raises:
             JobFailedError, JobCancelledError, JobInterruptedError: It ended without a result; code and
@@ -193,9 +194,7 @@ class AsyncJob(Generic[Done]):
 
     def log(self, *, page_size: int | None = None) -> AsyncListing[JobLine]:
         """List the lines of its log, oldest first."""
-        return AsyncListing(
-            self._send, lambda cursor: jobs.log_page(self.id, limit=page_size, cursor=cursor)
-        )
+        return AsyncListing(self._send, lambda cursor: jobs.log_page(self.id, limit=page_size, cursor=cursor))
 
     async def _changes(self, budget: Budget) -> AsyncIterator[JobReply]:
         """Yield changes from the stream of events, else from asking for a while."""
@@ -280,9 +279,7 @@ class AsyncJobsResource:
 
     def log(self, job_id: str, *, page_size: int | None = None) -> AsyncListing[JobLine]:
         """List the lines of a job's log, oldest first."""
-        return AsyncListing(
-            self._send, lambda cursor: jobs.log_page(job_id, limit=page_size, cursor=cursor)
-        )
+        return AsyncListing(self._send, lambda cursor: jobs.log_page(job_id, limit=page_size, cursor=cursor))
 
 
 def _at_most_until(ends_at: float | None) -> float:

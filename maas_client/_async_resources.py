@@ -611,9 +611,7 @@ class AsyncModelHandle:
         """
         from maas_client._async_evaluation import AsyncEvaluations
 
-        work = AsyncEvaluations(
-            self._send, self._stream, self.name, version=version, parameters=parameters
-        )
+        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
         return await work.measured(inputs, targets, progress=progress, timeout=timeout)
 
     async def evaluate_in_background(
@@ -631,9 +629,7 @@ class AsyncModelHandle:
         """
         from maas_client._async_evaluation import AsyncEvaluations
 
-        work = AsyncEvaluations(
-            self._send, self._stream, self.name, version=version, parameters=parameters
-        )
+        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
         return await work.job(inputs, targets, timeout=timeout)
 
     def predict_many(

@@ -233,9 +233,7 @@ async def _next(pieces: AsyncIterator[bytes], call: Call[Any], url: str) -> byte
         return await anext(pieces, None)
 
 
-async def _within(
-    silence: float, pieces: AsyncIterator[bytes], call: Call[Any], url: str
-) -> bytes | None:
+async def _within(silence: float, pieces: AsyncIterator[bytes], call: Call[Any], url: str) -> bytes | None:
     async with _heard(call, silence):
         return await _next(pieces, call, url)
 

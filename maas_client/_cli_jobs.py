@@ -75,7 +75,9 @@ def job(options: _Options, job_id: str, *, action: str | None, as_json: bool) ->
     help='Rows, one JSON object a line: the inputs by name, and what is true under "target"; `-` for '
     "standard input.",
 )
-@click.option("--target", default="target", help='The name of what is true in each row; "target" if left out.')
+@click.option(
+    "--target", default="target", help='The name of what is true in each row; "target" if left out.'
+)
 @_VERSION
 @click.option("--background", is_flag=True, help="Print the id of a job that does it, and do not wait.")
 @_JSON
@@ -130,7 +132,9 @@ def _show(job: JobReply) -> None:
             result = _job_ends.result_of(job)
         except errors.InvalidReplyError:
             result = job.result
-        click.echo(json.dumps(result, indent=2) if isinstance(result, dict) else result.model_dump_json(indent=2))
+        click.echo(
+            json.dumps(result, indent=2) if isinstance(result, dict) else result.model_dump_json(indent=2)
+        )
 
 
 def _show_evaluation(found: Evaluation) -> None:

@@ -49,9 +49,8 @@ def result_of(job: JobReply) -> Any:  # noqa: ANN401 - by the job's kind
     try:
         return kind.model_validate(job.result)
     except ValidationError as error:
-        raise InvalidReplyError(
-            f"the result of the job {job.id} is not what the kind {job.kind!r} has: {describe_validation(error)}"
-        ) from None
+        told = describe_validation(error)
+        raise InvalidReplyError(f"the result of the job {job.id} is no {job.kind!r}: {told}") from None
 
 
 def error_of(job: JobReply) -> JobError | None:

@@ -124,7 +124,8 @@ class Job(Generic[Done]):
 
         Args:
             timeout: Seconds; None for as long as it takes. The job goes on after them.
-            progress: True for a bar, with the extra `progress`; or a function of the units done and the total.
+            progress: True for a bar, with the extra `progress`; or a function of the units done and their
+                total.
 
         Raises:
             JobFailedError, JobCancelledError, JobInterruptedError: It ended without a result; code and

@@ -923,7 +923,9 @@ class Evaluation(Reply):
         for metric in self.metrics:
             if metric.name == name:
                 return metric.value
-        raise KeyError(f"{name!r} was not measured; there are {', '.join(each.name for each in self.metrics)}")
+        raise KeyError(
+            f"{name!r} was not measured; there are {', '.join(each.name for each in self.metrics)}"
+        )
 
     def as_metrics(self, dataset: str, *, split: str = "") -> list[Metric]:
         """Return it as the owner of a version attaches it: `versions.update(3, metrics=…)`.

@@ -42,7 +42,9 @@ def evaluate(
         raise ArgumentError("inputs is empty; pass at least one, such as [{'text': '…'}]")
     told = list(targets)
     if len(told) != len(rows):
-        raise ArgumentError(f"there are {len(rows):,} inputs and {len(told):,} targets; pass one for each input")
+        raise ArgumentError(
+            f"there are {len(rows):,} inputs and {len(told):,} targets; pass one for each input"
+        )
     options = as_json({"parameters": dict(parameters or {}), "background": background}, "parameters")
     body = b'{"inputs":[' + b",".join(rows) + b'],"targets":' + as_json(told, "targets") + b"," + options[1:]
     template = _EVALUATE if version is None else _EVALUATE_VERSION

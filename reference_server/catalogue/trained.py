@@ -66,7 +66,10 @@ def digits(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
             image=ImagePreprocessing(width=_SIDE, height=_SIDE, mode="L", layout="NHW")
         ),
         metrics=_measured(
-            metrics.of_probabilities, head.probabilities(parts.held_out.features), parts, "digits (scikit-learn 1.7.2)"
+            metrics.of_probabilities,
+            head.probabilities(parts.held_out.features),
+            parts,
+            "digits (scikit-learn 1.7.2)",
         ),
         example={"image": _pixels(parts.held_out)},
     )
@@ -92,7 +95,10 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         labels=list(_SPECIES),
         preprocessing=Preprocessing(columns=columns),
         metrics=_measured(
-            metrics.of_probabilities, head.probabilities(parts.held_out.features), parts, "iris (scikit-learn 1.7.2)"
+            metrics.of_probabilities,
+            head.probabilities(parts.held_out.features),
+            parts,
+            "iris (scikit-learn 1.7.2)",
         ),
         example=dict(zip(_IRIS_COLUMNS, parts.held_out.features[0].tolist(), strict=True)),
     )
@@ -116,7 +122,10 @@ def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         preprocessing=Preprocessing(columns=list(_DIABETES_COLUMNS)),
         postprocessing=Postprocessing(unit="points of progression in a year"),
         metrics=_measured(
-            metrics.of_values, head.outputs(parts.held_out.features)[:, 0], parts, "diabetes (scikit-learn 1.7.2)"
+            metrics.of_values,
+            head.outputs(parts.held_out.features)[:, 0],
+            parts,
+            "diabetes (scikit-learn 1.7.2)",
         ),
         example=dict(zip(names, parts.held_out.features[0].tolist(), strict=True)),
     )

@@ -1,7 +1,7 @@
 """Bootstrap intervals: how far a metric would move with another sample of the same size.
 
-The percentile method of Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3: rows are
-drawn with replacement, as many as there are, and the metric is taken of each such sample.
+The percentile method of Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3: rows
+are drawn with replacement, as many as there are, and the metric is taken of each such sample.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class EvaluationTask(Request):
     """What such a job is asked; inputs and targets are in its artifact."""
 
     rows: int = Field(ge=1)
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 def run(context: Context) -> Evaluation:

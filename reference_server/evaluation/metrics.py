@@ -60,7 +60,7 @@ def cross_entropy(own: Floats, weights: Floats | None = None) -> float:
 
     p is clipped to 1e-15 from below, so that one row costs at most 34.5 nats, and to 1 from above.
     """
-    # Adding 0 turns the −0 of certainty into 0.
+    # The mean of certainties is a negative zero; adding 0 makes it a plain one.
     return _mean(-np.log(np.clip(own, LEAST_PROBABILITY, 1)), weights) + 0.0
 
 

@@ -84,7 +84,8 @@ class Classified(_Rows):
     @property
     def right(self) -> Booleans:
         """Whether the class that was said is the true one."""
-        return self.said == self.targets
+        right: Booleans = self.said == self.targets
+        return right
 
     def measure(self, weights: Floats | None = None) -> dict[str, float]:
         """Return the metrics by name; those of probabilities only where every row has some."""
@@ -128,6 +129,6 @@ def check_proper(rows: Classified) -> str | None:
     if rows.proper.all():
         return None
     return (
-        f"the scores of {int((~rows.proper).sum()):,} of {len(rows):,} rows are no probabilities (they do not "
-        "sum to 1), so that cross-entropy and calibration would mean nothing and are left out"
+        f"the scores of {int((~rows.proper).sum()):,} of {len(rows):,} rows are no probabilities (they do "
+        "not sum to 1), so that cross-entropy and calibration would mean nothing and are left out"
     )

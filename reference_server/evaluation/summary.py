@@ -96,7 +96,7 @@ def _confusion(rows: Classified, labels: Sequence[str]) -> ConfusionMatrix:
     counts = metrics.confusion_matrix(
         np.searchsorted(classes, rows.said), np.searchsorted(classes, rows.targets), classes=len(classes)
     )
-    return ConfusionMatrix(labels=[labels[index] for index in classes], counts=counts.tolist())
+    return ConfusionMatrix(labels=[labels[index] for index in classes.tolist()], counts=counts.tolist())
 
 
 def _calibration(rows: Classified) -> list[CalibrationBin]:

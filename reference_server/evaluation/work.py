@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import Unprocessable
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from reference_server.evaluation.targets import Labels, Values
     from reference_server.runtime.tasks import Task
 
-# Between two chunks a job hears that it is to end; of a tiny model a chunk takes some 100 µs.
-CHUNK_ROWS = 64
+# Between two chunks a job hears that it is to end, and tells how far it has come.
+_CHUNK_SECONDS = 0.25
+_FIRST_ROWS, _MOST_ROWS = 8, 512
 
 
 @dataclass(slots=True)
@@ -48,12 +50,16 @@ class EvaluationWork:
         return [work.run(deadline=deadline) for work in (self, *others)]
 
     def parts(self, start: int, *, deadline: float | None) -> Iterator[Classified | Valued]:
-        """Predict from a row on, chunk by chunk."""
-        for first in range(start, self.rows, CHUNK_ROWS):
-            outputs = self.task.predict(sliced(self.batch, first, first + CHUNK_ROWS), deadline=deadline)
+        """Predict from a row on, in chunks of about a quarter of a second."""
+        first, size = start, _FIRST_ROWS
+        while first < self.rows:
+            began = perf_counter()
+            outputs = self.task.predict(sliced(self.batch, first, first + size), deadline=deadline)
             for tensor in outputs.tensors.values():
                 check_finite(tensor)
             yield self.targets.rows(outputs, first)
+            first += size
+            size = _next_size(size, perf_counter() - began)
 
 
 def decode(task: Task, inputs: Sequence[object], parameters: Mapping[str, object]) -> Batch:
@@ -71,13 +77,22 @@ def decode(task: Task, inputs: Sequence[object], parameters: Mapping[str, object
 def joined(parts: Sequence[Classified | Valued]) -> Classified | Valued:
     """Return the rows of several chunks of one evaluation."""
     classified = [part for part in parts if isinstance(part, Classified)]
-    return Classified.joined(classified) if classified else Valued.joined([p for p in parts if isinstance(p, Valued)])
+    return (
+        Classified.joined(classified)
+        if classified
+        else Valued.joined([p for p in parts if isinstance(p, Valued)])
+    )
 
 
 def sliced(batch: Batch, start: int, stop: int) -> Batch:
     """Return some rows of a batch."""
     columns = {name: column[start:stop] for name, column in batch.columns.items()}
     return Batch(columns, batch.parameters, batch.shape)
+
+
+def _next_size(rows: int, seconds: float) -> int:
+    fitting = int(rows * _CHUNK_SECONDS / max(seconds, 1e-6))
+    return max(1, min(fitting, 4 * rows, _MOST_ROWS))
 
 
 def _of_inputs(error: Unprocessable) -> Unprocessable:

@@ -254,7 +254,10 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
             {"type": "integer", "minimum": 1},
         )
     if endpoint.produces == EVENT_STREAM:
-        headers["Last-Event-ID"] = ("The last event that was seen; only later ones are sent.", {"type": "string"})
+        headers["Last-Event-ID"] = (
+            "The last event that was seen; only later ones are sent.",
+            {"type": "string"},
+        )
     elif endpoint.produces is not None:
         headers["Range"] = ("`bytes=FIRST-LAST`, one range (RFC 9110, section 14).", {"type": "string"})
         headers["If-Range"] = ("The `ETag` that the range must belong to.", {"type": "string"})

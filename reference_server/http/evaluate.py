@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 import pydantic_core
 
-from maas_client.types import EvaluateRequest, Evaluation, JobReply
+from maas_client.types import EvaluateRequest, Evaluation, JobReply, Reply
 from reference_server.evaluation.job import KIND, subject_of
 from reference_server.evaluation.targets import targets_for
 from reference_server.evaluation.work import EvaluationWork, decode
@@ -28,7 +28,7 @@ routes = Routes("evaluate")
 
 Begun: TypeAlias = Pending | Answer
 _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
-_ANSWERS = {200: Evaluation, 202: JobReply}
+_ANSWERS: dict[int, type[Reply]] = {200: Evaluation, 202: JobReply}
 _OTHERS = {202: "There are many rows, or `background` was asked for: a job does it, at `Location`."}
 
 

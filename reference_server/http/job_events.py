@@ -106,7 +106,13 @@ class JobStream:
         self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self._first
+        try:
+            yield self._first
+            yield from self._wait()
+        finally:
+            self.close()
+
+    def _wait(self) -> Iterator[bytes]:
         quiet = 0.0
         while not self.ended:
             time.sleep(_LOOK_SECONDS)
@@ -196,7 +202,7 @@ class Watch:
                 await asyncio.sleep(_LOOK_SECONDS)
                 await self._tell()
         finally:
-            # Should it have failed, the next stream begins anew; those there are look every 15 s by themselves.
+            # Should it have failed, the next stream begins anew; those there look every 15 s by themselves.
             self._looking = None
 
     async def _tell(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Each report is a commit, which costs about a millisecond with its fsync.
 _REPORT_SECONDS = 0.5
-_SAVE_SECONDS = 5.0
+_SAVE_SECONDS = 2.0
 _SHORTEST_RATE_SECONDS = 0.2
 
 

@@ -118,7 +118,7 @@ class _Desk:
         try:
             with self._services() as services:
                 run(claim, services, stopping=self._stop.is_set)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged whole; the process goes on with the next job
             # The store is away: the lease runs out, and whoever comes next takes the job over.
             _log.exception("the end of the job %s could not be written down", claim.job_id)
 

@@ -1,4 +1,4 @@
-"""What time has made useless: ended sessions, uploads and jobs, secrets past their overlap, old stored replies."""
+"""What time has made useless: ended sessions, uploads and jobs, secrets past their overlap, old replies."""
 
 from __future__ import annotations
 

@@ -114,7 +114,9 @@ def verdict(db: Database, claim: Claim) -> Verdict:
         return "cancel" if row.cancel_requested else "go on"
 
 
-def report(db: Database, claim: Claim, *, done: int, total: int | None, remaining_seconds: float | None) -> None:
+def report(
+    db: Database, claim: Claim, *, done: int, total: int | None, remaining_seconds: float | None
+) -> None:
     """Write how far a job has come."""
     with _writing(db, claim) as row:
         if row is not None:
@@ -130,13 +132,9 @@ def add_lines(db: Database, claim: Claim, lines: Sequence[tuple[datetime, str]])
             return
         for at, text in lines:
             row.lines += 1
-            session.add(
-                JobLineRow(job_id=row.id, number=row.lines, at=at, text=text[:MOST_LINE_CHARACTERS])
-            )
+            session.add(JobLineRow(job_id=row.id, number=row.lines, at=at, text=text[:MOST_LINE_CHARACTERS]))
         session.execute(
-            delete(JobLineRow).where(
-                JobLineRow.job_id == row.id, JobLineRow.number <= row.lines - MOST_LINES
-            )
+            delete(JobLineRow).where(JobLineRow.job_id == row.id, JobLineRow.number <= row.lines - MOST_LINES)
         )
 
 
@@ -261,7 +259,7 @@ def _own(session: Session, claim: Claim) -> JobRow | None:
     return row if row is not None and row.state == "running" and row.owner == claim.owner else None
 
 
-def _next() -> Select[tuple[JobRow]]:
+def _next() -> Select[JobRow]:
     others = aliased(JobRow)
     running = case((others.state == "running", 1), else_=0)
     of_account = (

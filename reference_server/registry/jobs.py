@@ -115,8 +115,8 @@ def check_room(session: Session, account_id: str, most: int) -> None:
     count = session.scalar(theirs) or 0
     if count >= most:
         raise Conflict(
-            f"you have {count} jobs queued or running, the most that one account may; wait for one to end, or "
-            "cancel one with POST /v1/jobs/{job}/cancel",
+            f"you have {count} jobs queued or running, the most that one account may; wait for one to end, "
+            "or cancel one with POST /v1/jobs/{job}/cancel",
             code="too_many_jobs",
         )
 
@@ -213,8 +213,8 @@ def delete(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> 
         row = _row(session, account_id, job_id)
         if row.state not in ENDED_JOB_STATES:
             raise Conflict(
-                f"the job is {row.state}; cancel it with POST /v1/jobs/{row.id}/cancel, and delete it when it "
-                "has ended",
+                f"the job is {row.state}; cancel it with POST /v1/jobs/{row.id}/cancel, and delete it when "
+                "it has ended",
                 code="job_under_way",
             )
         useless = [name for name in (row.input, row.checkpoint) if name is not None]

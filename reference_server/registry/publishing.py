@@ -95,7 +95,7 @@ def publish(
 
 
 def sweep(db: Database, store: ArtifactStore) -> list[str]:
-    """Delete artifacts, and unfinished ones, that no version, no upload and no job refers to; return their names."""
+    """Delete artifacts, and unfinished ones, that no version, upload or job refers to; return their names."""
     if not store.old(than_seconds=_ORPHAN_SECONDS):
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.

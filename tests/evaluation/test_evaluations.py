@@ -68,7 +68,9 @@ def test_of_many_labels_the_matrix_shows_those_that_were_met():
     assert found.confusion_matrix.counts == [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("rows", [Classified.of(SCORES, np.array([0, 1, 1])), Valued(np.ones(3), np.arange(3.0))])
+@pytest.mark.parametrize(
+    "rows", [Classified.of(SCORES, np.array([0, 1, 1])), Valued(np.ones(3), np.arange(3.0))]
+)
 def test_rows_come_back_from_a_checkpoint_as_they_were(rows):
     """Bit by bit."""
     back = type(rows).unpacked(rows.packed())

@@ -84,7 +84,7 @@ def test_cross_entropy_is_that_of_scikit_learn(rows):
 
 
 def test_cross_entropy_at_its_ends():
-    """Certainty that came true costs nothing, an impossibility that came true 34.5 nats, rounding no reward."""
+    """Certainty that came true costs nothing, an impossibility that did 34.5 nats."""
     assert metrics.cross_entropy(np.array([0.5, 0.125])) == pytest.approx(2 * math.log(2))
     certain = metrics.cross_entropy(np.array([1.0, 1 + 1e-7]))
     assert (certain, math.copysign(1, certain)) == (0, 1)

@@ -13,7 +13,10 @@ from reference_server.jobs.context import Services
 from reference_server.registry import job_runs, jobs
 from reference_server.registry.jobs import NewJob
 
-ROWS = {"inputs": [{"text": "good"}, {"text": "bad"}, {"text": "dull"}], "targets": ["positive", "negative", "positive"]}
+ROWS = {
+    "inputs": [{"text": "good"}, {"text": "bad"}, {"text": "dull"}],
+    "targets": ["positive", "negative", "positive"],
+}
 PATH = "/v1/models/words/evaluate"
 
 

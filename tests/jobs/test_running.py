@@ -11,6 +11,7 @@ import pytest
 
 from maas_client.types import JobProgress, PageQuery, PublishQuery
 from reference_server.errors import Unprocessable
+from reference_server.evaluation import work
 from reference_server.jobs import context as contexts
 from reference_server.jobs import kinds, running
 from reference_server.jobs.context import Services, keep
@@ -34,7 +35,9 @@ class Desk:
         settings = Settings(data_dir=folder, provider="cpu", lanes=1)
         upgrade(settings.database)
         pool = ModelPool(providers=Providers("cpu"), memory_budget_bytes=2**30)
-        self.services = Services(settings, Database(settings.database), ArtifactStore(settings.artifacts), pool)
+        self.services = Services(
+            settings, Database(settings.database), ArtifactStore(settings.artifacts), pool
+        )
         made = accounts.create(
             self.db,
             email="ada@example.com",
@@ -127,7 +130,10 @@ def test_what_a_kind_returns_is_the_result(desk, kind):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(Unprocessable("row 3 is bad", code="bad_row"), "bad_row"), (ZeroDivisionError("secret"), "internal_error")],
+    [
+        (Unprocessable("row 3 is bad", code="bad_row"), "bad_row"),
+        (ZeroDivisionError("secret"), "internal_error"),
+    ],
 )
 def test_a_failure_of_the_work_is_the_jobs_own_and_a_defect_is_not_shown(desk, kind, error, code):
     """What is written for callers reaches them, what is not stays in the server's log."""
@@ -227,6 +233,8 @@ def test_an_evaluation_goes_on_from_its_checkpoint(desk, text_package, monkeypat
     """It ends as if nothing had happened, and does not run again what was done."""
     desk.publish(text_package)
     monkeypatch.setattr(contexts, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(work, "_FIRST_ROWS", 64)
+    monkeypatch.setattr(work, "_MOST_ROWS", 64)
     texts = ["a good day", "a bad day", "dull"] * 100
     targets = ["positive", "negative", "positive"] * 100
     whole = evaluation(desk, texts, targets)

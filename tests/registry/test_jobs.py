@@ -31,25 +31,20 @@ def claim(registry):
     return lambda owner="one": job_runs.claim(registry.db, owner, lease=LEASE)
 
 
-@pytest.fixture
-def state(registry):
-    return lambda caller, job: jobs.get(registry.db, caller.account_id, job.id).state
+def state(registry, caller, job):
+    return jobs.get(registry.db, caller.account_id, job.id).state
 
 
-@pytest.fixture
-def artifact(registry):
-    def make(name):
-        with registry.store.open_writer() as writer:
-            writer.write(b"content")
-            writer.commit(name)
-        return name
-
-    return make
+def artifact(registry, name):
+    with registry.store.open_writer() as writer:
+        writer.write(b"content")
+        writer.commit(name)
+    return name
 
 
 def test_a_job_goes_from_its_request_to_its_result(registry, ada, create, claim, artifact):
     """Queued, running, succeeded; each change has a revision of its own, and the input is gone at the end."""
-    made = create(ada, request={"rows": 3}, input=artifact("job-input-1"), total=3, unit="row")
+    made = create(ada, request={"rows": 3}, input=artifact(registry, "job-input-1"), total=3, unit="row")
     assert (made.state, made.revision, made.progress.total) == ("queued", 1, 3)
     taken = claim()
     assert (taken.job_id, taken.request, taken.input) == (made.id, {"rows": 3}, "job-input-1")
@@ -141,9 +136,9 @@ def test_jobs_are_listed_newest_first_by_state_and_kind(registry, ada, create, c
     assert read(state="running") == [made[0]]
 
 
-def test_cancelling_ends_what_waits_and_asks_what_runs(registry, ada, create, claim, state, artifact):
+def test_cancelling_ends_what_waits_and_asks_what_runs(registry, ada, create, claim):
     """A running one hears of it; cancelling twice, or after the end, changes nothing."""
-    waiting = create(ada, input=artifact("job-input-1"))
+    waiting = create(ada, input=artifact(registry, "job-input-1"))
     cancel = lambda job: jobs.cancel(registry.db, registry.store, ada.account_id, job.id)  # noqa: E731
     assert cancel(waiting).state == "cancelled"
     assert registry.artifacts == []
@@ -155,7 +150,7 @@ def test_cancelling_ends_what_waits_and_asks_what_runs(registry, ada, create, cl
     assert job_runs.verdict(registry.db, taken) == "cancel"
     assert job_runs.renew(registry.db, taken, lease=LEASE) == "cancel"
     job_runs.cancel(registry.db, registry.store, taken)
-    assert state(ada, running) == "cancelled"
+    assert state(registry, ada, running) == "cancelled"
     assert cancel(running).state == "cancelled"
 
 
@@ -185,16 +180,16 @@ def test_a_log_keeps_its_last_lines(registry, ada, create, claim, monkeypatch):
     assert len(found[-1].text) == 1000
 
 
-def test_a_job_whose_process_died_goes_on_from_its_checkpoint(registry, ada, create, claim, state, artifact):
+def test_a_job_whose_process_died_goes_on_from_its_checkpoint(registry, ada, create, claim):
     """Once the lease has run out, and not before."""
     made = create(ada, resumable=True, total=10, unit="row")
     taken = claim("dead")
-    job_runs.save(registry.db, registry.store, taken, artifact=artifact("job-checkpoint-1"), done=4)
+    job_runs.save(registry.db, registry.store, taken, artifact=artifact(registry, "job-checkpoint-1"), done=4)
     registry.clock.advance(9)
     assert job_runs.recover(registry.db, registry.store) == 0
     registry.clock.advance(2)
     assert job_runs.recover(registry.db, registry.store) == 1
-    assert state(ada, made) == "queued"
+    assert state(registry, ada, made) == "queued"
     again = claim("alive")
     assert (again.checkpoint, again.done) == ("job-checkpoint-1", 4)
 
@@ -223,16 +218,16 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(registry, ada, creat
     assert claim() is None
 
 
-def test_a_process_known_to_be_dead_loses_its_jobs_at_once(registry, ada, create, claim, state):
+def test_a_process_known_to_be_dead_loses_its_jobs_at_once(registry, ada, create, claim):
     """And nobody else does."""
     first, second = create(ada, resumable=True), create(ada, resumable=True)
     claim("server/0/a")
     claim("server/1/b")
     assert job_runs.recover(registry.db, registry.store, dead="server/0/") == 1
-    assert (state(ada, first), state(ada, second)) == ("queued", "running")
+    assert (state(registry, ada, first), state(registry, ada, second)) == ("queued", "running")
 
 
-def test_who_lost_a_job_cannot_touch_it_any_more(registry, ada, create, claim, artifact):
+def test_who_lost_a_job_cannot_touch_it_any_more(registry, ada, create, claim):
     """Whatever a process that was taken for dead still writes comes to nothing."""
     made = create(ada, resumable=True)
     late = claim("late")
@@ -244,7 +239,9 @@ def test_who_lost_a_job_cannot_touch_it_any_more(registry, ada, create, claim, a
     assert job_runs.verdict(registry.db, late) == "lost"
     job_runs.report(registry.db, late, done=5, total=9, remaining_seconds=None)
     job_runs.add_lines(registry.db, late, [(registry.clock(), "late")])
-    job_runs.save(registry.db, registry.store, late, artifact=artifact("job-checkpoint-late"), done=5)
+    job_runs.save(
+        registry.db, registry.store, late, artifact=artifact(registry, "job-checkpoint-late"), done=5
+    )
     job_runs.fail(registry.db, registry.store, late, code="x", message="x")
     job_runs.succeed(registry.db, registry.store, late, {})
     job_runs.hand_back(registry.db, registry.store, late)
@@ -262,47 +259,49 @@ def test_a_renewed_lease_holds(registry, ada, create, claim):
         assert job_runs.recover(registry.db, registry.store) == 0
 
 
-def test_a_job_asked_to_stop_whose_process_died_is_cancelled(registry, ada, create, claim, state):
+def test_a_job_asked_to_stop_whose_process_died_is_cancelled(registry, ada, create, claim):
     """It does not begin anew."""
     made = create(ada, resumable=True)
     claim()
     jobs.cancel(registry.db, registry.store, ada.account_id, made.id)
     registry.clock.advance(11)
     job_runs.recover(registry.db, registry.store)
-    assert state(ada, made) == "cancelled"
+    assert state(registry, ada, made) == "cancelled"
 
 
-def test_a_server_that_stops_hands_its_job_back(registry, ada, create, claim, state):
+def test_a_server_that_stops_hands_its_job_back(registry, ada, create, claim):
     """A resumable one waits for the next process, however often that happens; another is interrupted."""
     made = create(ada, resumable=True)
     for _ in range(5):
         job_runs.hand_back(registry.db, registry.store, claim())
-    assert state(ada, made) == "queued"
+    assert state(registry, ada, made) == "queued"
     jobs.cancel(registry.db, registry.store, ada.account_id, made.id)
     other = create(ada)
     job_runs.hand_back(registry.db, registry.store, claim())
-    assert state(ada, other) == "interrupted"
+    assert state(registry, ada, other) == "interrupted"
 
 
-def test_jobs_are_forgotten_in_time(registry, ada, create, claim, state):
+def test_jobs_are_forgotten_in_time(registry, ada, create, claim):
     """A day after their end, or of waiting in vain; not while they run."""
     ended, running, waiting = create(ada), create(ada), create(ada)
     job_runs.succeed(registry.db, registry.store, claim(), {})
     claim()
     registry.clock.advance(KEPT.total_seconds() + 1)
     housekeeping.purge(registry.db)
-    assert state(ada, running) == "running"
+    assert state(registry, ada, running) == "running"
     for gone in (ended, waiting):
         with pytest.raises(NotFound):
-            state(ada, gone)
+            state(registry, ada, gone)
 
 
-def test_the_sweep_leaves_what_jobs_need(registry, ada, create, claim, artifact, monkeypatch):
+def test_the_sweep_leaves_what_jobs_need(registry, ada, create, claim, monkeypatch):
     """Inputs and checkpoints of jobs that have not ended; what nobody refers to goes."""
     monkeypatch.setattr(publishing, "_ORPHAN_SECONDS", -1.0)
-    create(ada, input=artifact("job-input-1"))
-    job_runs.save(registry.db, registry.store, claim(), artifact=artifact("job-checkpoint-1"), done=1)
-    artifact("job-input-orphan")
+    create(ada, input=artifact(registry, "job-input-1"))
+    job_runs.save(
+        registry.db, registry.store, claim(), artifact=artifact(registry, "job-checkpoint-1"), done=1
+    )
+    artifact(registry, "job-input-orphan")
     publishing.sweep(registry.db, registry.store)
     assert registry.artifacts == ["job-checkpoint-1", "job-input-1"]
 
