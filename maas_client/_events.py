@@ -42,7 +42,7 @@ class EventReader:
         self.retry_seconds: float | None = None
         # A broken sequence becomes U+FFFD, and a byte order mark at the beginning is no part of it.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        self._rest = ""
+        self._line: list[str] = []
         self._after_return = False
         self._type = ""
         self._data: list[str] = []
@@ -59,8 +59,14 @@ class EventReader:
         if self._after_return:
             text = text.removeprefix("\n")
         self._after_return = text.endswith("\r")
-        *lines, self._rest = f"{self._rest}{text}".replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._check_size(len(self._rest))
+        first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._line.append(first)
+        self._count(len(first))
+        if not others:
+            return
+        lines = ["".join(self._line), *others[:-1]]
+        self._line, self._size = [others[-1]], self._size - sum(map(len, self._line))
+        self._count(len(others[-1]))
         for line in lines:
             if (event := self._take(line)) is not None:
                 yield event
@@ -73,8 +79,7 @@ class EventReader:
         if name == "event":
             self._type = value
         elif name == "data":
-            self._size += len(value)
-            self._check_size(0)
+            self._count(len(value) + 1)
             self._data.append(value)
         elif name == "id" and "\0" not in value:
             self.last_id = value
@@ -84,9 +89,11 @@ class EventReader:
 
     def _dispatch(self) -> Event | None:
         kind, data = self._type or "message", self._data
-        self._type, self._data, self._size = "", [], 0
+        self._size -= sum(len(each) + 1 for each in data)
+        self._type, self._data = "", []
         return Event(kind, "\n".join(data), self.last_id) if data else None
 
-    def _check_size(self, more: int) -> None:
-        if self._size + more > MOST_CHARACTERS:
+    def _count(self, more: int) -> None:
+        self._size += more
+        if self._size > MOST_CHARACTERS:
             raise ValueError(f"an event has more than {MOST_CHARACTERS:,} characters")

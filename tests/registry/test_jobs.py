@@ -42,7 +42,7 @@ def artifact(registry, name):
     return name
 
 
-def test_a_job_goes_from_its_request_to_its_result(registry, ada, create, claim, artifact):
+def test_a_job_goes_from_its_request_to_its_result(registry, ada, create, claim):
     """Queued, running, succeeded; each change has a revision of its own, and the input is gone at the end."""
     made = create(ada, request={"rows": 3}, input=artifact(registry, "job-input-1"), total=3, unit="row")
     assert (made.state, made.revision, made.progress.total) == ("queued", 1, 3)

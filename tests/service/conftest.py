@@ -42,6 +42,8 @@ def environment(folder, **more):
         "MAAS_SERVER_LOGINS_PER_MINUTE": "10000",
         "MAAS_SERVER_REGISTRATIONS_PER_MINUTE": "10000",
         "MAAS_SERVER_LANES": "2",
+        # Tests of jobs start one; for all others it would only take a share of the cores.
+        "MAAS_SERVER_JOB_PROCESSES": "0",
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",

@@ -15,13 +15,13 @@ from maas_client import errors
 TEXTS = ["a good day", "a bad day", "dull", "fun"]
 TARGETS = ["positive", "negative", "positive", "positive"]
 # Little enough that the tests of a busy machine end in time, and enough to be told by.
-STANDS_BACK = {"MAAS_SERVER_JOB_NICENESS": "3"}
+STANDS_BACK = {"MAAS_SERVER_JOB_PROCESSES": "1", "MAAS_SERVER_JOB_NICENESS": "3"}
 
 
 @pytest.fixture(scope="module")
 def office(serving, tmp_path_factory, text_package):
     """A server whose account `ada` has the model `words`."""
-    few = {"MAAS_SERVER_JOB_STREAMS_PER_ACCOUNT": "1"}
+    few = {**STANDS_BACK, "MAAS_SERVER_JOB_STREAMS_PER_ACCOUNT": "1"}
     with serving(tmp_path_factory.mktemp("office"), **few) as running, running.account("ada") as client:
         client.models.publish(text_package, name="words")
         key = client.keys.create(
