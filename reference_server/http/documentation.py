@@ -6,6 +6,7 @@ import base64
 import hashlib
 import inspect
 from functools import lru_cache
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -243,7 +244,7 @@ def _query_parameters(endpoint: Endpoint) -> list[Schema]:
 
 def _header_parameters(endpoint: Endpoint) -> list[Schema]:
     headers: dict[str, tuple[str, Schema]] = {}
-    if endpoint.replayable:
+    if endpoint.replayable or HTTPStatus.ACCEPTED in endpoint.answers:
         headers["Idempotency-Key"] = (
             "Makes a repeat safe for 24 hours: the same key gets the first call's answer.",
             {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},

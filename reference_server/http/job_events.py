@@ -33,6 +33,8 @@ _LOOK_SECONDS = 0.5
 # Proxies cut what is silent for a minute, some sooner; the standard suggests a comment every 15 s or so.
 _SILENCE_SECONDS = 15.0
 _BUSY_SECONDS = 5.0
+# Then the client comes again, with a credential that must still hold.
+_LONGEST_SECONDS = 600.0
 _ALIVE = b": alive\n\n"
 _MOST_DIGITS = 10
 
@@ -102,6 +104,7 @@ class JobStream:
         # A client of before the store was restored may know of more than there is.
         self.seen = min(after, found.revision)
         self._first = b"retry: %d\n\n" % _RETRY_MS + self.piece(found)
+        self._until = services.timer() + _LONGEST_SECONDS
         services.streams.take(account_id)
         self._closed = False
 
@@ -129,7 +132,7 @@ class JobStream:
 
     def look(self) -> bytes:
         """Return the event of what has changed, or nothing; this asks the store."""
-        if self._services.draining.is_set():
+        if self._services.draining.is_set() or self._services.timer() >= self._until:
             self.ended = True
             return b""
         try:

@@ -356,6 +356,15 @@ def test_a_draining_server_ends_its_streams(office, follow):
         office.services.draining.clear()
 
 
+def test_a_stream_ends_in_time_for_its_credential_to_be_looked_at_again(office, follow, monkeypatch):
+    """A key that was revoked meanwhile follows nothing any more."""
+    monkeypatch.setattr(job_events, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(job_events, "_SILENCE_SECONDS", 0.05)
+    stream = follow(queue(office))
+    stream.event()
+    assert stream.event() is None
+
+
 def test_silence_is_broken_before_a_proxy_cuts_it(office, follow, monkeypatch):
     """A comment, which clients pass over."""
     monkeypatch.setattr(job_events, "_SILENCE_SECONDS", 0.05)

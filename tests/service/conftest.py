@@ -185,7 +185,7 @@ def launch_server(tmp_path):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The demo's server, trained on this repository's own sentences because it has no network."""
-    with serving(tmp_path_factory.mktemp("demo"), "--demo") as running:
+    with serving(tmp_path_factory.mktemp("demo"), "--demo", MAAS_SERVER_JOB_PROCESSES="1") as running:
         yield running
 
 
