@@ -28,8 +28,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from maas_client._async_client import AsyncClient
+    from maas_client._async_jobs import AsyncJob
     from maas_client._calls import RawResponse, RetryDecision
     from maas_client._client import Client
+    from maas_client._jobs import Job
     from maas_client.errors import (
         ArgumentError,
         AuthenticationError,
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
         DroppedError,
         GatewayTimeoutError,
         InvalidReplyError,
+        JobCancelledError,
+        JobError,
+        JobFailedError,
+        JobInterruptedError,
         MaasError,
         ModelDeprecationWarning,
         NotFoundError,
@@ -65,10 +71,12 @@ if TYPE_CHECKING:
         Prediction,
         Predictions,
     )
+    from maas_client.types import Evaluation
 
 __all__ = [
     "ArgumentError",
     "AsyncClient",
+    "AsyncJob",
     "AuthenticationError",
     "BadRequestError",
     "ClassificationPrediction",
@@ -78,10 +86,16 @@ __all__ = [
     "ConnectionFailedError",
     "DeadlineError",
     "DroppedError",
+    "Evaluation",
     "Explanation",
     "GatewayTimeoutError",
     "InferResult",
     "InvalidReplyError",
+    "Job",
+    "JobCancelledError",
+    "JobError",
+    "JobFailedError",
+    "JobInterruptedError",
     "MaasError",
     "ModelDeprecationWarning",
     "NotFoundError",
@@ -107,6 +121,9 @@ __all__ = [
 
 _HOMES = {
     "AsyncClient": "_async_client",
+    "AsyncJob": "_async_jobs",
+    "Evaluation": "types",
+    "Job": "_jobs",
     "Client": "_client",
     "RawResponse": "_calls",
     "RetryDecision": "_calls",

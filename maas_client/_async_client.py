@@ -21,10 +21,11 @@ from maas_client._masking import Masked
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
     from os import PathLike
     from types import TracebackType
 
+    from maas_client._async_jobs import AsyncJobsResource
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_resources import (
         AsyncAccountResource,
@@ -187,11 +188,18 @@ class AsyncClient:
 
         return AsyncModelsResource(self._send)
 
+    @property
+    def jobs(self) -> AsyncJobsResource:
+        """Your jobs."""
+        from maas_client._async_jobs import AsyncJobsResource
+
+        return AsyncJobsResource(self._send, self._stream)
+
     def model(self, name: str) -> AsyncModelHandle:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
         from maas_client._async_resources import AsyncModelHandle
 
-        return AsyncModelHandle(self._send, name, self._peer)
+        return AsyncModelHandle(self._send, self._stream, name, self._peer)
 
     async def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -532,10 +540,23 @@ class AsyncClient:
         )
 
     async def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+        call = self._call(operation, timeout)
+        try:
+            return await self._transport.call(call)
+        finally:
+            if self._keeps_responses:
+                self._last_response = call.raw_response()
+
+    def _stream(
+        self, operation: Operation[None], *, timeout: Budget, silence: float
+    ) -> AsyncGenerator[bytes]:
+        return self._transport.stream(self._call(operation, timeout), silence=silence)
+
+    def _call(self, operation: Operation[Result], timeout: Timeout | Budget) -> Call[Result]:
         self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
-        call = Call(
+        return Call(
             operation=operation,
             timeout=seconds,
             ends_at=ends_at,
@@ -543,11 +564,6 @@ class AsyncClient:
             on_retry=self._on_retry,
             credential=self._acting.credential,
         )
-        try:
-            return await self._transport.call(call)
-        finally:
-            if self._keeps_responses:
-                self._last_response = call.raw_response()
 
     async def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
         version = (await self.service.info()).usage_policy.version

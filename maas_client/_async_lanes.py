@@ -60,3 +60,8 @@ async def items_of(source: AsyncSource[Item]) -> AsyncIterator[Item]:
 def is_source(value: object) -> bool:
     """Tell whether items can be taken from a value one by one."""
     return isinstance(value, Iterable | AsyncIterable)
+
+
+async def pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)

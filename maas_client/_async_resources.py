@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from maas_client._async_jobs import AsyncJob, AsyncStream
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncSend
     from maas_client._calls import Peer, Protocol, Timeout
@@ -63,10 +64,12 @@ if TYPE_CHECKING:
         AccountExport,
         Alias,
         AliasChange,
+        Evaluation,
         ExplainMethod,
         Health,
         Key,
         KeyCreated,
+        Metric,
         Model,
         ModelMetadata,
         RepositoryEntry,
@@ -307,6 +310,19 @@ class AsyncVersionsResource(_OfModel):
         """Return one version, by number or alias."""
         return await self._send(versions.get(self._model, version))
 
+    async def update(self, version: int | str, *, metrics: Iterable[Metric]) -> Version:
+        """Say what you measured of a version; it is kept beside the package, which never changes.
+
+        Args:
+            version: A number or an alias.
+            metrics: What was measured, in the place of what was said before; `evaluation.as_metrics("…")`
+                makes them of an evaluation.
+
+        Raises:
+            PermissionDeniedError: The model is not yours.
+        """
+        return await self._send(versions.update(self._model, version, metrics=metrics))
+
     async def download(
         self,
         version: int | str,
@@ -415,8 +431,9 @@ class AsyncAliasesResource(_OfModel):
 class AsyncModelHandle:
     """One model by name; nothing is asked of the server until a method is called."""
 
-    def __init__(self, send: AsyncSend, name: str, peer: Peer) -> None:
+    def __init__(self, send: AsyncSend, stream: AsyncStream, name: str, peer: Peer) -> None:
         self._send = send
+        self._stream = stream
         self._peer = peer
         self.name = _names.model(name)
 
@@ -556,6 +573,64 @@ class AsyncModelHandle:
             parameters=parameters,
         )
         return await self._send(operation, timeout=timeout)
+
+    async def evaluate(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Evaluation:
+        """Hold the model's answers against what is true, and measure how good they are.
+
+        More than 2,000 rows go through a job, which this waits for; that needs the scope `jobs`. Nothing of
+        the rows is kept.
+
+        Args:
+            inputs: The inputs of each row by name; or plain values, where the model has one input.
+            targets: For each row the true label, or the true value of a regression.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            progress: For a job: True for a bar, with the extra `progress`; or a function of the rows done and
+                their total.
+            timeout: Seconds in total; 300 for a call, and as long as it takes for a job, where nothing else
+                is said.
+
+        Returns:
+            Each metric with its 95 % interval, the confusion matrix and the calibration: for a
+            classification accuracy, macro-F1, cross-entropy (nats) and expected calibration error, for a
+            regression mean squared error, mean absolute error and R².
+
+        Raises:
+            UnprocessableError: A row does not fit the model; the message names it.
+            PermissionDeniedError: There are many rows and the key lacks the scope `jobs`.
+            JobError: The job ended without a result.
+        """
+        from maas_client._async_evaluation import AsyncEvaluations
+
+        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        return await work.measured(inputs, targets, progress=progress, timeout=timeout)
+
+    async def evaluate_in_background(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> AsyncJob[Evaluation]:
+        """Have the model evaluated by a job, and return that at once; arguments as in `evaluate`.
+
+        `job.wait()` returns the evaluation; `client.jobs.get(job.id)` finds the job from elsewhere.
+        """
+        from maas_client._async_evaluation import AsyncEvaluations
+
+        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        return await work.job(inputs, targets, timeout=timeout)
 
     def predict_many(
         self,

@@ -9,6 +9,7 @@ import ssl
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,10 +41,17 @@ from maas_client._exchange import (
 from maas_client._masking import Masked, scrub
 from maas_client._operations._operation import Answer
 from maas_client._telemetry import traced
-from maas_client.errors import ConfigurationError, DroppedError, InvalidReplyError, MaasError, NotSentError
+from maas_client.errors import (
+    ConfigurationError,
+    DroppedError,
+    InvalidReplyError,
+    MaasError,
+    NotSentError,
+    RedirectError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from typing import IO
 
     from maas_client._calls import Call
@@ -92,6 +100,33 @@ class AsyncTransport:
             except MaasError as error:
                 answer = await self._repeat(call, error)
             return call.operation.read(answer)
+
+    async def stream(self, call: Call[None], *, silence: float) -> AsyncGenerator[bytes]:
+        """Make a call once, and yield the body of its answer as it comes.
+
+        Args:
+            call: It is not repeated: whoever reads knows from where to go on.
+            silence: Seconds without a byte after which the connection counts as broken.
+
+        Raises:
+            MaasError: Whatever went wrong; nothing of the libraries below comes through.
+        """
+        url = f"{self.base_url}{call.operation.path}"
+        with logged_attempt(call) as outcome:
+            async with _heard(call, silence), _bounded(call, url):
+                response = await self._pool().handle_async_request(_request(call, url))
+                failed = response.status_code >= HTTPStatus.MULTIPLE_CHOICES
+                body = await _whole(response) if failed else b""
+            outcome.answered(accepted(call, Answer(response.status_code, response.headers, body)))
+            if failed:
+                raise RedirectError(f"{call.name} was sent elsewhere", status=response.status_code)
+            try:
+                pieces = aiter(response.aiter_raw())
+                while (piece := await _within(silence, pieces, call, url)) is not None:
+                    yield piece
+            finally:
+                with suppress(*_FOREIGN):
+                    await response.aclose()
 
     async def close(self) -> None:
         """Close this event loop's idle connections; a later call opens new ones."""
@@ -196,6 +231,22 @@ async def _fill(sink: Sink, call: Call[Any], url: str, response: httpx2.Response
 async def _next(pieces: AsyncIterator[bytes], call: Call[Any], url: str) -> bytes | None:
     async with _bounded(call, url):
         return await anext(pieces, None)
+
+
+async def _within(silence: float, pieces: AsyncIterator[bytes], call: Call[Any], url: str) -> bytes | None:
+    async with _heard(call, silence):
+        return await _next(pieces, call, url)
+
+
+@asynccontextmanager
+async def _heard(call: Call[Any], silence: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(silence):
+            yield
+    except MaasError:
+        raise
+    except TimeoutError as error:
+        raise DroppedError(f"nothing was heard from {call.name} for {silence:g} s") from without_frames(error)
 
 
 async def aside(act: Callable[[], Result]) -> Result:

@@ -89,6 +89,12 @@ class Budget:
             self.ends_at = math.inf if seconds is None else monotonic() + seconds
         return seconds, self.ends_at
 
+    def left(self) -> float | None:
+        """Return the seconds that are left, or None for no limit."""
+        if self.ends_at is None or self.ends_at == math.inf:
+            return None
+        return max(0.001, self.ends_at - monotonic())
+
     def _seconds(self, client_timeout: Timeout) -> float | None:
         for given in (checked_timeout(self.timeout), client_timeout):
             if not isinstance(given, NotGiven):

@@ -22,12 +22,13 @@ from maas_client._transport import Transport
 from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from os import PathLike
     from types import TracebackType
 
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
+    from maas_client._jobs import JobsResource
     from maas_client._lanes import Source
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
@@ -188,11 +189,18 @@ class Client:
 
         return ModelsResource(self._send)
 
+    @property
+    def jobs(self) -> JobsResource:
+        """Your jobs."""
+        from maas_client._jobs import JobsResource
+
+        return JobsResource(self._send, self._stream)
+
     def model(self, name: str) -> ModelHandle:
         """Return a handle on one model: `name`, or `account~name` for another account's."""
         from maas_client._resources import ModelHandle
 
-        return ModelHandle(self._send, name, self._peer)
+        return ModelHandle(self._send, self._stream, name, self._peer)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -529,10 +537,21 @@ class Client:
         )
 
     def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+        call = self._call(operation, timeout)
+        try:
+            return self._transport.call(call)
+        finally:
+            if self._keeps_responses:
+                self._last_response = call.raw_response()
+
+    def _stream(self, operation: Operation[None], *, timeout: Budget, silence: float) -> Generator[bytes]:
+        return self._transport.stream(self._call(operation, timeout), silence=silence)
+
+    def _call(self, operation: Operation[Result], timeout: Timeout | Budget) -> Call[Result]:
         self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
-        call = Call(
+        return Call(
             operation=operation,
             timeout=seconds,
             ends_at=ends_at,
@@ -540,11 +559,6 @@ class Client:
             on_retry=self._on_retry,
             credential=self._acting.credential,
         )
-        try:
-            return self._transport.call(call)
-        finally:
-            if self._keeps_responses:
-                self._last_response = call.raw_response()
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer
         version = (self.service.info()).usage_policy.version

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from maas_client._open_inference import InferReply
     from maas_client._tensors import Tensor
     from maas_client.predictions import Call, Explanation, Predictions
-    from maas_client.types import Attribution
+    from maas_client.types import Attribution, ConfusionMatrix, Evaluation, JobReply
 
 Item = TypeVar("Item")
 
@@ -29,6 +29,7 @@ Item = TypeVar("Item")
 _COLUMNS = {
     "Model": ("id", "task", "default_version", "owned_by", "visibility", "description"),
     "Version": ("version", "aliases", "created_at", "author", "notes"),
+    "JobReply": ("id", "kind", "state", "model", "version", "created_at", "ended_at"),
 }
 _MOST_ROWS = 50
 _MOST_CHARACTERS = 300
@@ -40,6 +41,8 @@ _TEXT = "margin:.4em 0;line-height:1.7;white-space:pre-wrap"
 # Blue and red are told apart with every common colour blindness, and in the dark.
 _TOWARDS, _AWAY = "60,130,230", "220,60,50"
 _MOST_FEATURES = 12
+# A larger matrix is no longer read, but worked with.
+_MOST_SQUARE = 12
 _FIRST_ELEMENTS = 8
 _NOTE = "opacity:.7;font-size:.9em"
 
@@ -252,3 +255,49 @@ def _more(count: int) -> str:
 
 def _note(text: str) -> str:
     return f'<div style="{_NOTE}">{escape(text)}</div>'
+
+
+def of_job(job: JobReply) -> str:
+    """Return a job's state with a bar of how far it has come, and why it has no result."""
+    from maas_client import _job_ends
+
+    progress = job.progress
+    share = min(1.0, progress.done / progress.total) if progress.total else 0.0
+    bar = f'<span style="{_BAR};width:{share * 12:.2f}em"></span>' if share else ""
+    about = f" of {escape(job.model)} version {job.version}" if job.model else ""
+    told = _note(f"{job.error.code}: {job.error.message}") if job.error else ""
+    return (
+        f"<div><b>{escape(job.kind)}</b>{about}: {escape(_job_ends.described(job))}{bar}"
+        f"{told}{_note(job.id)}</div>"
+    )
+
+
+def of_evaluation(evaluation: Evaluation) -> str:
+    """Return a row for each metric with its interval, then the confusion matrix."""
+    rows = "".join(
+        f"<tr>{_cell(metric.name.replace('_', ' '))}{_cell(f'{metric.value:.4g}')}"
+        f"{_cell(_interval(metric.interval))}{_cell(metric.unit)}</tr>"
+        for metric in evaluation.metrics
+    )
+    head = "".join(map(_cell, ("", "value", "95 % interval", "unit")))
+    made = f"{evaluation.model} version {evaluation.version} on {evaluation.device}, {evaluation.rows:,} rows"
+    notes = "".join(map(_note, evaluation.notes))
+    return (
+        f'<div><table style="{_TABLE}"><tr>{head}</tr>{rows}</table>'
+        f"{_matrix(evaluation.confusion_matrix)}{notes}{_note(made)}</div>"
+    )
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "—" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+
+
+def _matrix(matrix: ConfusionMatrix | None) -> str:
+    if matrix is None or len(matrix.labels) > _MOST_SQUARE:
+        return ""
+    head = "".join(map(_cell, ("true \\ said", *matrix.labels)))
+    rows = "".join(
+        f"<tr>{_cell(label)}{''.join(_cell(f'{count:,}') for count in counts)}</tr>"
+        for label, counts in zip(matrix.labels, matrix.counts, strict=True)
+    )
+    return f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>'

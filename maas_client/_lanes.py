@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar
@@ -54,3 +55,8 @@ def items_of(source: Source[Item]) -> Iterator[Item]:
 def is_source(value: object) -> bool:
     """Tell whether items can be taken from a value one by one."""
     return isinstance(value, Iterable)
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)

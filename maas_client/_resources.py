@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from maas_client._calls import Peer, Protocol, Timeout
     from maas_client._frames import Frame
+    from maas_client._jobs import Job, Stream
     from maas_client._lanes import Source
     from maas_client._listing import Send
     from maas_client._operations._operation import Operation
@@ -64,10 +65,12 @@ if TYPE_CHECKING:
         AccountExport,
         Alias,
         AliasChange,
+        Evaluation,
         ExplainMethod,
         Health,
         Key,
         KeyCreated,
+        Metric,
         Model,
         ModelMetadata,
         RepositoryEntry,
@@ -308,6 +311,19 @@ class VersionsResource(_OfModel):
         """Return one version, by number or alias."""
         return self._send(versions.get(self._model, version))
 
+    def update(self, version: int | str, *, metrics: Iterable[Metric]) -> Version:
+        """Say what you measured of a version; it is kept beside the package, which never changes.
+
+        Args:
+            version: A number or an alias.
+            metrics: What was measured, in the place of what was said before; `evaluation.as_metrics("…")`
+                makes them of an evaluation.
+
+        Raises:
+            PermissionDeniedError: The model is not yours.
+        """
+        return self._send(versions.update(self._model, version, metrics=metrics))
+
     def download(
         self,
         version: int | str,
@@ -416,8 +432,9 @@ class AliasesResource(_OfModel):
 class ModelHandle:
     """One model by name; nothing is asked of the server until a method is called."""
 
-    def __init__(self, send: Send, name: str, peer: Peer) -> None:
+    def __init__(self, send: Send, stream: Stream, name: str, peer: Peer) -> None:
         self._send = send
+        self._stream = stream
         self._peer = peer
         self.name = _names.model(name)
 
@@ -557,6 +574,64 @@ class ModelHandle:
             parameters=parameters,
         )
         return self._send(operation, timeout=timeout)
+
+    def evaluate(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Evaluation:
+        """Hold the model's answers against what is true, and measure how good they are.
+
+        More than 2,000 rows go through a job, which this waits for; that needs the scope `jobs`. Nothing of
+        the rows is kept.
+
+        Args:
+            inputs: The inputs of each row by name; or plain values, where the model has one input.
+            targets: For each row the true label, or the true value of a regression.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            progress: For a job: True for a bar, with the extra `progress`; or a function of the rows done and
+                their total.
+            timeout: Seconds in total; 300 for a call, and as long as it takes for a job, where nothing else
+                is said.
+
+        Returns:
+            Each metric with its 95 % interval, the confusion matrix and the calibration: for a
+            classification accuracy, macro-F1, cross-entropy (nats) and expected calibration error, for a
+            regression mean squared error, mean absolute error and R².
+
+        Raises:
+            UnprocessableError: A row does not fit the model; the message names it.
+            PermissionDeniedError: There are many rows and the key lacks the scope `jobs`.
+            JobError: The job ended without a result.
+        """
+        from maas_client._evaluation import Evaluations
+
+        work = Evaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        return work.measured(inputs, targets, progress=progress, timeout=timeout)
+
+    def evaluate_in_background(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Job[Evaluation]:
+        """Have the model evaluated by a job, and return that at once; arguments as in `evaluate`.
+
+        `job.wait()` returns the evaluation; `client.jobs.get(job.id)` finds the job from elsewhere.
+        """
+        from maas_client._evaluation import Evaluations
+
+        work = Evaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        return work.job(inputs, targets, timeout=timeout)
 
     def predict_many(
         self,

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ from maas_client.errors import (
     InvalidReplyError,
     MaasError,
     NotSentError,
+    RedirectError,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +89,29 @@ class Transport:
             except MaasError as error:
                 answer = self._repeat(call, error)
             return call.operation.read(answer)
+
+    def stream(self, call: Call[None], *, silence: float) -> Generator[bytes]:
+        """Make a call once, and yield the body of its answer as it comes.
+
+        Args:
+            call: It is not repeated: whoever reads knows from where to go on.
+            silence: Seconds without a byte after which the connection counts as broken.
+
+        Raises:
+            MaasError: Whatever went wrong; nothing of the libraries below comes through.
+        """
+        url = f"{self.base_url}{call.operation.path}"
+        with logged_attempt(call) as outcome:
+            response = self._open(call, url, silence)
+            with closing(response.raw):
+                failed = response.status_code >= HTTPStatus.MULTIPLE_CHOICES
+                body = b"".join(_pieces(call, url, response)) if failed else b""
+                outcome.answered(accepted(call, Answer(response.status_code, response.headers, body)))
+                if failed:
+                    raise RedirectError(f"{call.name} was sent elsewhere", status=response.status_code)
+                pieces = _pieces(call, url, response)
+                while (piece := _heard(pieces, call, silence)) is not None:
+                    yield piece
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -145,6 +170,19 @@ class Transport:
                     _fill(sink, call, answer, pieces)
         return answer
 
+    def _open(self, call: Call[Any], url: str, silence: float) -> requests.Response:
+        ends_at = min(call.ends_at, time.monotonic() + silence)
+        with spend_until(ends_at) as budget:
+            try:
+                return self._pool().send(
+                    _prepared(call, url),
+                    stream=True,
+                    timeout=max(0.001, ends_at - time.monotonic()),
+                    proxies=dict(self.proxies),
+                )
+            except _FOREIGN as error:
+                raise _ours(call, url, error, never_sent=budget.connect_failed) from without_frames(error)
+
     def _pool(self) -> DeadlineAdapter:
         # A child of a fork has its parent's sockets; what it sent there would mix with the parent's calls.
         process = os.getpid()
@@ -180,6 +218,11 @@ def _pieces(call: Call[Any], url: str, response: requests.Response) -> Generator
         if piece is None:
             return
         yield piece
+
+
+def _heard(pieces: Iterator[bytes], call: Call[Any], silence: float) -> bytes | None:
+    with spend_until(min(call.ends_at, time.monotonic() + silence)):
+        return next(pieces, None)
 
 
 def aside(act: Callable[[], Result]) -> Result:

@@ -686,3 +686,6 @@ def _number(value: int | None) -> str:
 
 def _day(moment: datetime | None) -> str:
     return "—" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+from maas_client import _cli_jobs  # noqa: E402, F401 - its commands join the group that is made above

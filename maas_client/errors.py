@@ -10,6 +10,10 @@ MaasError
 ├── DeadlineError                    the call's time ran out; also a TimeoutError
 ├── InvalidReplyError                an answer that is not what the service promises
 ├── RedirectError                    the server points elsewhere, and a credential stays here
+├── JobError                         a job ended without a result; its own code and message
+│   ├── JobFailedError               for reasons of the work itself
+│   ├── JobCancelledError            somebody asked it to stop
+│   └── JobInterruptedError          the server ended under it, and it could not go on
 └── StatusError                      the server answered with a failure
     ├── BadRequestError              400  malformed
     ├── AuthenticationError          401  no credential, or one that does not hold
@@ -150,6 +154,24 @@ class RedirectError(MaasError):
     """The server points to another place; credentials do not follow."""
 
     advice = "set base_url to the final address if you trust it"
+
+
+class JobError(MaasError):
+    """A job ended without a result; `code` and the message are its own."""
+
+
+class JobFailedError(JobError):
+    """The job failed for reasons of the work itself."""
+
+
+class JobCancelledError(JobError):
+    """The job was cancelled."""
+
+
+class JobInterruptedError(JobError):
+    """The server ended while the job ran, and the job could not go on from where it was."""
+
+    advice = "create it again"
 
 
 class StatusError(MaasError):

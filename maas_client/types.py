@@ -7,7 +7,7 @@ The server imports these same classes; the two sides cannot drift apart.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -264,6 +264,7 @@ class Metric(Reply):
     rows: int = Field(ge=1)
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
+    interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
 
 
 class ImagePreprocessing(Request):
@@ -504,9 +505,20 @@ class Version(Reply):
     manifest: Manifest
     signature: TaskSignature
     tensors: TensorSignature
+    measured_metrics: list[Metric] = Field(
+        [], description="What its owner measured of it after it was published, beside `manifest.metrics`."
+    )
     batch_invariant: bool | None = Field(
         None,
         description="Whether a row's result is the same in any company; if not, rows are run one by one.",
+    )
+
+
+class VersionUpdate(Request):
+    """What an owner says of a version beside its package, which never changes."""
+
+    metrics: list[Metric] | None = Field(
+        None, max_length=100, description="What was measured of it; takes the place of what was said before."
     )
 
 
@@ -589,6 +601,7 @@ class AccountExport(Reply):
     models: list[Model]
     versions: list[Version]
     alias_changes: dict[str, list[AliasChange]]
+    jobs: list[JobReply] = []
 
 
 # --- predictions ----------------------------------------------------------------------------------------
@@ -730,6 +743,214 @@ class ExplainReply(Reply):
     additivity_gap: float
     evaluations: int
     faithfulness: Faithfulness | None = None
+
+
+# --- jobs -----------------------------------------------------------------------------------------------
+
+JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
+ENDED_JOB_STATES = frozenset({"succeeded", "failed", "cancelled", "interrupted"})
+
+
+class JobProgress(Reply):
+    """How far a job has come.
+
+    Args:
+        done: Units that are done.
+        total: Units in all; None where that is not known.
+        unit: What is counted, such as `row`.
+        remaining_seconds: What is left at the present speed; None where that is not known.
+    """
+
+    done: int = Field(0, ge=0)
+    total: int | None = None
+    unit: str = ""
+    remaining_seconds: float | None = None
+
+
+class JobFault(Reply):
+    """Why a job has no result."""
+
+    code: str
+    message: str
+
+
+class JobReply(Reply):
+    """Long work that the server does by itself.
+
+    Args:
+        kind: What is done, such as `evaluate`.
+        state: `queued`, `running`, or how it ended: `succeeded`, `failed` for reasons of the work itself,
+            `cancelled` on request, `interrupted` by the end of the server where it could not go on.
+        revision: Counts the changes; the id of its events.
+        model: The model that it is about, by the name by which everybody reaches it.
+        version: The version that it is about.
+        request: What was asked, without large inputs.
+        cancel_requested: Whether it was asked to stop; one that runs stops at its next step.
+        attempts: How often it was begun; more than once where a server died under it.
+        result: What it made, by its kind.
+        error: Why there is no result.
+        expires_at: When it is forgotten.
+    """
+
+    id: str
+    kind: str
+    state: str
+    revision: int
+    model: str | None = None
+    version: int | None = None
+    request: dict[str, JsonValue] = {}
+    progress: JobProgress = JobProgress()
+    cancel_requested: bool = False
+    attempts: int = 0
+    result: dict[str, JsonValue] | None = None
+    error: JobFault | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    expires_at: datetime
+
+
+class JobQuery(PageQuery):
+    """Filters of `GET /v1/jobs`."""
+
+    state: JobState | None = Field(None, description="Only jobs in this state.")
+    kind: str | None = Field(None, max_length=64, description="Only jobs of this kind, such as `evaluate`.")
+
+
+class JobLine(Reply):
+    """A line of a job's log."""
+
+    number: int
+    at: datetime
+    text: str
+
+
+# --- evaluation -----------------------------------------------------------------------------------------
+
+
+class EvaluateRequest(Request):
+    """Inputs and what is true of each; the model's answers are held against that."""
+
+    inputs: list[dict[str, JsonValue]] = Field(min_length=1, description="Instances: inputs by name.")
+    targets: list[JsonValue] = Field(
+        min_length=1, description="For each of them the true label, or the true value of a regression."
+    )
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="Options of the task.")
+    background: bool = Field(
+        default=False, description="Answer with a job at once, as for more rows than a call takes."
+    )
+
+
+class MeasuredMetric(Reply):
+    """A metric of the rows that were evaluated.
+
+    Args:
+        name: Such as `accuracy`.
+        value: What was measured.
+        interval: Its 95 % interval by bootstrap; None where there is none.
+        unit: Of value and interval.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    unit: str
+
+
+class CalibrationBin(Reply):
+    """The rows whose most probable label was given a probability in one range.
+
+    Args:
+        low: Where the range begins, exclusive.
+        high: Where it ends, inclusive.
+        rows: How many rows there are.
+        confidence: Their mean probability; None without rows.
+        accuracy: The share of them that is right; None without rows.
+    """
+
+    low: float
+    high: float
+    rows: int
+    confidence: float | None = None
+    accuracy: float | None = None
+
+
+class ConfusionMatrix(Reply):
+    """How many rows of each true label were given each label.
+
+    Args:
+        labels: The labels of rows and columns; of many, those alone that were met.
+        counts: `counts[i][j]` rows of the label i were given the label j.
+    """
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Evaluation(Reply):
+    """How well a version did on the caller's own rows.
+
+    Args:
+        model: The model.
+        version: The version.
+        digest: Its content digest.
+        device: What ran it.
+        task: The model's task.
+        rows: How many rows there were.
+        metrics: What was measured.
+        resamples: How many samples the intervals come from.
+        seed: What they were drawn with.
+        confusion_matrix: Of a classification.
+        calibration: Of a classification whose scores are probabilities: 15 bins of equal width.
+        notes: What to know in order to read it.
+    """
+
+    model: str
+    version: int
+    digest: str
+    device: str
+    task: str
+    rows: int
+    metrics: list[MeasuredMetric]
+    resamples: int
+    seed: int
+    confusion_matrix: ConfusionMatrix | None = None
+    calibration: list[CalibrationBin] | None = None
+    notes: list[str] = []
+
+    def __getitem__(self, name: str) -> float:
+        """Return a metric's value: `evaluation["accuracy"]`."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric.value
+        raise KeyError(
+            f"{name!r} was not measured; there are {', '.join(each.name for each in self.metrics)}"
+        )
+
+    def as_metrics(self, dataset: str, *, split: str = "") -> list[Metric]:
+        """Return it as the owner of a version attaches it: `versions.update(3, metrics=…)`.
+
+        Args:
+            dataset: What the rows are from.
+            split: Which part of that they are, such as `held-out fifth, seed 0`.
+        """
+        return [
+            Metric(
+                name=metric.name,
+                value=metric.value,
+                dataset=dataset,
+                rows=self.rows,
+                split=split,
+                measured_at=datetime.now(UTC),
+                interval=metric.interval,
+            )
+            for metric in self.metrics
+        ]
+
+    def _repr_html_(self) -> str:
+        from maas_client import _display
+
+        return _display.of_evaluation(self)
 
 
 # --- the Open Inference Protocol ------------------------------------------------------------------------

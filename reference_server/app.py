@@ -10,20 +10,21 @@ import itertools
 import secrets
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
 
-from maas_client._package import Package, open_package
 from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
     aliases,
     embeddings,
+    evaluate,
+    jobs,
     keys,
     models,
     open_inference,
@@ -38,26 +39,29 @@ from reference_server.http import metrics as metrics_routes
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
+from reference_server.http.job_events import Streams
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
+from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
-from reference_server.runtime.pool import Loadable, LoadedModel, ModelPool, model_unloaded
+from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
 from reference_server.tracing import Tracing, open_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from maas_client.types import Manifest, Serving
     from reference_server.http.endpoints import Endpoint
     from reference_server.registry.versions import ServingTarget
+    from reference_server.runtime.pool import Loadable
 
 ROUTES = (
     service.routes,
@@ -69,6 +73,8 @@ ROUTES = (
     uploads.routes,
     aliases.routes,
     predict.routes,
+    evaluate.routes,
+    jobs.routes,
     open_inference.routes,
     open_inference_models.routes,
     embeddings.routes,
@@ -112,6 +118,8 @@ class Services:
     request_log: RequestLog
     endpoints: tuple[Endpoint, ...]
     draining: Flag
+    has_job_processes: bool
+    streams: Streams
     timer: Callable[[], float]
     instance: str
     random: Callable[[], str] = field(default_factory=_unique_ids)
@@ -170,30 +178,15 @@ class Services:
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        return Loadable(
-            target.digest,
-            lambda: self._package(target),
-            target.batch_invariant,
-            self._overrides(target),
-            published_as=(target.exact, target.version),
-        )
+        return loadable(target, self.artifacts, operators_options(self.settings, target))
 
     def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
         """Return how a version is run: the operator's options over the manifest's."""
-        return manifest.serving.model_copy(update=self._overrides(target))
-
-    def _overrides(self, target: ServingTarget) -> dict[str, Any]:
-        options = self.settings.models.get(target.exact, self.settings.models.get(target.model))
-        return options.model_dump(exclude_unset=True) if options else {}
+        return manifest.serving.model_copy(update=operators_options(self.settings, target))
 
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""
         self.targets.forget()
-
-    @contextmanager
-    def _package(self, target: ServingTarget) -> Iterator[Package]:
-        with self.artifacts.open_reader(target.artifact) as file, open_package(file) as package:
-            yield package
 
     def close(self) -> None:
         """Release the models and the database."""
@@ -212,6 +205,7 @@ def open_services(
     draining: Flag | None = None,
     instance: str | None = None,
     metrics_folder: Path | None = None,
+    has_job_processes: bool = False,
     timer: Callable[[], float] = time.monotonic,
 ) -> Services:
     """Open the stores, bringing their schema up to date, and make every part.
@@ -220,6 +214,7 @@ def open_services(
         draining: Set from outside when the server is about to stop.
         instance: What `/healthz` shows, so that a supervisor knows its own workers.
         metrics_folder: Where several workers share what they count (`metrics.shared_folder`).
+        has_job_processes: Whether processes that take jobs were started beside this one.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
     upgrade(settings.database)
@@ -259,6 +254,8 @@ def open_services(
         request_log=RequestLog(),
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
         draining=draining or threading.Event(),
+        has_job_processes=has_job_processes,
+        streams=Streams(settings.job_streams, settings.job_streams_per_account),
         timer=timer,
         instance=instance or secrets.token_hex(12),
     )

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.registry import housekeeping, publishing
+from reference_server.registry import housekeeping, job_runs, publishing
 
 if TYPE_CHECKING:
     from reference_server.app import Services
 
 _FLUSH_SECONDS = 1.0
 _PURGE_EVERY = 600
+# Should nothing else take jobs of this store, those of a dead process must not look as if they ran.
+_RECOVER_EVERY = 15
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,8 @@ class Housekeeping:
             self._services.pool.tidy()
             try:
                 self._services.authenticate.flush()
+                if rounds % _RECOVER_EVERY == 0:
+                    job_runs.recover(self._services.database, self._services.artifacts)
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)

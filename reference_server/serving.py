@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from reference_server.http.connection import Connection
+from reference_server.jobs.process import work_on_jobs
 from reference_server.metrics import shared_folder
 from reference_server.registry.database import upgrade
 
@@ -116,7 +117,11 @@ def work(
     _end_with_parent()
     try:
         services = open_services(
-            settings, draining=draining, instance=instance, metrics_folder=metrics_folder
+            settings,
+            draining=draining,
+            instance=instance,
+            metrics_folder=metrics_folder,
+            has_job_processes=settings.job_processes > 0,
         )
     except ExecutionProviderError as error:
         _log.error("the worker cannot start: %s", error)
@@ -182,6 +187,7 @@ class _Supervisor:
         self._draining = self._context.Event()
         self._stopping = threading.Event()
         self._workers: list[SpawnProcess] = []
+        self._job_processes: list[SpawnProcess] = []
         self.failed = False
 
     def stop(self, *_signal: object) -> None:
@@ -193,9 +199,10 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         self._workers = [self._start() for _ in range(self._settings.workers)]
+        self._job_processes = [self._start_jobs(slot) for slot in range(self._settings.job_processes)]
         try:
             while not self._stopping.is_set():
-                multiprocessing.connection.wait([each.sentinel for each in self._workers], _LOOK_SECONDS)
+                multiprocessing.connection.wait([each.sentinel for each in self._all], _LOOK_SECONDS)
                 self._replace_dead()
             self._draining.set()
             if not self.failed:
@@ -215,7 +222,28 @@ class _Supervisor:
         process.start()
         return process
 
+    def _start_jobs(self, slot: int) -> SpawnProcess:
+        arguments = (self._settings, self._instance, slot)
+        process = self._context.Process(target=work_on_jobs, args=arguments, name="jobs")
+        process.start()
+        return process
+
+    @property
+    def _all(self) -> list[SpawnProcess]:
+        return [*self._workers, *self._job_processes]
+
     def _replace_dead(self) -> None:
+        self._replace_dead_workers()
+        for slot, process in enumerate(self._job_processes):
+            if process.is_alive() or self._stopping.is_set():
+                continue
+            _log.error(
+                "the job process %s ended with status %s and is replaced", process.pid, process.exitcode
+            )
+            self._stopping.wait(_RESTART_SECONDS)
+            self._job_processes[slot] = self._start_jobs(slot)
+
+    def _replace_dead_workers(self) -> None:
         for index, process in enumerate(self._workers):
             if process.is_alive() or self._stopping.is_set():
                 continue
@@ -231,13 +259,13 @@ class _Supervisor:
     def _end_workers(self) -> None:
         # The port is closed when its last holder closes it.
         self._listener.close()
-        for process in self._workers:
+        for process in self._all:
             process.terminate()
         until = time.monotonic() + self._settings.drain_seconds + _END_SECONDS
-        for process in self._workers:
+        for process in self._all:
             process.join(max(0.0, until - time.monotonic()))
             if process.is_alive():
-                _log.error("the worker %s does not end and is killed", process.pid)
+                _log.error("the process %s does not end and is killed", process.pid)
                 process.kill()
                 process.join()
 

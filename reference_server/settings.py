@@ -92,6 +92,20 @@ class Settings(BaseSettings):
     memory_budget_bytes: int = Field(4 * 2**30, ge=2**20, description="What loaded models may take together.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM private key of the certificate.")
+    job_processes: int = Field(
+        1, ge=0, le=64, description="Processes that run jobs, one at a time each; 0 for none here."
+    )
+    job_niceness: int = Field(
+        10, ge=0, le=19, description="How far jobs stand back behind predictions (nice(2)); 0 for not at all."
+    )
+    jobs_per_account: int = Field(
+        10, ge=1, le=100_000, description="Jobs of one account that may be queued or running."
+    )
+    job_days: float = Field(7.0, gt=0, le=3650, description="How long a job is kept after it has ended.")
+    job_streams: int = Field(64, ge=0, description="Streams of job events at a time in each worker.")
+    job_streams_per_account: int = Field(
+        8, ge=0, description="The same of one account; beyond it clients ask from time to time."
+    )
     insecure_behind_proxy: bool = Field(
         default=False, description="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS."
     )

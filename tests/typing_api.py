@@ -36,6 +36,9 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.keys.create("k", scopes=["predict"]).secret.get_secret_value(), str)
     assert_type(client.with_raw_response().last_response.headers["X"], str)
     assert_type(client.models.index(), list[types.RepositoryEntry])
+    assert_type(client.model("m").evaluate(["a"], ["b"]), types.Evaluation)
+    assert_type(client.model("m").evaluate_in_background([{"x": 1}], [2.0]).wait(), types.Evaluation)
+    assert_type(client.jobs.list(state="running"), Listing[types.JobReply])
     assert_type(client.service.protocol(), Protocol)
 
 

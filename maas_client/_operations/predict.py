@@ -31,7 +31,7 @@ def predict(
     payload = dict(_instance(inputs, "the input"))
     if parameters:
         payload["parameters"] = dict(parameters)
-    return _operation(model, version, _encode(payload, "the input"), _read_one)
+    return _operation(model, version, as_json(payload, "the input"), _read_one)
 
 
 def predict_batch(
@@ -56,7 +56,7 @@ def predict_rows(
     parameters: Mapping[str, object] | None,
 ) -> Operation[Predictions]:
     """Run a model on several instances that are JSON already."""
-    options = _encode({"parameters": dict(parameters)}, "parameters")[1:-1] if parameters else b""
+    options = as_json({"parameters": dict(parameters)}, "parameters")[1:-1] if parameters else b""
     body = b'{"instances":[' + b",".join(rows) + b"]" + (b"," + options if options else b"") + b"}"
 
     def read(answer: Answer) -> Predictions:
@@ -71,7 +71,7 @@ def instance_json(row: object, *, what: str) -> bytes:
     Raises:
         ArgumentError: It names no inputs, or cannot be written as JSON; the message begins with `what`.
     """
-    return _encode(_instance(row, what), what)
+    return as_json(_instance(row, what), what)
 
 
 def merged(inputs: Mapping[str, object] | None, values: Mapping[str, object]) -> dict[str, object]:
@@ -106,7 +106,12 @@ def _instance(row: object, what: str) -> Mapping[str, object]:
     return row
 
 
-def _encode(payload: Mapping[str, object], what: str) -> bytes:
+def as_json(payload: object, what: str) -> bytes:
+    """Return arguments as JSON, arrays and scalars of numpy, pandas and polars among them.
+
+    Raises:
+        ArgumentError: They cannot be written so; the message begins with `what`.
+    """
     try:
         return json.dumps(
             payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_list

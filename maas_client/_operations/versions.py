@@ -7,14 +7,16 @@ import hashlib
 from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._contract import build, reader
+from maas_client._operations._contract import build, encode, reader
 from maas_client._operations._operation import Operation, fill, nothing
-from maas_client.types import Page, PageQuery, PublishQuery, Version
+from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from maas_client._operations._operation import Sink
+    from maas_client.types import Metric
 
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
@@ -35,6 +37,19 @@ def get(model: str, version: int | str) -> Operation[Version]:
     """Ask for one version, by number or alias."""
     path = fill(_VERSION, model=_names.model(model), version=_names.selector(version))
     return Operation(method="GET", template=_VERSION, path=path, read=reader(Version))
+
+
+def update(model: str, version: int | str, *, metrics: Iterable[Metric]) -> Operation[Version]:
+    """Say what was measured of a version."""
+    told = [metric.model_dump(exclude_none=True) for metric in metrics]
+    return Operation(
+        method="PATCH",
+        template=_VERSION,
+        path=fill(_VERSION, model=_names.model(model), version=_names.selector(version)),
+        body=encode(build(VersionUpdate, metrics=told)),
+        read=reader(Version),
+        repeatable=True,
+    )
 
 
 def download(model: str, version: int, sink: Sink) -> Operation[None]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reference_server.catalogue.sources import Wheels
 
     Floats = NDArray[np.float64]
-    Measures = Mapping[str, Callable[[Any, Any], float]]
+    Measure = Callable[[Any, Any], dict[str, float]]
 
 _SIDE = 8
 _MOST_INK = 16
@@ -43,16 +43,6 @@ _DIABETES_COLUMNS = (
     Column(name="log_triglycerides", description="Probably the natural logarithm, of mg/dl."),
     Column(name="glucose", unit="mg/dl", description="Blood sugar."),
 )
-_CLASSIFICATION: Measures = {
-    "accuracy": metrics.accuracy,
-    "macro_f1": metrics.macro_f1,
-    "cross_entropy": metrics.cross_entropy,
-}
-_REGRESSION: Measures = {
-    "r_squared": metrics.r_squared,
-    "mean_absolute_error": metrics.mean_absolute_error,
-    "root_mean_squared_error": metrics.root_mean_squared_error,
-}
 
 
 def digits(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
@@ -76,7 +66,10 @@ def digits(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
             image=ImagePreprocessing(width=_SIDE, height=_SIDE, mode="L", layout="NHW")
         ),
         metrics=_measured(
-            _CLASSIFICATION, head.probabilities(parts.held_out.features), parts, "digits (scikit-learn 1.7.2)"
+            metrics.of_probabilities,
+            head.probabilities(parts.held_out.features),
+            parts,
+            "digits (scikit-learn 1.7.2)",
         ),
         example={"image": _pixels(parts.held_out)},
     )
@@ -102,7 +95,10 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         labels=list(_SPECIES),
         preprocessing=Preprocessing(columns=columns),
         metrics=_measured(
-            _CLASSIFICATION, head.probabilities(parts.held_out.features), parts, "iris (scikit-learn 1.7.2)"
+            metrics.of_probabilities,
+            head.probabilities(parts.held_out.features),
+            parts,
+            "iris (scikit-learn 1.7.2)",
         ),
         example=dict(zip(_IRIS_COLUMNS, parts.held_out.features[0].tolist(), strict=True)),
     )
@@ -126,7 +122,10 @@ def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         preprocessing=Preprocessing(columns=list(_DIABETES_COLUMNS)),
         postprocessing=Postprocessing(unit="points of progression in a year"),
         metrics=_measured(
-            _REGRESSION, head.outputs(parts.held_out.features)[:, 0], parts, "diabetes (scikit-learn 1.7.2)"
+            metrics.of_values,
+            head.outputs(parts.held_out.features)[:, 0],
+            parts,
+            "diabetes (scikit-learn 1.7.2)",
         ),
         example=dict(zip(names, parts.held_out.features[0].tolist(), strict=True)),
     )
@@ -134,17 +133,17 @@ def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     return {**manifest_file(manifest), GRAPH: graph}
 
 
-def _measured(measures: Measures, predicted: Floats, parts: Split, dataset: str) -> list[Metric]:
+def _measured(measure: Measure, predicted: Floats, parts: Split, dataset: str) -> list[Metric]:
     targets = parts.held_out.targets
     return [
         Metric(
             name=name,
-            value=round(measure(predicted, targets), _METRIC_DIGITS),
+            value=round(value, _METRIC_DIGITS),
             dataset=dataset,
             rows=len(targets),
             split=parts.described,
         )
-        for name, measure in measures.items()
+        for name, value in measure(predicted, targets).items()
     ]
 
 

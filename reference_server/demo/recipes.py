@@ -32,11 +32,6 @@ _SPLIT_SEED = 2014
 _TRAINING_SEED = 0
 _BATCH_ROWS = 64
 _MAX_CHARACTERS = 10_000
-_METRICS = {
-    "accuracy": metrics.accuracy,
-    "macro_f1": metrics.macro_f1,
-    "cross_entropy": metrics.cross_entropy,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +173,7 @@ def _built(
 ) -> Built:
     probabilities = trained.probabilities([sentences.texts[row] for row in held_out])
     targets = np.array([sentences.labels[row] for row in held_out])
-    measured = {name: metric(probabilities, targets) for name, metric in _METRICS.items()}
+    measured = metrics.of_probabilities(probabilities, targets)
     percent = f"{measured['accuracy']:.1%}"
     notes = f"Learns from {recipe.title}; {percent} of {len(held_out):,} held-out sentences are right."
     default_note = None

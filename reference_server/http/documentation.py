@@ -6,6 +6,7 @@ import base64
 import hashlib
 import inspect
 from functools import lru_cache
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from maas_client import types
 from reference_server.http.exchange import Answer
+from reference_server.http.job_events import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,7 @@ _MEANINGS = {
     "key": "A key's id.",
     "session": "A session's id, or `current`.",
     "upload": "An upload's id.",
+    "job": "A job's id.",
     "offset": "Where in the package the chunk begins, in bytes.",
 }
 _PREDICT_SCHEMA = {
@@ -122,8 +125,9 @@ def _used(endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[type[Any], Any]]:
     for endpoint in endpoints:
         if endpoint.body is not None:
             yield endpoint.body, "validation"
-        if endpoint.reply is not None:
-            yield endpoint.reply, "serialization"
+        for reply in (endpoint.reply, *endpoint.answers.values()):
+            if reply is not None:
+                yield reply, "serialization"
 
 
 def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
@@ -139,9 +143,9 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
             *_header_parameters(endpoint),
         ],
         "responses": {
-            str(endpoint.status): _success(endpoint, references, "Done."),
+            str(endpoint.status): _success(endpoint, endpoint.status, references, "Done."),
             **{
-                str(status): _success(endpoint, references, meaning)
+                str(status): _success(endpoint, status, references, meaning)
                 for status, meaning in endpoint.others.items()
             },
             "default": {
@@ -172,7 +176,9 @@ def _needs(endpoint: Endpoint) -> str:
     return f"Needs the scope `{endpoint.access}`."
 
 
-def _success(endpoint: Endpoint, references: dict[Any, Schema], description: str) -> Schema:
+def _success(endpoint: Endpoint, status: int, references: dict[Any, Schema], description: str) -> Schema:
+    if (reply := endpoint.answers.get(status)) is not None:
+        return {"description": description, "content": {_JSON: {"schema": references[reply]}}}
     if endpoint.tag == _OPEN_INFERENCE:
         return {
             "description": "As the protocol says.",
@@ -238,7 +244,7 @@ def _query_parameters(endpoint: Endpoint) -> list[Schema]:
 
 def _header_parameters(endpoint: Endpoint) -> list[Schema]:
     headers: dict[str, tuple[str, Schema]] = {}
-    if endpoint.replayable:
+    if endpoint.replayable or HTTPStatus.ACCEPTED in endpoint.answers:
         headers["Idempotency-Key"] = (
             "Makes a repeat safe for 24 hours: the same key gets the first call's answer.",
             {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
@@ -248,7 +254,12 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
             "How long the caller will wait, in milliseconds; then the answer is 504.",
             {"type": "integer", "minimum": 1},
         )
-    if endpoint.produces is not None:
+    if endpoint.produces == EVENT_STREAM:
+        headers["Last-Event-ID"] = (
+            "The last event that was seen; only later ones are sent.",
+            {"type": "string"},
+        )
+    elif endpoint.produces is not None:
         headers["Range"] = ("`bytes=FIRST-LAST`, one range (RFC 9110, section 14).", {"type": "string"})
         headers["If-Range"] = ("The `ETag` that the range must belong to.", {"type": "string"})
     if endpoint.body_kind in ("upload", "raw") and not endpoint.inference:

@@ -36,6 +36,7 @@ class Endpoint:
         replayable: Whether it honours `Idempotency-Key`.
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
         produces: The media type of what it answers, if that is no JSON.
+        answers: What it replies by status, where the annotation of its handler cannot tell.
         template: The path as OpenAPI and the log write it: `/v1/models/{model}`.
         pattern: What matches its paths whole and names their parts.
     """
@@ -57,6 +58,7 @@ class Endpoint:
     replayable: bool
     inference: bool
     produces: str | None
+    answers: Mapping[int, type[Reply]] = field(hash=False)
 
     @property
     def name(self) -> str:
@@ -93,6 +95,7 @@ class Routes:
         replayable: bool | None = None,
         inference: bool = False,
         produces: str | None = None,
+        answers: Mapping[int, type[Reply]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register a handler; every POST that is no inference is replayable unless it says otherwise.
 
@@ -105,6 +108,7 @@ class Routes:
             replayable: Whether it honours Idempotency-Key.
             inference: Whether it runs a model, and so in a lane.
             produces: The media type of an `Answer` that is no JSON.
+            answers: What it replies by status, where the annotation cannot tell.
         """
 
         def register(handler: Handler) -> Handler:
@@ -134,6 +138,7 @@ class Routes:
                     replayable=method == "POST" and not inference if replayable is None else replayable,
                     inference=inference,
                     produces=produces,
+                    answers=answers or {},
                 )
             )
             return handler
@@ -152,7 +157,7 @@ def _body_kind(annotation: object) -> BodyKind:
 def _reply_type(annotation: object) -> type[Reply] | None:
     if get_origin(annotation) is Replied:
         (annotation,) = get_args(annotation)
-    if annotation in (Answer, Pending) or annotation is type(None):
+    if annotation in (Answer, Pending, Answer | Pending) or annotation is type(None):
         return None
     if isinstance(annotation, type) and issubclass(annotation, Reply):
         return annotation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from maas_client.types import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from concurrent.futures import Future
 
     from reference_server.app import Services
@@ -52,7 +52,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    chunks: Iterator[bytes] | None = None
+    chunks: Iterable[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maas_client._open_inference import JSON_LENGTH
@@ -21,6 +23,7 @@ from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Call, Cold, Loading, Request
 from reference_server.http.inference import Pending
+from reference_server.http.job_events import EVENT_STREAM, JobStream, Watch
 from reference_server.http.spool import Spool
 from reference_server.http.wire import ClientGone
 from reference_server.runtime.lanes import Ticket
@@ -57,6 +60,8 @@ _MOST_MATCHED = 10_000
 _MOST_CHARACTERS = 400
 # A larger body is read only for those whose credential holds.
 _ANONYMOUS_BYTES = 64 * 2**10
+# What the paths of event streams end in.
+_EVENTS = "/events"
 # How often connections are looked at for patience that has ended, at least.
 _LOOK_SECONDS = 0.5
 
@@ -87,6 +92,8 @@ class Front:
             for endpoint in services.endpoints
             if endpoint.inference or endpoint.body_kind == "upload"
         ]
+        self._streams = [each for each in services.endpoints if each.produces == EVENT_STREAM]
+        self._watch = Watch(services, self._threads)
         self._matched: dict[str, tuple[Endpoint | None, Mapping[str, str]]] = {}
         self._most_waiting = settings.lanes + settings.queue_limit
         self.waiting = 0
@@ -122,6 +129,8 @@ class Front:
         exchange.context = call, path, request
         if call is not None and call.endpoint.inference and self._may_come(exchange):
             exchange.when_whole(self._queue_here)
+        elif call is not None and call.endpoint.produces == EVENT_STREAM:
+            self._start(exchange, self._follow(exchange, call, path))
         elif call is not None and not call.endpoint.inference:
             self._start(exchange, self._receive(exchange, call))
         else:
@@ -148,7 +157,7 @@ class Front:
 
     def _match(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
         if exchange.method != "POST":
-            return None, {}
+            return self._match_stream(exchange)
         found = self._matched.get(exchange.path)
         if found is None:
             found = self._search(exchange.path)
@@ -158,6 +167,13 @@ class Front:
                 self._matched[exchange.path] = found
         endpoint, path = found
         return Call(self._services, endpoint, self._request(exchange)) if endpoint else None, path
+
+    def _match_stream(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
+        if exchange.method == "GET" and exchange.path.endswith(_EVENTS) and exchange.length == 0:
+            for endpoint in self._streams:
+                if (match := endpoint.pattern.fullmatch(exchange.path)) is not None:
+                    return Call(self._services, endpoint, self._request(exchange)), match.groupdict()
+        return None, {}
 
     def _search(self, path: str) -> tuple[Endpoint | None, Mapping[str, str]]:
         for endpoint in self._own:
@@ -336,6 +352,23 @@ class Front:
             async for chunk in exchange.chunks():
                 upload.write(chunk)
             await self._flask_uploads(exchange, b"", **{UPLOAD: upload})
+
+    async def _follow(self, exchange: Exchange, call: Call, path: Mapping[str, str]) -> None:
+        loop = asyncio.get_running_loop()
+        answer = pipeline.finish(
+            call, await loop.run_in_executor(self._threads, pipeline.compute, call, path)
+        )
+        stream = answer.chunks
+        if not isinstance(stream, JobStream):
+            _send(exchange, answer)
+            return
+        exchange.on_gone = partial(self._watch.drop, stream)
+        try:
+            async with aclosing(self._watch.follow(stream)) as pieces:
+                await exchange.stream(answer.status, answer.headers.items(), pieces)
+        finally:
+            # Where nothing was sent, `follow` never began.
+            stream.close()
 
     async def _allowance(self, exchange: Exchange, call: Call | None) -> int:
         """Return how many bytes a caller may send: strangers few."""

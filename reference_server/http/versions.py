@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import IO
 
-from maas_client.types import Page, PageQuery, PublishQuery, Version
+from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
@@ -28,6 +28,12 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 def get(call: Call, model: str, version: str) -> Version:
     """Return a version by its number, an alias, or `latest`."""
     return versions.get(call.services.database, call.by, model, version)
+
+
+@routes.route("PATCH", "/v1/models/<model>/versions/<version>", access="models:write")
+def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version:
+    """Say what was measured of a version, beside its package, which never changes; its model's owner may."""
+    return versions.update(call.services.database, call.by, model, version, metrics=body.metrics)
 
 
 @routes.route(

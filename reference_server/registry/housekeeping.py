@@ -1,4 +1,4 @@
-"""What time has made useless: ended sessions and uploads, secrets past their overlap, old stored replies."""
+"""What time has made useless: ended sessions, uploads and jobs, secrets past their overlap, old replies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 
 from reference_server.registry import idempotency
-from reference_server.registry.tables import KeySecretRow, SessionRow, UploadRow
+from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow, UploadRow
 
 if TYPE_CHECKING:
     from reference_server.registry.database import Database
@@ -20,5 +20,6 @@ def purge(db: Database) -> None:
         session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
         # Their chunks are nobody's then, and are swept with the other orphans.
         session.execute(delete(UploadRow).where(UploadRow.expires_at <= now))
+        session.execute(delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running"))
         session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
     idempotency.purge(db)

@@ -17,7 +17,7 @@ from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, models, names, versions
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import UploadChunkRow, VersionRow
+from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ def publish(
 
 
 def sweep(db: Database, store: ArtifactStore) -> list[str]:
-    """Delete artifacts, and unfinished ones, that no version and no upload refers to; return their names."""
+    """Delete artifacts, and unfinished ones, that no version, upload or job refers to; return their names."""
     if not store.old(than_seconds=_ORPHAN_SECONDS):
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.
@@ -103,6 +103,8 @@ def sweep(db: Database, store: ArtifactStore) -> list[str]:
         known = {
             *session.scalars(select(VersionRow.artifact)),
             *session.scalars(select(UploadChunkRow.artifact)),
+            *session.scalars(select(JobRow.input).where(JobRow.input.is_not(None))),
+            *session.scalars(select(JobRow.checkpoint).where(JobRow.checkpoint.is_not(None))),
         }
         return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
 

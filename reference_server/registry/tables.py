@@ -10,8 +10,10 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -66,6 +68,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
         datetime: UTCDateTime,
         dict[str, JsonValue]: JSON,
+        list[dict[str, JsonValue]]: JSON,
         list[str]: JSON,
         bytes: LargeBinary,
     }
@@ -145,7 +148,7 @@ class VersionRow(Base):
 
     `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
     rows of before it was kept, until somebody downloads the package; `batch_invariant` in rows of before it
-    was measured.
+    was measured. `measured_metrics` is what the owner measured after the publish, null for nothing.
     """
 
     __tablename__ = "versions"
@@ -166,6 +169,7 @@ class VersionRow(Base):
     signature: Mapped[dict[str, JsonValue]]
     tensors: Mapped[dict[str, JsonValue]]
     batch_invariant: Mapped[bool | None]
+    measured_metrics: Mapped[list[dict[str, JsonValue]] | None]
 
 
 class AliasRow(Base):
@@ -238,3 +242,63 @@ class UploadChunkRow(Base):
     upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
     offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     artifact: Mapped[str] = mapped_column(String(200))
+
+
+class JobRow(Base):
+    """Long work, from its request to its result.
+
+    While it runs, `owner` is the process that runs it and `leased_until` when that counts as dead unless it
+    says otherwise before. `input` and `checkpoint` are names in the artifact store, gone when it has ended.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "account_id", "created_at"), Index(None, "state", "created_at"))
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    revision: Mapped[int]
+    model: Mapped[str | None] = mapped_column(String(200))
+    version: Mapped[int | None]
+    request: Mapped[dict[str, JsonValue]]
+    input: Mapped[str | None] = mapped_column(String(200))
+    checkpoint: Mapped[str | None] = mapped_column(String(200))
+    resumable: Mapped[bool]
+    cancel_requested: Mapped[bool]
+    attempts: Mapped[int]
+    done: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[int | None] = mapped_column(BigInteger)
+    unit: Mapped[str] = mapped_column(String(32))
+    remaining_seconds: Mapped[float | None] = mapped_column(Double)
+    result: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON(none_as_null=True))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    lines: Mapped[int]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    kept_seconds: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    owner: Mapped[str | None] = mapped_column(String(128))
+    leased_until: Mapped[datetime | None]
+
+
+class JobLineRow(Base):
+    """A line of a job's log; of many the last ones are kept."""
+
+    __tablename__ = "job_lines"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class JobProcessRow(Base):
+    """A process that takes jobs of this store, and when it was last seen."""
+
+    __tablename__ = "job_processes"
+
+    owner: Mapped[str] = mapped_column(String(128), primary_key=True)
+    seen_at: Mapped[datetime]

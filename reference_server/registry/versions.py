@@ -16,11 +16,12 @@ from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
+    from maas_client.types import Metric
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -151,6 +152,32 @@ def list_versions(db: Database, caller: Caller, model: str, query: PageQuery) ->
         )
 
 
+def update(
+    db: Database, caller: Caller, model: str, selector: str, *, metrics: Sequence[Metric] | None
+) -> Version:
+    """Change what an owner says of a version beside its package.
+
+    Args:
+        db: The store.
+        caller: Who changes it.
+        model: The model's name.
+        selector: A number, an alias or `latest`.
+        metrics: What was measured of it, in the place of what was said before; None leaves that.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+        Forbidden: With code `not_owner`.
+    """
+    with db.write() as session:
+        found = names.owned(session, caller, model)
+        number = select_number(session, found.row.id, selector)
+        row = session.get_one(VersionRow, (found.row.id, number))
+        if metrics is not None:
+            row.measured_metrics = [metric.model_dump(mode="json") for metric in metrics]
+        session.flush()
+        return read(session, found, number)
+
+
 def serving_target(db: Database, caller: Caller, model: str, selector: str | None) -> ServingTarget:
     """Return what a prediction is to run, in one query.
 
@@ -255,6 +282,7 @@ def to_versions(
             created_at=row.VersionRow.created_at,
             aliases=aliases.get(row.VersionRow.number, []),
             manifest=row.VersionRow.manifest,
+            measured_metrics=row.VersionRow.measured_metrics or [],
             signature=row.VersionRow.signature,
             tensors=row.VersionRow.tensors,
             batch_invariant=row.VersionRow.batch_invariant,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import maas_client
-from maas_client import AsyncClient, Client, _async_resources, _resources, errors
+from maas_client import AsyncClient, Client, _async_jobs, _async_resources, _jobs, _resources, errors
 
 ROOT = Path(__file__).parents[2]
 KEY = "maas_key_0123456789abcdefghijklmnopqrstuvwxyz"
@@ -35,6 +35,7 @@ PAIRS = [
             "AliasesResource",
         )
     ),
+    *((getattr(_jobs, name), getattr(_async_jobs, f"Async{name}")) for name in ("Job", "JobsResource")),
 ]
 
 

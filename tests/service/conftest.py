@@ -42,6 +42,8 @@ def environment(folder, **more):
         "MAAS_SERVER_LOGINS_PER_MINUTE": "10000",
         "MAAS_SERVER_REGISTRATIONS_PER_MINUTE": "10000",
         "MAAS_SERVER_LANES": "2",
+        # Tests of jobs start one; for all others it would only take a share of the cores.
+        "MAAS_SERVER_JOB_PROCESSES": "0",
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
@@ -183,7 +185,7 @@ def launch_server(tmp_path):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The demo's server, trained on this repository's own sentences because it has no network."""
-    with serving(tmp_path_factory.mktemp("demo"), "--demo") as running:
+    with serving(tmp_path_factory.mktemp("demo"), "--demo", MAAS_SERVER_JOB_PROCESSES="1") as running:
         yield running
 
 

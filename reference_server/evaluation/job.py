@@ -1,0 +1,93 @@
+"""An evaluation as a job: in chunks, with a checkpoint every few seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import Field, JsonValue
+
+from maas_client.types import Request
+from reference_server.evaluation.rows import Classified, Valued
+from reference_server.evaluation.summary import Subject, summarise
+from reference_server.evaluation.targets import targets_for
+from reference_server.evaluation.work import EvaluationWork, decode, joined
+from reference_server.loadables import loadable, operators_options
+from reference_server.registry import versions
+
+if TYPE_CHECKING:
+    from maas_client.types import Evaluation, Version
+    from reference_server.jobs.context import Context
+    from reference_server.registry.versions import ServingTarget
+    from reference_server.runtime.pool import LoadedModel
+
+KIND = "evaluate"
+
+
+class EvaluationTask(Request):
+    """What such a job is asked; inputs and targets are in its artifact."""
+
+    rows: int = Field(ge=1)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def run(context: Context) -> Evaluation:
+    """Evaluate a version on the rows of a job.
+
+    Raises:
+        ServiceError: The version is gone, or a row does not fit it.
+    """
+    task = EvaluationTask.model_validate(context.request)
+    with context.input() as file:
+        given: dict[str, Any] = orjson.loads(file.read())
+    target, version = _version(context)
+    loaded = _load(context, target)
+    work = EvaluationWork(
+        loaded.task,
+        decode(loaded.task, given["inputs"], task.parameters),
+        targets_for(version.task, version.manifest.labels, given["targets"], task.rows),
+        subject_of(target, version, loaded),
+    )
+    return summarise(_rows(context, work), work.subject, each=context.check)
+
+
+def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> Subject:
+    """Return what an evaluation says that it is about."""
+    return Subject(
+        model=target.model,
+        version=target.version,
+        digest=target.digest,
+        device=loaded.runner.device,
+        task=version.task,
+        labels=version.manifest.labels,
+        unit=version.manifest.postprocessing.unit,
+    )
+
+
+def _rows(context: Context, work: EvaluationWork) -> Classified | Valued:
+    parts: list[Classified | Valued] = []
+    if (saved := context.restored()) is not None:
+        kind = Classified if work.subject.task.endswith("-classification") else Valued
+        parts.append(kind.unpacked(saved))
+    done = sum(map(len, parts))
+    context.progress(done, work.rows)
+    for part in work.parts(done, deadline=None):
+        parts.append(part)
+        done += len(part)
+        context.save(lambda: joined(parts).packed(), done=done)
+        context.progress(done, work.rows)
+    return joined(parts)
+
+
+def _version(context: Context) -> tuple[ServingTarget, Version]:
+    database, caller = context.services.database, context.caller
+    model, number = context.claim.model or "", str(context.claim.version)
+    target = versions.serving_target(database, caller, model, number)
+    return target, versions.get(database, caller, model, number)
+
+
+def _load(context: Context, target: ServingTarget) -> LoadedModel:
+    services = context.services
+    # One thread, whatever the manifest wants: serving comes first.
+    options = {**operators_options(services.settings, target), "lanes": 1, "intra_op_threads": 1}
+    return services.pool.get(loadable(target, services.artifacts, options))

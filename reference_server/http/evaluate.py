@@ -1,0 +1,126 @@
+"""Evaluate: a model's answers held against what is true, at once or as a job."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+import pydantic_core
+
+from maas_client.types import EvaluateRequest, Evaluation, JobReply, Reply
+from reference_server.evaluation.job import KIND, subject_of
+from reference_server.evaluation.targets import targets_for
+from reference_server.evaluation.work import EvaluationWork, decode
+from reference_server.http import idempotency
+from reference_server.http.endpoints import Routes
+from reference_server.http.exchange import Answer, Call, Cold
+from reference_server.http.inference import Pending, Times
+from reference_server.http.jobs import queued
+from reference_server.jobs.context import keep
+from reference_server.registry import versions
+from reference_server.registry.jobs import NewJob
+
+if TYPE_CHECKING:
+    from reference_server.registry.versions import ServingTarget
+
+routes = Routes("evaluate")
+
+Begun: TypeAlias = Pending | Answer
+_HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
+_ANSWERS: dict[int, type[Reply]] = {200: Evaluation, 202: JobReply}
+_OTHERS = {202: "There are many rows, or `background` was asked for: a job does it, at `Location`."}
+
+
+@routes.route(
+    "POST",
+    "/v1/models/<model>/evaluate",
+    access="predict",
+    inference=True,
+    others=_OTHERS,
+    answers=_ANSWERS,
+)
+def evaluate(call: Call, model: str, body: EvaluateRequest) -> Begun:
+    """Hold the `default` version's answers against what is true, and measure how good they are.
+
+    Nothing of it is kept. More rows than a call takes become a job, which needs the scope `jobs` too; its
+    creation honours `Idempotency-Key`.
+    """
+    return _evaluate(call, model, None, body)
+
+
+@routes.route(
+    "POST",
+    "/v1/models/<model>/versions/<version>/evaluate",
+    access="predict",
+    inference=True,
+    others=_OTHERS,
+    answers=_ANSWERS,
+)
+def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest) -> Begun:
+    """Evaluate one version, by its number, an alias or `latest`."""
+    return _evaluate(call, model, version, body)
+
+
+def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateRequest) -> Begun:
+    if call.may_wait == "nothing":
+        # The store is asked, and a thousand rows are no work for an event loop.
+        raise Cold
+    services = call.services
+    began = services.timer()
+    target = services.targets(call.by, model, selector)
+    version = versions.get(services.database, call.by, target.exact, str(target.version))
+    rows = len(body.inputs)
+    targets = targets_for(version.task, version.manifest.labels, body.targets, rows)
+    if body.background or rows > services.settings.max_instances:
+        return _in_background(call, target, body)
+    target, loaded = services.serve(call, target.exact, str(target.version))
+    batch = decode(loaded.task, body.inputs, body.parameters)
+    work = EvaluationWork(loaded.task, batch, targets, subject_of(target, version, loaded))
+
+    def encode(evaluation: Evaluation, _times: Times) -> Answer:
+        return Answer(200, _HEADERS, pydantic_core.to_json(evaluation))
+
+    key = (target.exact, target.version, loaded.runner.device)
+    return Pending(key, loaded, work, encode, began, services.timer())
+
+
+def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
+    call.by.require("jobs")
+    key = call.request.headers.get(idempotency.HEADER.lower())
+    if key is None:
+        return _create(call, target, body)
+    said = f"{call.request.method} {call.request.path}\n".encode() + _sent(call)
+    return idempotency.once(
+        lambda: _create(call, target, body),
+        database=call.services.database,
+        key=key,
+        owner=call.by.account_id,
+        fingerprint=hashlib.sha256(said).digest(),
+        secret=False,
+    )
+
+
+def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
+    content = orjson.dumps({"inputs": body.inputs, "targets": body.targets})
+    rows = len(body.inputs)
+    job = queued(
+        call,
+        lambda: NewJob(
+            kind=KIND,
+            request={"rows": rows, "parameters": body.parameters},
+            model=target.exact,
+            version=target.version,
+            input=keep(call.services.artifacts, "input", content),
+            total=rows,
+            unit="row",
+        ),
+    )
+    return Answer(202, {**_HEADERS, "location": f"/v1/jobs/{job.id}"}, pydantic_core.to_json(job))
+
+
+def _sent(call: Call) -> bytes:
+    body = call.request.body
+    if not isinstance(body, bytes | bytearray):
+        raise TypeError(f"{call.endpoint.name} takes no upload")
+    return bytes(body)

@@ -1,0 +1,176 @@
+"""What a job has while it runs: its request, its services, and whom to tell how far it has come."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from reference_server.registry import job_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import JsonValue
+
+    from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.database import Database
+    from reference_server.registry.job_runs import Claim, Verdict
+    from reference_server.runtime.pool import ModelPool
+    from reference_server.security.callers import Caller
+    from reference_server.settings import Settings
+
+# Each report is a commit, which costs about a millisecond with its fsync.
+_REPORT_SECONDS = 0.5
+_SAVE_SECONDS = 2.0
+_SHORTEST_RATE_SECONDS = 0.2
+
+
+class Ended(Exception):  # noqa: N818 - no error: the job is told to end
+    """A job ends here, for reasons that are not its own."""
+
+
+class Cancelled(Ended):
+    """Its account asked for that."""
+
+
+class Lost(Ended):
+    """It is no longer this process's: whoever has it now must not be disturbed."""
+
+
+class Stopping(Ended):
+    """The process ends."""
+
+
+@dataclass(slots=True)
+class Services:
+    """What jobs work with."""
+
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+    pool: ModelPool
+
+
+@dataclass(slots=True)
+class Context:
+    """A job under way.
+
+    Args:
+        claim: The job.
+        services: What it works with.
+        verdict: Returns what was last heard of its lease; never waits.
+        stopping: Tells whether the process is to end.
+        timer: Seconds, monotonic.
+    """
+
+    claim: Claim
+    services: Services
+    verdict: Callable[[], Verdict]
+    stopping: Callable[[], bool]
+    timer: Callable[[], float]
+    _began: tuple[float, int] = field(init=False)
+    _reported: float = field(init=False)
+    _saved: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start the clocks."""
+        now = self.timer()
+        self._began = now, self.claim.done
+        self._saved = now
+        self._reported = now - _REPORT_SECONDS
+
+    @property
+    def caller(self) -> Caller:
+        """The job's account: it may see what that may see now."""
+        return self.claim.caller
+
+    @property
+    def request(self) -> Mapping[str, JsonValue]:
+        """What was asked, small."""
+        return self.claim.request
+
+    def input(self) -> IO[bytes]:
+        """Open what was asked and is large.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        if self.claim.input is None:
+            raise FileNotFoundError(f"the job {self.claim.job_id} has no input")
+        return self.services.artifacts.open_reader(self.claim.input)
+
+    def check(self) -> None:
+        """Go on, or end; to be called several times a second.
+
+        Raises:
+            Ended: As the subclass says.
+        """
+        if self.stopping():
+            raise Stopping
+        heard = self.verdict()
+        if heard == "cancel":
+            raise Cancelled
+        if heard == "lost":
+            raise Lost
+
+    def progress(self, done: int, total: int | None) -> None:
+        """Tell how many units are done; written twice a second at most.
+
+        Raises:
+            Ended: As in `check`.
+        """
+        self.check()
+        now = self.timer()
+        if now - self._reported < _REPORT_SECONDS and done != total:
+            return
+        self._reported = now
+        remaining = self._remaining(now, done, total)
+        job_runs.report(
+            self.services.database, self.claim, done=done, total=total, remaining_seconds=remaining
+        )
+
+    def log(self, text: str) -> None:
+        """Add a line to the job's log, which its account reads."""
+        database = self.services.database
+        job_runs.add_lines(database, self.claim, [(database.clock(), text)])
+
+    def restored(self) -> bytes | None:
+        """Return the checkpoint of an earlier process, if one saved any."""
+        if self.claim.checkpoint is None:
+            return None
+        try:
+            with self.services.artifacts.open_reader(self.claim.checkpoint) as file:
+                return file.read()
+        except FileNotFoundError:
+            # Taken out of the store by hand; what it held can be computed again.
+            return None
+
+    def save(self, content: Callable[[], bytes], *, done: int) -> None:
+        """Save a checkpoint, every few seconds at most.
+
+        Args:
+            content: Makes what `restored` is to return.
+            done: How many units it holds.
+        """
+        now = self.timer()
+        if now - self._saved < _SAVE_SECONDS:
+            return
+        self._saved = now
+        name = keep(self.services.artifacts, "checkpoint", content())
+        job_runs.save(self.services.database, self.services.artifacts, self.claim, artifact=name, done=done)
+
+    def _remaining(self, now: float, done: int, total: int | None) -> float | None:
+        began, before = self._began
+        if total is None or done <= before or now - began < _SHORTEST_RATE_SECONDS:
+            return None
+        return round((total - done) * (now - began) / (done - before), 1)
+
+
+def keep(store: ArtifactStore, what: str, content: bytes) -> str:
+    """Store a job's own bytes and return the artifact's name."""
+    name = f"job-{what}-{secrets.token_hex(16)}"
+    with store.open_writer() as writer:
+        writer.write(content)
+        writer.commit(name)
+    return name

@@ -1,0 +1,45 @@
+"""How a version in the registry becomes what the pool of models can load."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from maas_client._package import Package, open_package
+from reference_server.runtime.pool import Loadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.versions import ServingTarget
+    from reference_server.settings import Settings
+
+
+def loadable(target: ServingTarget, store: ArtifactStore, overrides: Mapping[str, Any]) -> Loadable:
+    """Return what the pool needs to load a version.
+
+    Args:
+        target: The version.
+        store: Where its package is.
+        overrides: Serving options over those of its manifest.
+    """
+    return Loadable(
+        target.digest,
+        lambda: _package(target, store),
+        target.batch_invariant,
+        overrides,
+        published_as=(target.exact, target.version),
+    )
+
+
+def operators_options(settings: Settings, target: ServingTarget) -> dict[str, Any]:
+    """Return the operator's own serving options for a model, by its exact name or by the one called."""
+    options = settings.models.get(target.exact, settings.models.get(target.model))
+    return options.model_dump(exclude_unset=True) if options else {}
+
+
+@contextmanager
+def _package(target: ServingTarget, store: ArtifactStore) -> Iterator[Package]:
+    with store.open_reader(target.artifact) as file, open_package(file) as package:
+        yield package

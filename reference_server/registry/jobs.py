@@ -1,0 +1,286 @@
+"""Jobs as their accounts see them: made, listed, cancelled, deleted. What runs them is in `job_runs.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
+from reference_server.errors import Conflict, NotFound
+from reference_server.registry.ids import new_id
+from reference_server.registry.pages import Keyset
+from reference_server.registry.tables import JobLineRow, JobProcessRow, JobRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from pydantic import JsonValue
+    from sqlalchemy.orm import Session
+
+    from maas_client.types import JobQuery, Page, PageQuery
+    from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.database import Database
+
+_NEWEST_FIRST = Keyset("jobs", (JobRow.created_at, JobRow.id), descending=True)
+_LINES = Keyset("job-lines", (JobLineRow.number,))
+_UNDER_WAY = ("queued", "running")
+# A process that takes jobs says so several times in this time.
+_SEEN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a job is to do.
+
+    Args:
+        kind: By whom it is done; one of `reference_server.jobs.kinds`.
+        request: What was asked, small.
+        model: The exact name of the model that it is about.
+        version: The version that it is about.
+        input: The artifact that holds what was asked and is large; the job's own from here on.
+        total: How many units of work there are.
+        unit: What those are.
+    """
+
+    kind: str
+    request: Mapping[str, JsonValue] = field(default_factory=dict)
+    model: str | None = None
+    version: int | None = None
+    input: str | None = None
+    total: int | None = None
+    unit: str = ""
+
+
+def create(
+    db: Database,
+    account_id: str,
+    new: NewJob,
+    *,
+    resumable: bool,
+    most_under_way: int,
+    kept: timedelta,
+) -> JobReply:
+    """Queue a job.
+
+    Args:
+        db: The store.
+        account_id: Whose it is.
+        new: What it is to do.
+        resumable: Whether it can go on from a checkpoint after its process has died.
+        most_under_way: How many jobs of the account there may be that have not ended, this one included.
+        kept: How long it is kept after its end, and how long it may wait for its beginning.
+
+    Raises:
+        Conflict: With code `too_many_jobs`.
+    """
+    now = db.clock()
+    with db.write() as session:
+        check_room(session, account_id, most_under_way)
+        row = JobRow(
+            id=new_id("job"),
+            account_id=account_id,
+            kind=new.kind,
+            state="queued",
+            revision=1,
+            model=new.model,
+            version=new.version,
+            request=dict(new.request),
+            input=new.input,
+            resumable=resumable,
+            cancel_requested=False,
+            attempts=0,
+            done=0,
+            total=new.total,
+            unit=new.unit,
+            lines=0,
+            created_at=now,
+            kept_seconds=round(kept.total_seconds()),
+            expires_at=now + kept,
+        )
+        session.add(row)
+        return to_job(row)
+
+
+def check_room(session: Session, account_id: str, most: int) -> None:
+    """Refuse one job more than an account may have under way.
+
+    Raises:
+        Conflict: With code `too_many_jobs`.
+    """
+    theirs = select(func.count()).where(JobRow.account_id == account_id, JobRow.state.in_(_UNDER_WAY))
+    count = session.scalar(theirs) or 0
+    if count >= most:
+        raise Conflict(
+            f"you have {count} jobs queued or running, the most that one account may; wait for one to end, "
+            "or cancel one with POST /v1/jobs/{job}/cancel",
+            code="too_many_jobs",
+        )
+
+
+def are_served(db: Database) -> bool:
+    """Tell whether any process has looked for jobs of this store a moment ago."""
+    since = db.clock() - timedelta(seconds=_SEEN_SECONDS)
+    with db.read() as session:
+        return session.scalar(select(JobProcessRow.owner).where(JobProcessRow.seen_at > since)) is not None
+
+
+def get(db: Database, account_id: str, job_id: str) -> JobReply:
+    """Return one of an account's jobs.
+
+    Raises:
+        NotFound: When the account has none of this id, or no longer.
+    """
+    with db.read() as session:
+        return to_job(_row(session, account_id, job_id))
+
+
+def list_jobs(db: Database, account_id: str, query: JobQuery) -> Page[JobReply]:
+    """Return a page of an account's jobs, newest first.
+
+    Raises:
+        InvalidRequest: With code `bad_cursor`.
+    """
+    statement = select(JobRow).where(JobRow.account_id == account_id)
+    if query.state is not None:
+        statement = statement.where(JobRow.state == query.state)
+    if query.kind is not None:
+        statement = statement.where(JobRow.kind == query.kind)
+    with db.read() as session:
+        return _NEWEST_FIRST.page(
+            session, statement, query, lambda rows: [to_job(row.JobRow) for row in rows]
+        )
+
+
+def all_of(session: Session, account_id: str) -> list[JobReply]:
+    """Return every job of an account, newest first."""
+    theirs = select(JobRow).where(JobRow.account_id == account_id).order_by(JobRow.created_at.desc())
+    return [to_job(row) for row in session.scalars(theirs)]
+
+
+def read_log(db: Database, account_id: str, job_id: str, query: PageQuery) -> Page[JobLine]:
+    """Return a page of a job's log, oldest lines first.
+
+    Raises:
+        NotFound: When the account has no such job.
+        InvalidRequest: With code `bad_cursor`.
+    """
+    with db.read() as session:
+        row = _row(session, account_id, job_id)
+        return _LINES.page(
+            session,
+            select(JobLineRow).where(JobLineRow.job_id == row.id),
+            query,
+            lambda rows: [
+                JobLine(number=each.JobLineRow.number, at=each.JobLineRow.at, text=each.JobLineRow.text)
+                for each in rows
+            ],
+        )
+
+
+def cancel(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> JobReply:
+    """Ask a job to stop: one that waits has ended then, one that runs ends at its next step.
+
+    One that was asked before, or has ended, stays as it is.
+
+    Raises:
+        NotFound: When the account has no such job.
+    """
+    useless: list[str] = []
+    with db.write() as session:
+        row = _row(session, account_id, job_id)
+        if row.state not in ENDED_JOB_STATES and not row.cancel_requested:
+            row.cancel_requested = True
+            row.revision += 1
+            if row.state == "queued":
+                useless = end(row, "cancelled", at=db.clock())
+        found = to_job(row)
+    discard(store, useless)
+    return found
+
+
+def delete(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> None:
+    """Erase a job that has ended, its log and its result.
+
+    Raises:
+        NotFound: When the account has no such job.
+        Conflict: With code `job_under_way`, when it has not ended.
+    """
+    with db.write() as session:
+        row = _row(session, account_id, job_id)
+        if row.state not in ENDED_JOB_STATES:
+            raise Conflict(
+                f"the job is {row.state}; cancel it with POST /v1/jobs/{row.id}/cancel, and delete it when "
+                "it has ended",
+                code="job_under_way",
+            )
+        useless = [name for name in (row.input, row.checkpoint) if name is not None]
+        session.delete(row)
+    discard(store, useless)
+
+
+def revisions(db: Database, ids: Collection[str]) -> dict[str, int]:
+    """Return the revision of each job that is still there, for whoever watches them."""
+    with db.read() as session:
+        rows = session.execute(select(JobRow.id, JobRow.revision).where(JobRow.id.in_(ids)))
+        return {row.id: row.revision for row in rows}
+
+
+def end(
+    row: JobRow, state: str, *, at: datetime, code: str | None = None, message: str | None = None
+) -> list[str]:
+    """Give a job its end; return the artifacts that nobody needs any more once that is committed."""
+    useless = [name for name in (row.input, row.checkpoint) if name is not None]
+    row.state, row.ended_at, row.expires_at = state, at, at + timedelta(seconds=row.kept_seconds)
+    row.error_code, row.error_message = code, message
+    row.input = row.checkpoint = row.owner = row.leased_until = row.remaining_seconds = None
+    row.revision += 1
+    return useless
+
+
+def discard(store: ArtifactStore, names: Collection[str]) -> None:
+    """Delete artifacts; should the process die before, they are swept with the other orphans."""
+    for name in names:
+        store.delete(name)
+
+
+def to_job(row: JobRow) -> JobReply:
+    """Return the wire form of a job."""
+    fault = None
+    if row.error_code is not None:
+        fault = JobFault(code=row.error_code, message=row.error_message or "")
+    return JobReply(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        revision=row.revision,
+        model=row.model,
+        version=row.version,
+        request=row.request,
+        progress=JobProgress(
+            done=row.done, total=row.total, unit=row.unit, remaining_seconds=row.remaining_seconds
+        ),
+        cancel_requested=row.cancel_requested,
+        attempts=row.attempts,
+        result=row.result,
+        error=fault,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _row(session: Session, account_id: str, job_id: str) -> JobRow:
+    row = session.get(JobRow, job_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound(
+            f"you have no job {job_id[:100]!r}: it was deleted or forgotten, or is another account's; "
+            "GET /v1/jobs lists yours",
+            code="job_not_found",
+            param="job",
+        )
+    return row
