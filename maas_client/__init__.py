@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         DeadlineError,
         DroppedError,
         GatewayTimeoutError,
+        GoneError,
         InvalidReplyError,
         MaasError,
         ModelDeprecationWarning,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnprocessableError,
         UnsupportedMediaTypeError,
+        VersionWarning,
     )
     from maas_client.predictions import (
         ClassificationPrediction,
@@ -80,6 +82,7 @@ __all__ = [
     "DroppedError",
     "Explanation",
     "GatewayTimeoutError",
+    "GoneError",
     "InferResult",
     "InvalidReplyError",
     "MaasError",
@@ -102,6 +105,7 @@ __all__ = [
     "UnavailableError",
     "UnprocessableError",
     "UnsupportedMediaTypeError",
+    "VersionWarning",
     "__version__",
 ]
 

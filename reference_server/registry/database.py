@@ -157,6 +157,7 @@ def _current_revision(url: str) -> str | None:
 def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.migration import MigrationContext
 
     _make_file(make_url(url))
     engine = _open(url, for_migration=True)
@@ -164,8 +165,11 @@ def _upgrade(url: str) -> None:
         with engine.execution_options(**{_WRITES: True}).begin() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", _MIGRATIONS)
+            migration = MigrationContext.configure(connection)
+            before = migration.get_current_revision()
             command.upgrade(config, "head")
-            _check_references(connection)
+            if migration.get_current_revision() != before:
+                _check_references(connection)
     finally:
         engine.dispose()
 
