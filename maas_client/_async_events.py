@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from maas_client._async_listing import AsyncListing
 from maas_client._async_transport import pause
-from maas_client._calls import NotGiven, checked_timeout
+from maas_client._calls import NotGiven, checked_seconds, checked_timeout
 from maas_client._operations import events
 from maas_client.errors import ArgumentError
 
@@ -40,15 +40,14 @@ def watch(
     seconds = checked_timeout(timeout)
     if isinstance(seconds, NotGiven):
         raise ArgumentError("timeout is left out; pass seconds above 0, or None to follow without end")
-    if not isinstance(interval, int | float) or isinstance(interval, bool) or not 0 < interval < math.inf:
-        raise ArgumentError(f"interval is {interval!r:.50}, expected seconds above 0")
+    checked_seconds(interval, "interval")
     if after is not None:
         events.history_page(model, after=after)
     ends_at = math.inf if seconds is None else monotonic() + seconds
     return _follow(send, model, after, interval, ends_at)
 
 
-async def _follow(  # noqa: PLR0917 - all of what `watch` has checked
+async def _follow(
     send: AsyncSend, model: str, after: int | None, interval: float, ends_at: float
 ) -> AsyncIterator[ModelEvent]:
     seen = await _newest(send, model) if after is None else after

@@ -50,8 +50,8 @@ class AsyncPinnedSend:
             self._newest = int(default[:9])
             warnings.warn(
                 f"this handle is pinned to version {self._pin} of the model {self._model!r}, and version "
-                f"{self._newest} is the default now; client.model({self._model!r}).versions.diff({self._pin}, "
-                f"{self._newest}) tells what is new",
+                f"{self._newest} is the default now; "
+                f"client.model({self._model!r}).versions.diff({self._pin}, {self._newest}) tells what is new",
                 VersionWarning,
                 stacklevel=frames_of_ours(),
             )

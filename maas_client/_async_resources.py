@@ -290,8 +290,8 @@ class AsyncModelsResource(_Resource):
             visibility: For a model that this makes, `private` by default; others keep theirs.
             set_default: Move the alias `default` to the new version.
             parent: The version of this model that the new one was made from.
-            origin: How it was made: `uploaded`, which is the default, `trained`, `quantized`, or another word.
-            lineage: What else is to be known about that, such as `{"data": "sha256:…"}`; at most 16 KiB as JSON.
+            origin: How it was made: `uploaded` by default, `trained`, `quantized`, or another word.
+            lineage: What else is to be known about that, such as `{"data": "sha256:…"}`; at most 16 KiB.
             again: Make a new version even of content that the model has already.
             force: Move `default` even where the new signature breaks calls that work now.
             progress: True for a bar in bytes, with the extra `progress`; or a function of the bytes done and
@@ -456,9 +456,7 @@ class AsyncVersionsResource(_OfModel):
             ...     print(event.seq, event.kind, event.version)
             1 published 1
         """
-        return _async_events.watch(
-            self._send, self._model, after=after, interval=interval, timeout=timeout
-        )
+        return _async_events.watch(self._send, self._model, after=after, interval=interval, timeout=timeout)
 
     async def download(
         self,
@@ -562,7 +560,7 @@ class AsyncAliasesResource(_OfModel):
             force: Move `default` even where the version's signature breaks calls that work now.
 
         Raises:
-            PreconditionFailedError: The alias is no longer at the expected revision; `.current` is where it is.
+            PreconditionFailedError: The alias is no longer at the expected revision; see `.current`.
             ConflictError: The version is retired, or breaks calls; `.errors` tells which.
         """
         return await self._send(
@@ -581,9 +579,7 @@ class AsyncAliasesResource(_OfModel):
     ) -> Alias:
         """Point an alias back to the version it pointed to before; arguments as in `move`."""
         return await self._send(
-            aliases.rollback(
-                self._model, alias, note=note, expected_revision=expected_revision, force=force
-            )
+            aliases.rollback(self._model, alias, note=note, expected_revision=expected_revision, force=force)
         )
 
     def history(self, alias: str, *, page_size: int | None = None) -> AsyncListing[AliasChange]:
@@ -597,7 +593,7 @@ class AsyncAliasesResource(_OfModel):
 class AsyncModelHandle:
     """One model by name; nothing is asked of the server until a method is called.
 
-    Pinned to a version, it calls that one wherever no other is named, and warns (`VersionWarning`) once of each
+    Pinned to a version, it calls that one where no other is named, and warns (`VersionWarning`) once of each
     newer version that becomes `default`.
     """
 
@@ -661,7 +657,8 @@ class AsyncModelHandle:
         """Run the model on one instance, as `client.predict` does."""
         given = predict.merged(inputs, values)
         return await self._run(
-            predict.predict(self.name, given, version=self._chosen(version), parameters=parameters), timeout=timeout
+            predict.predict(self.name, given, version=self._chosen(version), parameters=parameters),
+            timeout=timeout,
         )
 
     async def predict_batch(
@@ -673,7 +670,9 @@ class AsyncModelHandle:
         timeout: Timeout = NOT_GIVEN,
     ) -> Predictions:
         """Run the model on several instances in one call, as `client.predict_batch` does."""
-        operation = predict.predict_batch(self.name, instances, version=self._chosen(version), parameters=parameters)
+        operation = predict.predict_batch(
+            self.name, instances, version=self._chosen(version), parameters=parameters
+        )
         return await self._run(operation, timeout=timeout)
 
     async def metadata(self, *, version: int | str | None = None) -> ModelMetadata:

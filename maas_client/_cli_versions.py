@@ -1,4 +1,4 @@
-"""What the `maas` command does with versions beside publishing them: history, states, deletion, differences."""
+"""What the `maas` command does with versions beside publishing: history, states, deletion, differences."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def history(options: _Options, name: str, *, kind: str | None, as_json: bool) ->
 @_REASON
 @_REPLACEMENT
 @click.option(
-    "--sunset", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]), help="When it is to be retired; UTC."
+    "--sunset",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]),
+    help="When it is to be retired; UTC.",
 )
 @click.option("--documentation", help="The address of a page that tells more.")
 @_JSON
@@ -128,7 +130,9 @@ def delete(options: _Options, name: str, *, yes: bool) -> None:
     model, _, number = name.partition(":")
     if number and not (number.isascii() and number.isdecimal()):
         raise click.UsageError(f"{number!r} is no version's number; an alias could mean another by now")
-    what = f"version {number} of the model {model!r}" if number else f"the model {model!r} with all its versions"
+    what = (
+        f"version {number} of the model {model!r}" if number else f"the model {model!r} with all its versions"
+    )
     if not yes:
         click.confirm(f"Delete {what} for good?", abort=True, err=True)
     with options.client() as client:

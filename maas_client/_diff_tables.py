@@ -96,7 +96,7 @@ def _graph(diff: VersionDiff, numbers: tuple[str, str]) -> Table:
 
 def _graph_rows(graph: GraphDifference) -> list[tuple[str, ...]]:
     before, after = graph.before, graph.after
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
         ("size", _size(before.size), _size(after.size)),
     ]

@@ -70,9 +70,7 @@ def _input(old: InputSpec, new: InputSpec) -> Iterator[SignatureDifference]:
     told = old.unit is not None and new.unit is not None
     yield from _values("input_unit", _TASK, old.name, old.unit, new.unit, breaking=told)
     shorter = new.max_length is not None and (old.max_length is None or new.max_length < old.max_length)
-    yield from _values(
-        "input_max_length", _TASK, old.name, old.max_length, new.max_length, breaking=shorter
-    )
+    yield from _values("input_max_length", _TASK, old.name, old.max_length, new.max_length, breaking=shorter)
     taken, takes = old.categories, new.categories
     fewer = takes is not None and (taken is None or not set(taken) <= set(takes))
     yield from _values("input_categories", _TASK, old.name, taken, takes, breaking=fewer)
@@ -124,7 +122,7 @@ class _Pairs:
         self._where, self._kind = where, kind
 
     def unpaired(self, nature: Any, *, added_breaks: bool) -> Iterator[SignatureDifference]:  # noqa: ANN401 - a function of either kind of spec
-        """Tell of what is gone and of what is new; of one each, and of the same nature, that it is renamed."""
+        """Tell of what is gone and what is new; of one each, of the same nature, that it is renamed."""
         if len(self._gone) == len(self._new) == 1:
             ((old, was),), ((new, now),) = self._gone.items(), self._new.items()
             if nature(was) == nature(now):
@@ -149,7 +147,7 @@ def _by_name(specs: Sequence[Any]) -> dict[str, Any]:
     return {spec.name: spec for spec in specs}
 
 
-def _values(  # noqa: PLR0917 - what, where and of what to what
+def _values(
     what: str, where: str, name: str, before: object, after: object, *, breaking: bool
 ) -> Iterator[SignatureDifference]:
     if before != after:
@@ -157,7 +155,7 @@ def _values(  # noqa: PLR0917 - what, where and of what to what
         yield _difference(kind, where, name, breaking=breaking, before=_told(before), after=_told(after))
 
 
-def _difference(  # noqa: PLR0917 - as above
+def _difference(
     kind: str, where: str, name: str, *, breaking: bool, before: str | None = None, after: str | None = None
 ) -> SignatureDifference:
     return SignatureDifference(

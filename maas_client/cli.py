@@ -537,7 +537,7 @@ def list_aliases(options: _Options, name: str, *, as_json: bool) -> None:
 @_FORCE
 @_JSON
 @_with_options
-def move_alias(  # noqa: PLR0917 - a command line's arguments
+def move_alias(
     options: _Options, name: str, alias: str, version: int, *, note: str, force: bool, as_json: bool
 ) -> None:
     """Point an alias to a version."""

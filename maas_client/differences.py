@@ -128,7 +128,7 @@ class VersionDiff(Reply):
 
     @property
     def breaking(self) -> bool:
-        """Whether a call that works with the first version may fail with the second, or mean something else."""
+        """Whether a call that works with the first version may fail or mean another thing with the second."""
         return any(each.breaking for each in self.signature)
 
     def _repr_html_(self) -> str:

@@ -61,7 +61,7 @@ class MaasError(Exception):
         should_retry: Whether the server knows a repeat to be right or wrong; None when it does not say.
         body: The beginning of the answer's body, at most `MAX_BODY_CHARACTERS` long.
         errors: The single faults, when the answer lists several.
-        current: What somebody else made of the thing, where the answer tells; of an alias, where it points now.
+        current: Where the alias points now that somebody else moved, if the answer tells.
         replacement: What to use instead of what is gone: a version's number, or a model's name.
     """
 

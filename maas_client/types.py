@@ -82,12 +82,11 @@ Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
-    str, StringConstraints(pattern=rf"^(?:{VERSION_NUMBER}|(?:{ACCOUNT_NAME}~)?{MODEL_NAME})$", max_length=200)
+    str,
+    StringConstraints(pattern=rf"^(?:{VERSION_NUMBER}|(?:{ACCOUNT_NAME}~)?{MODEL_NAME})$", max_length=200),
 ]
 # It becomes part of a header: no spaces, no quotes, no angle brackets.
-PageAddress = Annotated[
-    str, StringConstraints(pattern=r"^https?://[!#-;=?-~]+$", max_length=500)
-]
+PageAddress = Annotated[str, StringConstraints(pattern=r"^https?://[!#-;=?-~]+$", max_length=500)]
 
 # Masked in every dump unless its writer says `context={"reveal": True}`: the transport and the server do.
 Secret = Annotated[SecretStr, WrapSerializer(_reveal), WithJsonSchema({"type": "string"})]
@@ -584,7 +583,9 @@ class VersionUpdate(Request):
     replacement: Replacement | None = Field(
         None, description="What to use instead: the number of a version of this model, or a model's name."
     )
-    sunset: AwareDatetime | None = Field(None, description="When it is to be retired; RFC 3339, with an offset.")
+    sunset: AwareDatetime | None = Field(
+        None, description="When it is to be retired; RFC 3339, with an offset."
+    )
     documentation: PageAddress | None = Field(None, description="The address of a page that tells more.")
 
 

@@ -42,8 +42,8 @@ from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.metrics import Gauge, Metrics
-from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry import versions as versions_registry
+from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes

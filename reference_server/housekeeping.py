@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish its metrics, unload, give back memory, forget."""
+"""What a worker does beside answering: write its log, publish metrics, unload, give back memory, forget."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Sent = TypeVar("Sent", bound=Request)
 Received = TypeVar("Received", bound=BaseModel)
 
 
-def build(kind: type[Sent], **fields: object) -> Sent:
+def build(kind: type[Sent], /, **fields: object) -> Sent:
     """Return a request of the contract; a field that is None is left out.
 
     Raises:

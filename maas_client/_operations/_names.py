@@ -37,7 +37,7 @@ def selector(version: int | str) -> str:
     )
 
 
-def number(version: int) -> str:
+def number(version: object) -> str:
     """Return a version's number when it can be one; an alias could mean another version by now."""
     if not isinstance(version, int) or isinstance(version, bool):
         raise ArgumentError(f"{version!r:.200} is no version's number, such as 3")

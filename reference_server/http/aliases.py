@@ -32,9 +32,7 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
     services = call.services
-    aliases.check_move(
-        services.database, call.by, model, alias, version=body.version, force=body.force
-    )
+    aliases.check_move(services.database, call.by, model, alias, version=body.version, force=body.force)
     warm(services, call.by, model, alias=alias, to=body.version)
     moved = aliases.move(
         services.database,

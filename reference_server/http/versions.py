@@ -34,7 +34,7 @@ def get(call: Call, model: str, version: str) -> Version:
 def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version:
     """Deprecate a version with a notice to its callers, retire it, or make it active again.
 
-    Whoever calls a deprecated version is told by the headers `Deprecation`, `Sunset` and `Link`; a retired one
+    Callers of a deprecated version are told by the headers `Deprecation`, `Sunset` and `Link`; a retired one
     answers 410.
     """
     updated = states.update(call.services.database, call.by, model, version, body)

@@ -335,8 +335,8 @@ def _earlier_version(session: Session, row: AliasRow, *, force: bool) -> int:
         )
     if session.get(VersionRow, (row.model_id, earlier)) is None:
         raise Conflict(
-            f"version {earlier}, to which the alias {row.name!r} pointed before, was deleted; move the alias to "
-            "another",
+            f"version {earlier}, to which the alias {row.name!r} pointed before, was deleted; move the "
+            "alias to another",
             code="no_earlier_version",
         )
     check_target(session, row.model_id, row.name, earlier, force=force)

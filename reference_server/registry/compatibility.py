@@ -49,8 +49,8 @@ def _check_successor(session: Session, model_id: str, *, now: int, then: int) ->
     shown = "; ".join(str(each) for each in breaking[:_MOST_SHOWN])
     more = f"; and {len(breaking) - _MOST_SHOWN} more, see errors" if len(breaking) > _MOST_SHOWN else ""
     raise Conflict(
-        f"version {then} breaks calls that work with version {now}: {shown}{more}. Send force=true if that is "
-        "meant, or give the new version an alias of its own",
+        f"version {then} breaks calls that work with version {now}: {shown}{more}. Send force=true if "
+        "that is meant, or give the new version an alias of its own",
         code="breaking_signature",
         param="version",
         details=[ErrorDetail(code=each.kind, message=str(each), param=each.name) for each in breaking],

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 _OWNER_IS_CALLER = "me"
 _Any = aliased(VersionRow)
 _LATEST = (
-    select(func.max(_Any.number))
-    .where(_Any.model_id == ModelRow.id, _Any.state != RETIRED)
-    .scalar_subquery()
+    select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id, _Any.state != RETIRED).scalar_subquery()
 )
 _CATALOGUE = (
     select(

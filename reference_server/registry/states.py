@@ -49,8 +49,14 @@ def update(db: Database, caller: Caller, model: str, version: str, change: Versi
         return versions.read(session, found, row.number)
 
 
-def _apply(  # noqa: PLR0917 - what is changed, and by what
-    session: Session, caller: Caller, model: ModelRow, row: VersionRow, change: VersionUpdate, *, now: datetime
+def _apply(
+    session: Session,
+    caller: Caller,
+    model: ModelRow,
+    row: VersionRow,
+    change: VersionUpdate,
+    *,
+    now: datetime,
 ) -> bool:
     """Change the row; tell whether that made a difference."""
     state = change.state or row.state
@@ -108,8 +114,8 @@ def _check_replacement(
         found = there is not None and there.row.id != model.id
     if not found:
         raise Unprocessable(
-            f"the replacement {replacement!r} is no other version of this model that runs, and no other model "
-            "that you can see",
+            f"the replacement {replacement!r} is no other version of this model that runs, and no other "
+            "model that you can see",
             code="unknown_replacement",
             param="replacement",
         )

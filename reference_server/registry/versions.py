@@ -291,8 +291,8 @@ def find_exactly(session: Session, model_id: str, selector: str) -> VersionRow:
     kind, value = _selected(selector)
     if kind != "number":
         raise Unprocessable(
-            f"{selector[:_MOST_CHARACTERS_SHOWN]!r} may mean another version by now; name the one to change by "
-            "its number",
+            f"{selector[:_MOST_CHARACTERS_SHOWN]!r} may mean another version by now; name the one to "
+            "change by its number",
             code="version_number_needed",
             param="version",
         )

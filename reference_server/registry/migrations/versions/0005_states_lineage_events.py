@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic import op
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 revision = "0005"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_MODEL = sa.column("model_id", sa.String)
 _VERSIONS = sa.table(
     "versions",
-    _MODEL,
+    sa.column("model_id", sa.String),
     sa.column("number", sa.Integer),
     sa.column("digest", sa.String),
     sa.column("notes", sa.Text),
@@ -25,7 +27,7 @@ _VERSIONS = sa.table(
 )
 _ALIAS_CHANGES = sa.table(
     "alias_changes",
-    _MODEL,
+    sa.column("model_id", sa.String),
     sa.column("alias", sa.String),
     sa.column("from_version", sa.Integer),
     sa.column("to_version", sa.Integer),
@@ -104,6 +106,11 @@ def _moved(row: sa.Row[Any]) -> dict[str, Any]:
 
 
 def _event(  # noqa: PLR0917 - a row's columns in their order
-    model_id: str, kind: str, at: Any, by: str, version: int, details: dict[str, Any]  # noqa: ANN401 - a time
+    model_id: str,
+    kind: str,
+    at: datetime,
+    by: str,
+    version: int,
+    details: dict[str, Any],
 ) -> dict[str, Any]:
     return {"model_id": model_id, "kind": kind, "at": at, "by": by, "version": version, "details": details}
