@@ -484,10 +484,11 @@ class SignatureDifference(Reply):
     breaking: bool
 
     def __str__(self) -> str:
-        what = f"{self.where}: {self.kind.replace('_', ' ')}: {self.name}"
+        what = f"{self.where}: {self.kind.replace('_', ' ')}: "
         if self.before is None or self.after is None:
-            return what
-        return f"{what}: {self.before} → {self.after}"
+            return f"{what}{self.name}"
+        name = "" if self.before == self.name else f"{self.name}: "
+        return f"{what}{name}{self.before} → {self.after}"
 
 
 class ModelCreate(Request):
