@@ -67,6 +67,7 @@ def test_what_changes_nothing_is_no_event(words):
 def test_a_failed_change_is_no_event(words, package):
     """What is rolled back takes its event with it."""
     before = history(words, words.ada)
+
     def fail():
         with words.db.write() as session:
             model_id = names.owned(session, words.ada, "words").row.id
