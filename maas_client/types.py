@@ -715,7 +715,7 @@ class AccountExport(Reply):
     models: list[Model]
     versions: list[Version]
     alias_changes: dict[str, list[AliasChange]]
-    events: dict[str, list[ModelEvent]]
+    events: dict[str, list[ModelEvent]] = {}
 
 
 # --- predictions ----------------------------------------------------------------------------------------
