@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         DeadlineError,
         DroppedError,
         GatewayTimeoutError,
+        GoneError,
         InvalidReplyError,
         JobCancelledError,
         JobError,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnprocessableError,
         UnsupportedMediaTypeError,
+        VersionWarning,
     )
     from maas_client.predictions import (
         ClassificationPrediction,
@@ -89,6 +91,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "GatewayTimeoutError",
+    "GoneError",
     "InferResult",
     "InvalidReplyError",
     "Job",
@@ -116,6 +119,7 @@ __all__ = [
     "UnavailableError",
     "UnprocessableError",
     "UnsupportedMediaTypeError",
+    "VersionWarning",
     "__version__",
 ]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from maas_client._masking import Masked
     from maas_client.errors import StatusError
-    from maas_client.types import ErrorDetail
+    from maas_client.types import Alias, ErrorDetail
 
 # A list of a hundred faults fits in; more than this is no explanation.
 MAX_BODY_BYTES = 256 * 1024
@@ -48,6 +48,8 @@ def error_from(
         should_retry=_should_retry(headers),
         body=text,
         errors=_details(fault.get("errors")),
+        current=_current(fault.get("current")),
+        replacement=_word(fault.get("replacement")),
     )
 
 
@@ -105,6 +107,20 @@ def _fault(text: str) -> dict[str, Any]:
 
 def _word(value: object) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
+
+
+def _current(value: object) -> Alias | None:
+    if not isinstance(value, dict):
+        return None
+    from pydantic import ValidationError
+
+    from maas_client.types import Alias
+
+    try:
+        return Alias.model_validate(value)
+    except ValidationError:
+        # Of a kind that this version of the SDK does not know.
+        return None
 
 
 def _details(faults: object) -> list[ErrorDetail]:

@@ -195,11 +195,16 @@ class AsyncClient:
 
         return AsyncJobsResource(self._send, self._stream)
 
-    def model(self, name: str) -> AsyncModelHandle:
-        """Return a handle on one model: `name`, or `account~name` for another account's."""
+    def model(self, name: str, *, pin: int | None = None) -> AsyncModelHandle:
+        """Return a handle on one model.
+
+        Args:
+            name: `name`, or `account~name` for another account's.
+            pin: A version's number to stay with, whatever `default` becomes; see `AsyncModelHandle.pin`.
+        """
         from maas_client._async_resources import AsyncModelHandle
 
-        return AsyncModelHandle(self._send, self._stream, name, self._peer)
+        return AsyncModelHandle(self._send, self._stream, name, self._peer, pin)
 
     async def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maas_client import _async_transfers
+from maas_client import _async_history, _async_transfers
 from maas_client._async_listing import AsyncListing
+from maas_client._async_pins import AsyncPinnedSend
 from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._masking import Masked
 from maas_client._operations import (
@@ -30,12 +31,13 @@ from maas_client._operations._operation import DEFAULT_TIMEOUT
 from maas_client.errors import (
     ArgumentError,
     BadRequestError,
+    GoneError,
     InvalidReplyError,
     NotFoundError,
     StatusError,
     UnavailableError,
 )
-from maas_client.types import ModelQuery, PublishQuery
+from maas_client.types import ModelQuery
 
 if TYPE_CHECKING:
     import builtins
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import ArrayLike
+    from pydantic import JsonValue
 
     from maas_client._async_jobs import AsyncJob, AsyncStream
     from maas_client._async_lanes import AsyncSource
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
+    from maas_client.differences import VersionDiff
     from maas_client.predictions import (
         AnyPrediction,
         Explanation,
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
         KeyCreated,
         Metric,
         Model,
+        ModelEvent,
         ModelMetadata,
         RepositoryEntry,
         Scope,
@@ -91,7 +96,7 @@ async def _holds(send: AsyncSend, operation: Operation[None]) -> bool:
     """Tell whether a state holds: other servers answer 200, or 4xx or 503 when it does not."""
     try:
         await send(operation)
-    except (NotFoundError, BadRequestError, UnavailableError):
+    except (NotFoundError, BadRequestError, GoneError, UnavailableError):
         return False
     return True
 
@@ -255,6 +260,10 @@ class AsyncModelsResource(_Resource):
         """Change who sees a model."""
         return await self._send(models.update(name, visibility=visibility))
 
+    async def delete(self, name: str) -> None:
+        """Delete a model for good, with all its versions, aliases and history; its name is free again."""
+        await self._send(models.delete(name))
+
     async def publish(
         self,
         path: str | PathLike[str],
@@ -263,6 +272,11 @@ class AsyncModelsResource(_Resource):
         notes: str = "",
         visibility: Visibility | None = None,
         set_default: bool = False,
+        parent: int | None = None,
+        origin: str | None = None,
+        lineage: Mapping[str, JsonValue] | None = None,
+        again: bool = False,
+        force: bool = False,
         progress: Progress = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> Version:
@@ -278,14 +292,29 @@ class AsyncModelsResource(_Resource):
             notes: What is new in this version.
             visibility: For a model that this makes, `private` by default; others keep theirs.
             set_default: Move the alias `default` to the new version.
+            parent: The version of this model that the new one was made from.
+            origin: How it was made: `uploaded` by default, `trained`, `quantized`, or another word.
+            lineage: What else is to be known about that, such as `{"data": "sha256:…"}`; at most 16 KiB.
+            again: Make a new version even of content that the model has already.
+            force: Move `default` even where the new signature breaks calls that work now.
             progress: True for a bar in bytes, with the extra `progress`; or a function of the bytes done and
                 their total.
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
         Raises:
             PackageError: The package is not one that a server takes.
+            ConflictError: With `set_default`: the new signature breaks calls; `.errors` tells which.
         """
-        query = build(PublishQuery, notes=notes, visibility=visibility, set_default=set_default)
+        query = versions.publish_query(
+            notes=notes,
+            visibility=visibility,
+            set_default=set_default,
+            parent=parent,
+            origin=origin,
+            lineage=lineage,
+            again=again,
+            force=force,
+        )
         return await _async_transfers.publish(
             self._send, _names.model(name), Path(path), query, progress=progress, timeout=timeout
         )
@@ -310,11 +339,11 @@ class AsyncVersionsResource(_OfModel):
         """Return one version, by number or alias."""
         return await self._send(versions.get(self._model, version))
 
-    async def update(self, version: int | str, *, metrics: Iterable[Metric]) -> Version:
+    async def update(self, version: int, *, metrics: Iterable[Metric]) -> Version:
         """Say what you measured of a version; it is kept beside the package, which never changes.
 
         Args:
-            version: A number or an alias.
+            version: Its number.
             metrics: What was measured, in the place of what was said before; `evaluation.as_metrics("…")`
                 makes them of an evaluation.
 
@@ -322,6 +351,128 @@ class AsyncVersionsResource(_OfModel):
             PermissionDeniedError: The model is not yours.
         """
         return await self._send(versions.update(self._model, version, metrics=metrics))
+
+    async def deprecate(
+        self,
+        version: int,
+        *,
+        reason: str | None = None,
+        replacement: int | str | None = None,
+        sunset: datetime | None = None,
+        documentation: str | None = None,
+    ) -> Version:
+        """Deprecate a version: it still answers, and its callers are warned with each answer.
+
+        What is left out of a deprecation that there is already stays as it is.
+
+        Args:
+            version: Its number.
+            reason: Why, for those who look at it.
+            replacement: What to use instead: the number of another version, or another model's name.
+            sunset: When it is to be retired, with an offset from UTC; nothing happens by itself then.
+            documentation: The address of a page that tells more.
+
+        Raises:
+            UnprocessableError: There is no such replacement, or it is retired itself.
+        """
+        return await self._send(
+            versions.update(
+                self._model,
+                version,
+                state="deprecated",
+                reason=reason,
+                replacement=replacement,
+                sunset=sunset,
+                documentation=documentation,
+            )
+        )
+
+    async def retire(
+        self, version: int, *, reason: str | None = None, replacement: int | str | None = None
+    ) -> Version:
+        """Retire a version: calls of it fail with a `GoneError`, which names the replacement.
+
+        Args:
+            version: Its number.
+            reason: Why; that of its deprecation when left out.
+            replacement: What to use instead; that of its deprecation when left out.
+
+        Raises:
+            ConflictError: An alias points to it; the message names it.
+        """
+        return await self._send(
+            versions.update(self._model, version, state="retired", reason=reason, replacement=replacement)
+        )
+
+    async def restore(self, version: int) -> Version:
+        """Make a deprecated or retired version active again."""
+        return await self._send(versions.update(self._model, version, state="active"))
+
+    async def delete(self, version: int) -> None:
+        """Delete a version and its package for good; its number is never used again.
+
+        Raises:
+            ConflictError: An alias points to it; the message names it.
+        """
+        await self._send(versions.delete(self._model, version))
+
+    async def diff(
+        self,
+        before: int | str,
+        after: int | str,
+        *,
+        graph: bool = True,
+        predictions: bool = True,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> VersionDiff:
+        """Tell what differs between two versions, and whether calls of the first work with the second.
+
+        Args:
+            before: A number or an alias.
+            after: A number or an alias.
+            graph: Whether the graphs are compared, for which both packages are downloaded: only the model's
+                owner can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they cannot be,
+                `graph_missing` tells why.
+            predictions: Whether both are called with both manifests' examples.
+            timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
+
+        Example:
+            >>> diff = client.model("text_classification_model").versions.diff(1, 2)
+            >>> diff.breaking, [each.field for each in diff.manifest]
+            (False, ['description'])
+        """
+        from maas_client import _async_diff
+
+        return await _async_diff.diff(
+            self._send,
+            self._model,
+            before,
+            after,
+            graph=graph,
+            predictions=predictions,
+            budget=Budget(timeout, versions.TRANSFER_TIMEOUT),
+        )
+
+    def watch(
+        self, *, after: int | None = None, interval: float = 5.0, timeout: float | None = None
+    ) -> AsyncIterator[ModelEvent]:
+        """Follow the model: new versions, moves of its aliases, deprecations, each once and in order.
+
+        Args:
+            after: The `seq` of the last event that you have seen: what came later is told first, so that
+                nothing is missed between two programs. Without it, only what happens from the first step on.
+            interval: Seconds between two looks, above 0.
+            timeout: Seconds after which it ends; None to follow without end.
+
+        Raises:
+            MaasError: A look failed, repeats included; go on with `after=` the last event's `seq`.
+
+        Example:
+            >>> for event in client.model("text_classification_model").versions.watch(after=0, timeout=1):
+            ...     print(event.seq, event.kind, event.version)
+            1 published 1
+        """
+        return _async_history.watch(self._send, self._model, after=after, interval=interval, timeout=timeout)
 
     async def download(
         self,
@@ -368,6 +519,11 @@ class AsyncVersionsResource(_OfModel):
         notes: str = "",
         visibility: Visibility | None = None,
         set_default: bool = False,
+        parent: int | None = None,
+        origin: str | None = None,
+        lineage: Mapping[str, JsonValue] | None = None,
+        again: bool = False,
+        force: bool = False,
         progress: Progress = False,
         timeout: Timeout = NOT_GIVEN,
     ) -> Version:
@@ -378,6 +534,11 @@ class AsyncVersionsResource(_OfModel):
             notes=notes,
             visibility=visibility,
             set_default=set_default,
+            parent=parent,
+            origin=origin,
+            lineage=lineage,
+            again=again,
+            force=force,
             progress=progress,
             timeout=timeout,
         )
@@ -397,7 +558,13 @@ class AsyncAliasesResource(_OfModel):
         return await self._send(aliases.get(self._model, alias))
 
     async def move(
-        self, alias: str, *, version: int, note: str = "", expected_revision: int | None = None
+        self,
+        alias: str,
+        *,
+        version: int,
+        note: str = "",
+        expected_revision: int | None = None,
+        force: bool = False,
     ) -> Alias:
         """Point an alias to a version; it is made if it does not exist.
 
@@ -406,18 +573,29 @@ class AsyncAliasesResource(_OfModel):
             version: The version's number.
             note: Why, for its history.
             expected_revision: The `revision` that you saw; another's move since then is an error.
+            force: Move `default` even where the version's signature breaks calls that work now.
 
         Raises:
-            PreconditionFailedError: The alias is no longer at the expected revision.
+            PreconditionFailedError: The alias is no longer at the expected revision; see `.current`.
+            ConflictError: The version is retired, or breaks calls; `.errors` tells which.
         """
         return await self._send(
-            aliases.move(self._model, alias, version=version, note=note, expected_revision=expected_revision)
+            aliases.move(
+                self._model,
+                alias,
+                version=version,
+                note=note,
+                expected_revision=expected_revision,
+                force=force,
+            )
         )
 
-    async def rollback(self, alias: str, *, note: str = "", expected_revision: int | None = None) -> Alias:
+    async def rollback(
+        self, alias: str, *, note: str = "", expected_revision: int | None = None, force: bool = False
+    ) -> Alias:
         """Point an alias back to the version it pointed to before; arguments as in `move`."""
         return await self._send(
-            aliases.rollback(self._model, alias, note=note, expected_revision=expected_revision)
+            aliases.rollback(self._model, alias, note=note, expected_revision=expected_revision, force=force)
         )
 
     def history(self, alias: str, *, page_size: int | None = None) -> AsyncListing[AliasChange]:
@@ -429,16 +607,32 @@ class AsyncAliasesResource(_OfModel):
 
 
 class AsyncModelHandle:
-    """One model by name; nothing is asked of the server until a method is called."""
+    """One model by name; nothing is asked of the server until a method is called.
 
-    def __init__(self, send: AsyncSend, stream: AsyncStream, name: str, peer: Peer) -> None:
+    Pinned to a version, it calls that one where no other is named, and warns (`VersionWarning`) once of each
+    newer version that becomes `default`.
+    """
+
+    def __init__(
+        self, send: AsyncSend, stream: AsyncStream, name: str, peer: Peer, pin: int | None = None
+    ) -> None:
         self._send = send
         self._stream = stream
         self._peer = peer
         self.name = _names.model(name)
+        self.pinned = pin
+        self._run: AsyncSend = send if pin is None else AsyncPinnedSend(send, self.name, pin)
 
     def __repr__(self) -> str:
-        return f"AsyncModelHandle({self.name!r})"
+        pinned = "" if self.pinned is None else f", pin={self.pinned}"
+        return f"AsyncModelHandle({self.name!r}{pinned})"
+
+    def pin(self, version: int) -> AsyncModelHandle:
+        """Return a handle that stays with a version, by its number, whatever `default` becomes.
+
+        It asks nothing more of the server for that: answers tell which version `default` points to.
+        """
+        return AsyncModelHandle(self._send, self._stream, self.name, self._peer, version)
 
     @property
     def versions(self) -> AsyncVersionsResource:
@@ -454,6 +648,22 @@ class AsyncModelHandle:
         """Return the model with its description and measured metrics."""
         return await self._send(models.get(self.name))
 
+    def history(
+        self, *, kind: str | None = None, after: int | None = None, page_size: int | None = None
+    ) -> AsyncListing[ModelEvent]:
+        """List what happened to the model, when and by whom, newest first.
+
+        Args:
+            kind: Only events of this kind, such as `alias_moved`.
+            after: Only events after the one of this `seq`.
+            page_size: How many to fetch at a time, 1 to 1000.
+        """
+        return _async_history.listing(self._send, self.name, kind=kind, after=after, page_size=page_size)
+
+    async def delete(self) -> None:
+        """Delete the model for good, with all its versions, aliases and history."""
+        await self._send(models.delete(self.name))
+
     async def predict(
         self,
         *,
@@ -465,8 +675,9 @@ class AsyncModelHandle:
     ) -> AnyPrediction:
         """Run the model on one instance, as `client.predict` does."""
         given = predict.merged(inputs, values)
-        return await self._send(
-            predict.predict(self.name, given, version=version, parameters=parameters), timeout=timeout
+        return await self._run(
+            predict.predict(self.name, given, version=self._chosen(version), parameters=parameters),
+            timeout=timeout,
         )
 
     async def predict_batch(
@@ -478,16 +689,18 @@ class AsyncModelHandle:
         timeout: Timeout = NOT_GIVEN,
     ) -> Predictions:
         """Run the model on several instances in one call, as `client.predict_batch` does."""
-        operation = predict.predict_batch(self.name, instances, version=version, parameters=parameters)
-        return await self._send(operation, timeout=timeout)
+        operation = predict.predict_batch(
+            self.name, instances, version=self._chosen(version), parameters=parameters
+        )
+        return await self._run(operation, timeout=timeout)
 
     async def metadata(self, *, version: int | str | None = None) -> ModelMetadata:
         """Return the model's tensors and versions, by the Open Inference Protocol."""
-        return await self._send(open_inference.model_metadata(self.name, version=version))
+        return await self._run(open_inference.model_metadata(self.name, version=self._chosen(version)))
 
     async def ready(self, *, version: int | str | None = None) -> bool:
         """Return whether the model can be called, by the Open Inference Protocol."""
-        return await _holds(self._send, open_inference.model_ready(self.name, version=version))
+        return await _holds(self._run, open_inference.model_ready(self.name, version=self._chosen(version)))
 
     async def infer(
         self,
@@ -522,28 +735,28 @@ class AsyncModelHandle:
         budget = Budget(timeout, DEFAULT_TIMEOUT)
         metadata = None
         if open_inference.needs_metadata(inputs):
-            operation = open_inference.model_metadata(self.name, version=version)
-            metadata = await self._send(operation, timeout=budget)
+            operation = open_inference.model_metadata(self.name, version=self._chosen(version))
+            metadata = await self._run(operation, timeout=budget)
         ask = partial(
             open_inference.infer,
             self.name,
             inputs,
-            version=version,
+            version=self._chosen(version),
             outputs=outputs,
             parameters=parameters,
             metadata=metadata,
         )
         if self._peer.takes_binary is not None:
-            return await self._send(ask(binary=self._peer.takes_binary), timeout=budget)
+            return await self._run(ask(binary=self._peer.takes_binary), timeout=budget)
         try:
-            result = await self._send(ask(binary=True, is_trial=True), timeout=budget)
+            result = await self._run(ask(binary=True, is_trial=True), timeout=budget)
         except (StatusError, InvalidReplyError) as error:
             if not open_inference.may_lack_binary(error):
                 raise
         else:
             self._peer.takes_binary = True
             return result
-        result = await self._send(ask(binary=False), timeout=budget)
+        result = await self._run(ask(binary=False), timeout=budget)
         self._peer.takes_binary = False
         return result
 
@@ -565,14 +778,14 @@ class AsyncModelHandle:
         operation = explain.explain(
             self.name,
             given,
-            version=version,
+            version=self._chosen(version),
             target=target,
             method=method,
             budget=budget,
             seed=seed,
             parameters=parameters,
         )
-        return await self._send(operation, timeout=timeout)
+        return await self._run(operation, timeout=timeout)
 
     async def evaluate(
         self,
@@ -651,7 +864,7 @@ class AsyncModelHandle:
         work = AsyncBulkWork(
             model=self.name,
             instances=instances,
-            version=version,
+            version=self._chosen(version),
             parameters=parameters,
             concurrency=concurrency,
             ordered=ordered,
@@ -660,7 +873,7 @@ class AsyncModelHandle:
             checkpoint=checkpoint,
             timeout=timeout,
         )
-        return work.outcomes(self._send)
+        return work.outcomes(self._run)
 
     async def predict_frame(
         self,
@@ -692,3 +905,6 @@ class AsyncModelHandle:
             timeout=timeout,
         )
         return table.with_outcomes([outcome async for outcome in outcomes])
+
+    def _chosen(self, version: int | str | None) -> int | str | None:
+        return self.pinned if version is None else version

@@ -37,11 +37,11 @@ async def download(
     *,
     overwrite: bool,
     progress: Progress,
-    timeout: Timeout,
+    timeout: Timeout | Budget,
 ) -> Path:
     """Download a version's package; `AsyncVersionsResource.download` describes it."""
     check_progress(progress)
-    budget = Budget(timeout, versions.TRANSFER_TIMEOUT)
+    budget = timeout if isinstance(timeout, Budget) else Budget(timeout, versions.TRANSFER_TIMEOUT)
     found = await send(versions.get(model, version), timeout=budget)
     target = _downloads.destination(path, f"{model}-{found.version}.zip", overwrite=overwrite)
     with (

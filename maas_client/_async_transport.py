@@ -254,6 +254,11 @@ async def aside(act: Callable[[], Result]) -> Result:
     return await asyncio.to_thread(act)
 
 
+async def pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:
     return os.getpid(), asyncio.get_running_loop()
 

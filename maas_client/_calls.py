@@ -263,6 +263,17 @@ def checked_timeout(timeout: Timeout) -> Timeout:
     return float(timeout)
 
 
+def checked_seconds(seconds: float, name: str) -> float:
+    """Return a duration.
+
+    Raises:
+        ArgumentError: It is no number of seconds above 0.
+    """
+    if not _is_number(seconds, float) or not 0 < seconds < math.inf:
+        raise ArgumentError(f"{name} is {seconds!r:.50}, expected seconds above 0")
+    return float(seconds)
+
+
 def checked_retries(retries: int) -> int:
     """Return a number of retries that a call can have.
 

@@ -196,11 +196,16 @@ class Client:
 
         return JobsResource(self._send, self._stream)
 
-    def model(self, name: str) -> ModelHandle:
-        """Return a handle on one model: `name`, or `account~name` for another account's."""
+    def model(self, name: str, *, pin: int | None = None) -> ModelHandle:
+        """Return a handle on one model.
+
+        Args:
+            name: `name`, or `account~name` for another account's.
+            pin: A version's number to stay with, whatever `default` becomes; see `ModelHandle.pin`.
+        """
         from maas_client._resources import ModelHandle
 
-        return ModelHandle(self._send, self._stream, name, self._peer)
+        return ModelHandle(self._send, self._stream, name, self._peer, pin)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""

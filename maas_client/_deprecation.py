@@ -24,12 +24,12 @@ _told: set[str] = set()
 
 def warn_of_deprecation(path: str, headers: Mapping[str, str]) -> None:
     """Warn, where the caller's own code stands, when an answer speaks of an end; once for each thing."""
-    if (notice := notice_of(path, headers)) is None or (subject := _subject(path)) in _told:
+    if (notice := notice_of(path, headers)) is None or (subject := _subject(path, headers)) in _told:
         return
     from maas_client.errors import ModelDeprecationWarning
 
     _told.add(subject)
-    warnings.warn(notice, ModelDeprecationWarning, stacklevel=_frames_of_ours())
+    warnings.warn(notice, ModelDeprecationWarning, stacklevel=frames_of_ours())
 
 
 def notice_of(path: str, headers: Mapping[str, str]) -> str | None:
@@ -42,7 +42,7 @@ def notice_of(path: str, headers: Mapping[str, str]) -> str | None:
     since, until = headers.get("Deprecation"), headers.get("Sunset")
     if since is None and until is None:
         return None
-    told = f"{_subject(path)} is deprecated"
+    told = f"{_subject(path, headers)} is deprecated"
     if day := _day_of(since):
         told += f" since {day}" if day <= f"{datetime.now(UTC):%Y-%m-%d}" else f" from {day} on"
     if until is not None:
@@ -55,7 +55,10 @@ def notice_of(path: str, headers: Mapping[str, str]) -> str | None:
     )
 
 
-def _subject(path: str) -> str:
+def _subject(path: str, headers: Mapping[str, str]) -> str:
+    # The path may name an alias, or no version, or not even the model, as that of the embeddings.
+    if (model := headers.get("X-Maas-Model")) and (version := headers.get("X-Maas-Version")):
+        return f"version {_shown(version)} of the model {_shown(model)}"
     return _named(path) or path.partition("?")[0][:_LINES]
 
 
@@ -87,7 +90,7 @@ def _http_day(value: str) -> str | None:
         return None
 
 
-def _frames_of_ours() -> int:
+def frames_of_ours() -> int:
     """Return the stack level of whoever called the SDK."""
     level, frame = 1, sys._getframe(1)  # noqa: SLF001 - as `warnings` itself does
     while (outer := frame.f_back) is not None and frame.f_globals.get("__name__", "").startswith(

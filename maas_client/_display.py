@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from maas_client._diff_tables import tables_of, verdict
 from maas_client.errors import MaasError
 
 if TYPE_CHECKING:
     from maas_client._async_listing import AsyncListing
+    from maas_client._diff_tables import Table
     from maas_client._listing import Listing
     from maas_client._open_inference import InferReply
     from maas_client._tensors import Tensor
+    from maas_client.differences import VersionDiff
     from maas_client.predictions import Call, Explanation, Predictions
     from maas_client.types import Attribution, ConfusionMatrix, Evaluation, JobReply
 
@@ -28,7 +31,8 @@ Item = TypeVar("Item")
 # Of things with many fields, those that tell one from the other; the others show all that fit into a cell.
 _COLUMNS = {
     "Model": ("id", "task", "default_version", "owned_by", "visibility", "description"),
-    "Version": ("version", "aliases", "created_at", "author", "notes"),
+    "Version": ("version", "state", "aliases", "created_at", "author", "notes"),
+    "ModelEvent": ("seq", "kind", "version", "at", "by", "details"),
     "JobReply": ("id", "kind", "state", "model", "version", "created_at", "ended_at"),
 }
 _MOST_ROWS = 50
@@ -120,6 +124,23 @@ def of_tensors(reply: InferReply) -> str:
     )
     told = " version ".join(each for each in (reply.model_name, reply.model_version) if each)
     return f'<div><table style="{_TABLE}">{rows}</table>{_more(len(reply.outputs))}{_note(told)}</div>'
+
+
+def of_diff(diff: VersionDiff) -> str:
+    """Return a table for each part of a comparison that has something to say."""
+    colour = _AWAY if diff.breaking else _TOWARDS
+    said = f'<span style="background:rgba({colour},.25);padding:0 .4em">{escape(verdict(diff))}</span>'
+    title = f"{diff.model}: version {diff.before} → version {diff.after}"
+    parts = "".join(_part(table) for table in tables_of(diff))
+    return f"<div><b>{escape(title)}</b> {said}{parts}</div>"
+
+
+def _part(table: Table) -> str:
+    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in table.columns)
+    rows = "".join(f"<tr>{''.join(_cell(each) for each in row)}</tr>" for row in table.rows[:_MOST_ROWS])
+    shown = f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>{_more(len(table.rows))}'
+    title = f'<div style="margin-top:.8em"><b>{escape(table.title)}</b></div>'
+    return f"{title}{shown if table.rows else _note(table.note)}"
 
 
 def of_listing(listing: Listing[Any] | AsyncListing[Any]) -> str:

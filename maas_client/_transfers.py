@@ -38,11 +38,11 @@ def download(
     *,
     overwrite: bool,
     progress: Progress,
-    timeout: Timeout,
+    timeout: Timeout | Budget,
 ) -> Path:
     """Download a version's package; `VersionsResource.download` describes it."""
     check_progress(progress)
-    budget = Budget(timeout, versions.TRANSFER_TIMEOUT)
+    budget = timeout if isinstance(timeout, Budget) else Budget(timeout, versions.TRANSFER_TIMEOUT)
     found = send(versions.get(model, version), timeout=budget)
     target = _downloads.destination(path, f"{model}-{found.version}.zip", overwrite=overwrite)
     with (

@@ -230,6 +230,11 @@ def aside(act: Callable[[], Result]) -> Result:
     return act()
 
 
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
 def _prepared(call: Call[Any], url: str) -> requests.PreparedRequest:
     """Return the request as the adapter takes it: no session, so no netrc, no cookies and no redirects."""
     body = call.operation.body

@@ -108,6 +108,7 @@ _MODEL = click.argument("name", shell_complete=_complete_models)
 _VERSION = click.option(
     "--version", help="A version's number, an alias or `latest`.", shell_complete=_complete_versions
 )
+_FORCE = click.option("--force", is_flag=True, help="Move `default` even where that breaks calls.")
 _with_options = click.make_pass_decorator(_Options)
 
 
@@ -231,12 +232,13 @@ def versions(options: _Options, name: str, *, as_json: bool) -> None:
             str(version.version),
             ", ".join(version.aliases),
             _day(version.created_at),
+            version.state,
             version.author,
             version.notes,
         ]
         for version in found
     )
-    _table(found, ("VERSION", "ALIASES", "MADE", "AUTHOR", "NOTES"), rows, as_json=as_json)
+    _table(found, ("VERSION", "ALIASES", "MADE", "STATE", "AUTHOR", "NOTES"), rows, as_json=as_json)
 
 
 @main.command()
@@ -342,6 +344,10 @@ def explain(
     "--visibility", type=click.Choice(["private", "public"]), help="For a new model; private if left out."
 )
 @click.option("--set-default", is_flag=True, help="Let `default` point to the new version.")
+@click.option("--parent", type=click.IntRange(1), help="The version that it was made from.")
+@click.option("--origin", help="How it was made: uploaded, trained, quantized, ….")
+@click.option("--again", is_flag=True, help="Make a new version even of content that is there already.")
+@_FORCE
 @_JSON
 @_with_options
 def publish(
@@ -352,6 +358,10 @@ def publish(
     notes: str,
     visibility: Any,  # noqa: ANN401 - one of the choices
     set_default: bool,
+    parent: int | None,
+    origin: str | None,
+    again: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Publish a model package, a folder or its zip, as the next version; again after an interruption."""
@@ -362,6 +372,10 @@ def publish(
             notes=notes,
             visibility=visibility,
             set_default=set_default,
+            parent=parent,
+            origin=origin,
+            again=again,
+            force=force,
             progress=progress,
         )
     _show(version, as_json=as_json, text=f"{version.model} version {version.version} ({version.digest})")
@@ -520,12 +534,15 @@ def list_aliases(options: _Options, name: str, *, as_json: bool) -> None:
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(1))
 @click.option("--note", default="", help="Why.")
+@_FORCE
 @_JSON
 @_with_options
-def move_alias(options: _Options, name: str, alias: str, version: int, *, note: str, as_json: bool) -> None:
+def move_alias(
+    options: _Options, name: str, alias: str, version: int, *, note: str, force: bool, as_json: bool
+) -> None:
     """Point an alias to a version."""
     with options.client() as client:
-        moved = client.model(name).aliases.move(alias, version=version, note=note)
+        moved = client.model(name).aliases.move(alias, version=version, note=note, force=force)
     _show(moved, as_json=as_json, text=f"{name}: {moved.name} is now version {moved.version}")
 
 
@@ -533,12 +550,15 @@ def move_alias(options: _Options, name: str, alias: str, version: int, *, note: 
 @_MODEL
 @click.argument("alias", default="default")
 @click.option("--note", default="", help="Why.")
+@_FORCE
 @_JSON
 @_with_options
-def roll_back_alias(options: _Options, name: str, alias: str, *, note: str, as_json: bool) -> None:
+def roll_back_alias(
+    options: _Options, name: str, alias: str, *, note: str, force: bool, as_json: bool
+) -> None:
     """Point an alias (`default` if left out) to where it pointed before."""
     with options.client() as client:
-        moved = client.model(name).aliases.rollback(alias, note=note)
+        moved = client.model(name).aliases.rollback(alias, note=note, force=force)
     _show(moved, as_json=as_json, text=f"{name}: {moved.name} is again version {moved.version}")
 
 
@@ -688,4 +708,5 @@ def _day(moment: datetime | None) -> str:
     return "—" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
-from maas_client import _cli_jobs  # noqa: E402, F401 - its commands join the group that is made above
+# Last, because their commands are made with what stands above.
+from maas_client import _cli_jobs, _cli_versions  # noqa: E402, F401

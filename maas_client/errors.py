@@ -19,8 +19,9 @@ MaasError
     ├── AuthenticationError          401  no credential, or one that does not hold
     ├── PermissionDeniedError        403  a scope or a role is missing
     ├── NotFoundError                404  absent, or not visible to this account
-    ├── ConflictError                409  a name taken, a request under way
-    ├── PreconditionFailedError      412  somebody else changed it first
+    ├── ConflictError                409  a name taken, a request under way; see `.errors`
+    ├── GoneError                    410  a version that was retired; see `.replacement`
+    ├── PreconditionFailedError      412  somebody else changed it first; see `.current`
     ├── TooLargeError                413  more than the server takes
     ├── UnsupportedMediaTypeError    415  a kind of body that the server does not read
     ├── UnprocessableError           422  against the signature or the rules; see `.errors`
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     import pydantic
 
-    from maas_client.types import ErrorDetail
+    from maas_client.types import Alias, ErrorDetail
 
 MAX_BODY_CHARACTERS = 2_000
 _MAX_LINE_CHARACTERS = 1_000
@@ -64,6 +65,8 @@ class MaasError(Exception):
         should_retry: Whether the server knows a repeat to be right or wrong; None when it does not say.
         body: The beginning of the answer's body, at most `MAX_BODY_CHARACTERS` long.
         errors: The single faults, when the answer lists several.
+        current: Where the alias points now that somebody else moved, if the answer tells.
+        replacement: What to use instead of what is gone: a version's number, or a model's name.
     """
 
     default_status: ClassVar[int | None] = None
@@ -82,6 +85,8 @@ class MaasError(Exception):
         should_retry: bool | None = None,
         body: str | None = None,
         errors: Iterable[ErrorDetail] = (),
+        current: Alias | None = None,
+        replacement: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -94,6 +99,8 @@ class MaasError(Exception):
         self.should_retry = should_retry
         self.body = body if body is None else body[:MAX_BODY_CHARACTERS]
         self.errors = list(errors)
+        self.current = current
+        self.replacement = replacement
 
     def __str__(self) -> str:
         message = str(self.message) or type(self).__name__
@@ -182,6 +189,10 @@ class ModelDeprecationWarning(FutureWarning):
     """A model or a version that was called is deprecated; the message tells since when and what to use."""
 
 
+class VersionWarning(UserWarning):
+    """A handle is pinned to a version, and `default` points to a newer one; the message tells to which."""
+
+
 class BadRequestError(StatusError):
     """400: the request is malformed."""
 
@@ -215,8 +226,15 @@ class ConflictError(StatusError):
     default_status = 409
 
 
+class GoneError(StatusError):
+    """410: the version was retired and is not run any more; `.replacement` tells what to use instead."""
+
+    default_status = 410
+    advice = "use another version"
+
+
 class PreconditionFailedError(StatusError):
-    """412: somebody else changed it first."""
+    """412: somebody else changed it first; `.current` is what it is now, where the server tells."""
 
     default_status = 412
     advice = "read it again and repeat the change on what it is now"
@@ -277,6 +295,7 @@ _BY_STATUS: dict[int | None, type[StatusError]] = {
         PermissionDeniedError,
         NotFoundError,
         ConflictError,
+        GoneError,
         PreconditionFailedError,
         TooLargeError,
         UnsupportedMediaTypeError,

@@ -260,7 +260,13 @@ class FakeMaas:
             raise AssertionError(
                 f"FakeMaas has no answer to {made.route}; say one with fake.reply({made.route!r}, ...)"
             )
-        return _answer(200, _json(known[made.route](made)))
+        return _answer(200, _json(known[made.route](made)), self._notices(made))
+
+    def _notices(self, made: RecordedCall) -> dict[str, str]:
+        """Return what a server tells those who call a version by its number."""
+        if not made.template.endswith("/predict") or not made.parts.get("version", "").isdigit():
+            return {}
+        return {"X-Maas-Default-Version": str(self._find(made).default)}
 
     def _find(self, made: RecordedCall) -> _Model:
         name = made.parts["model"].rpartition("~")[2]

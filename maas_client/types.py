@@ -7,15 +7,18 @@ The server imports these same classes; the two sides cannot drift apart.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
+    Json,
     JsonValue,
     SecretStr,
     SerializationInfo,
@@ -33,10 +36,12 @@ ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 VERSION_NUMBER = r"[1-9][0-9]{0,8}"
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
+MAX_LINEAGE_BYTES = 16 * 2**10
 
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
+VersionState: TypeAlias = Literal["active", "deprecated", "retired"]
 
 
 def _not_reserved(name: str) -> str:
@@ -49,6 +54,13 @@ def _reveal(value: SecretStr, handler: SerializerFunctionWrapHandler, info: Seri
     context = info.context
     revealed = isinstance(context, dict) and context.get("reveal") is True
     return value.get_secret_value() if revealed else handler(value)
+
+
+def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    size = len(json.dumps(facts, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    if size > MAX_LINEAGE_BYTES:
+        raise ValueError(f"it is {size:,} bytes of JSON, and at most {MAX_LINEAGE_BYTES:,} are kept")
+    return facts
 
 
 ModelName = Annotated[
@@ -66,6 +78,15 @@ Email = Annotated[
 Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
+# The version of the same model, by its number, or a model.
+Replacement = Annotated[
+    str,
+    StringConstraints(pattern=rf"^(?:{VERSION_NUMBER}|(?:{ACCOUNT_NAME}~)?{MODEL_NAME})$", max_length=200),
+]
+# It becomes part of a header: no spaces, no quotes, no angle brackets.
+PageAddress = Annotated[str, StringConstraints(pattern=r"^https?://[!#-;=?-~]+$", max_length=500)]
 
 # Masked in every dump unless its writer says `context={"reveal": True}`: the transport and the server do.
 Secret = Annotated[SecretStr, WrapSerializer(_reveal), WithJsonSchema({"type": "string"})]
@@ -127,6 +148,10 @@ class ErrorBody(Reply):
     param: str | None = None
     request_id: str | None = None
     errors: list[ErrorDetail] | None = None
+    current: dict[str, JsonValue] | None = Field(
+        None, description="Of a 412: what the thing is now, which somebody else changed."
+    )
+    replacement: str | None = Field(None, description="Of a 410: what to use instead.")
 
 
 class ErrorReply(Reply):
@@ -440,6 +465,33 @@ class TensorSignature(Reply):
     outputs: list[TensorSpec]
 
 
+class SignatureDifference(Reply):
+    """One difference between what two versions take and return.
+
+    Args:
+        kind: What it is, such as `input_removed` or `label_added`; newer servers may tell of others.
+        where: `task` for what `/v1` takes and returns, `tensors` for the graph's own, which `/v2` shows.
+        name: The input, the output or the label.
+        before: What it was; None where it is new.
+        after: What it is; None where it is gone.
+        breaking: Whether a call that worked may fail now, or its answer mean something else.
+    """
+
+    kind: str
+    where: str
+    name: str
+    before: str | None = None
+    after: str | None = None
+    breaking: bool
+
+    def __str__(self) -> str:
+        what = f"{self.where}: {self.kind.replace('_', ' ')}: "
+        if self.before is None or self.after is None:
+            return f"{what}{self.name}"
+        name = "" if self.before == self.name else f"{self.name}: "
+        return f"{what}{name}{self.before} → {self.after}"
+
+
 class ModelCreate(Request):
     """A model without versions yet, which claims its name."""
 
@@ -491,7 +543,7 @@ class ModelQuery(PageQuery):
 
 
 class Version(Reply):
-    """One immutable version of a model."""
+    """One version of a model: immutable but for its state."""
 
     model: str
     version: int
@@ -512,11 +564,34 @@ class Version(Reply):
         None,
         description="Whether a row's result is the same in any company; if not, rows are run one by one.",
     )
+    origin: str = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
+    parent: int | None = Field(
+        None, description="The version of the same model that it was made from; that may be deleted since."
+    )
+    lineage: dict[str, JsonValue] = Field({}, description="What else is told about how it was made.")
+    state: str = Field("active", description="`active`, `deprecated`, or `retired`, which is not run.")
+    state_since: datetime | None = Field(None, description="None if it was never another.")
+    reason: str = Field("", description="Why it is deprecated or retired.")
+    replacement: str | None = Field(None, description="A version of the same model, or another model.")
+    sunset: datetime | None = Field(None, description="When it is to be retired.")
+    documentation: str | None = Field(None, description="The address of a page that tells more.")
 
 
 class VersionUpdate(Request):
-    """What an owner says of a version beside its package, which never changes."""
+    """What its owner says of a version. What is left out stays as it is; a null takes it away.
 
+    A version that is made active again has no reason, replacement, sunset and documentation.
+    """
+
+    state: VersionState | None = None
+    reason: Notes | None = Field(None, description="Why.")
+    replacement: Replacement | None = Field(
+        None, description="What to use instead: the number of a version of this model, or a model's name."
+    )
+    sunset: AwareDatetime | None = Field(
+        None, description="When it is to be retired; RFC 3339, with an offset."
+    )
+    documentation: PageAddress | None = Field(None, description="The address of a page that tells more.")
     metrics: list[Metric] | None = Field(
         None, max_length=100, description="What was measured of it; takes the place of what was said before."
     )
@@ -554,6 +629,17 @@ class PublishQuery(Request):
         None, description="For a model that this creates (`private` when left out); others keep theirs."
     )
     set_default: bool = Field(False, description="Move the alias `default` to the new version.")
+    parent: int | None = Field(
+        None, ge=1, lt=10**9, description="The version of the same model that this one was made from."
+    )
+    origin: Origin = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
+    lineage: Lineage = Field(
+        {}, description="A JSON object of what else is to be known about how it was made; at most 16 KiB."
+    )
+    again: bool = Field(False, description="Make a new version even of content that the model has already.")
+    force: bool = Field(
+        False, description="With `set_default`: even if the signature breaks that of the version before."
+    )
 
 
 class Alias(Reply):
@@ -572,12 +658,18 @@ class AliasMove(Request):
 
     version: int = Field(ge=1)
     note: Notes = ""
+    force: bool = Field(
+        False, description="Move `default` even if the signature breaks that of the version before."
+    )
 
 
 class AliasRollback(Request):
     """Why an alias goes back to the version it pointed to before."""
 
     note: Notes = ""
+    force: bool = Field(
+        False, description="Move `default` even if the signature breaks that of the version before."
+    )
 
 
 class AliasChange(Reply):
@@ -592,6 +684,35 @@ class AliasChange(Reply):
     moved_at: datetime
 
 
+class HistoryQuery(PageQuery):
+    """Filters of a model's history."""
+
+    kind: str | None = Field(None, max_length=32, description="Only events of this kind.")
+    after: int | None = Field(None, ge=0, lt=2**31, description="Only events after the one of this number.")
+
+
+class ModelEvent(Reply):
+    """Something that happened to a model: one entry of its history.
+
+    Args:
+        seq: Its number in the model's history, from 1 in the order of what happened.
+        kind: `published`, `alias_moved`, `alias_rolled_back`, `deprecated`, `restored`, `retired`,
+            `version_deleted`, or another that a newer server tells of.
+        at: When it happened.
+        by: The name of the account that did it.
+        version: The version that it is about; None where it is about none.
+        details: What else is known, by kind: the alias and `from_version` of a move, the reason and the
+            replacement of a deprecation, the digest of what was published or deleted.
+    """
+
+    seq: int
+    kind: str
+    at: datetime
+    by: str
+    version: int | None = None
+    details: dict[str, JsonValue] = {}
+
+
 class AccountExport(Reply):
     """Everything that the service holds about an account, without secrets."""
 
@@ -602,6 +723,7 @@ class AccountExport(Reply):
     versions: list[Version]
     alias_changes: dict[str, list[AliasChange]]
     jobs: list[JobReply] = []
+    events: dict[str, list[ModelEvent]] = {}
 
 
 # --- predictions ----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from reference_server.http import (
     aliases,
     embeddings,
     evaluate,
+    events,
     jobs,
     keys,
     models,
@@ -44,6 +45,7 @@ from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
+from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
@@ -55,7 +57,7 @@ from reference_server.settings import Settings
 from reference_server.tracing import Tracing, open_tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from maas_client.types import Manifest, Serving
@@ -72,6 +74,7 @@ ROUTES = (
     versions.routes,
     uploads.routes,
     aliases.routes,
+    events.routes,
     predict.routes,
     evaluate.routes,
     jobs.routes,
@@ -187,6 +190,16 @@ class Services:
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""
         self.targets.forget()
+
+    def forget_contents(self, digests: Iterable[str]) -> None:
+        """Take what was deleted or retired out of memory, unless another version has the same content.
+
+        Other workers do so within a second (`housekeeping.py`).
+        """
+        gone = set(digests)
+        for digest in gone - versions_registry.digests_in_use(self.database, gone):
+            self.pool.drop(digest)
+        self.forget_targets()
 
     def close(self) -> None:
         """Release the models and the database."""

@@ -7,6 +7,7 @@ ServiceError
 ├── NotFound              404   absent, or not visible to the caller
 ├── MethodNotAllowed      405
 ├── Conflict              409   a name taken, a request under way
+├── Gone                  410   a version that was retired
 ├── PreconditionFailed    412   a lost compare-and-swap
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from maas_client.types import ErrorDetail
+    from maas_client.types import ErrorDetail, Reply
 
 
 class ServiceError(Exception):
@@ -118,12 +119,46 @@ class Conflict(ServiceError):
     default_code = "conflict"
 
 
+class Gone(ServiceError):
+    """What was asked for was here and will not be again.
+
+    Args:
+        replacement: What to use instead; None where nothing is known.
+    """
+
+    status = 410
+    type = "gone_error"
+    default_code = "gone"
+
+    def __init__(self, message: str, *, code: str, param: str, replacement: str | None) -> None:
+        super().__init__(message, code=code, param=param, should_retry=False)
+        self.replacement = replacement
+
+
 class PreconditionFailed(ServiceError):
-    """A compare-and-swap was lost."""
+    """A compare-and-swap was lost.
+
+    Args:
+        current: What the thing is now; None where there is none.
+        etag: Its tag, for the header `ETag`.
+    """
 
     status = 412
     type = "conflict_error"
     default_code = "precondition_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        param: str = "If-Match",
+        current: Reply | None = None,
+        etag: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, param=param)
+        self.current = current
+        self.etag = etag
 
 
 class TooLarge(ServiceError):

@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish its metrics, give back memory, forget."""
+"""What a worker does beside answering: write its log, publish metrics, unload, give back memory, forget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.registry import housekeeping, job_runs, publishing
+from reference_server.registry import housekeeping, job_runs, publishing, versions
 
 if TYPE_CHECKING:
     from reference_server.app import Services
@@ -46,6 +46,7 @@ class Housekeeping:
             self._services.pool.tidy()
             try:
                 self._services.authenticate.flush()
+                self._unload_gone()
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
                 if rounds % _PURGE_EVERY == 0:
@@ -57,3 +58,10 @@ class Housekeeping:
             if stopping:
                 return
             rounds += 1
+
+    def _unload_gone(self) -> None:
+        """Take out of memory what was deleted or retired, in this worker or another."""
+        pool = self._services.pool
+        if loaded := pool.digests:
+            for digest in loaded - versions.digests_in_use(self._services.database, loaded):
+                pool.drop(digest)

@@ -40,6 +40,11 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.model("m").evaluate_in_background([{"x": 1}], [2.0]).wait(), types.Evaluation)
     assert_type(client.jobs.list(state="running"), Listing[types.JobReply])
     assert_type(client.service.protocol(), Protocol)
+    assert_type(client.model("m", pin=3).predict(text="a"), ClassificationPrediction | Prediction)
+    assert_type(client.model("m").pin(3).pinned, int | None)
+    assert_type(client.model("m").versions.watch(after=0), Iterator[types.ModelEvent])
+    assert_type(client.model("m").versions.diff(1, "latest").breaking, bool)
+    assert_type(client.model("m").history(), Listing[types.ModelEvent])
 
 
 async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
@@ -48,6 +53,8 @@ async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
     assert_type(client.predict_many("m", [{"text": "a"}]), AsyncIterator[Outcome])
     assert_type((await client.model("m").infer({"x": array}))["y"], NDArray[Any])
     assert_type(client.models.list(), AsyncListing[types.Model])
+    assert_type(client.model("m").versions.watch(), AsyncIterator[types.ModelEvent])
+    assert_type((await client.model("m").versions.diff(1, 2)).signature, list[types.SignatureDifference])
     assert_type([model.id async for model in client.models.list()], list[str])
     async with client as same:
         assert_type(same, AsyncClient)
@@ -61,6 +68,7 @@ def results(prediction: ClassificationPrediction, outcome: Outcome, error: error
     assert_type(outcome.result(), ClassificationPrediction | Prediction)
     assert_type(outcome.error, errors.MaasError | None)
     assert_type(error.retry_after, float | None)
+    assert_type(errors.PreconditionFailedError().current, types.Alias | None)
     assert_type(errors.NotFoundError("no").errors, list[types.ErrorDetail])
 
 
@@ -72,6 +80,7 @@ def mistakes(client: Client, path: Path) -> None:
     client.keys.create("k", scopes=["everything"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.explain("m", text="a", method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.publish(path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.model("m", pin="default")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     for _ in client.predict("m", text="a").labels:  # any output may be there
         pass
     with AsyncClient() as _:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]

@@ -66,6 +66,12 @@ PAGES = (
         ),
     ),
     Page("results", "Results", "What predictions, explanations and inferences return.", ("predictions",)),
+    Page(
+        "differences",
+        "Differences",
+        "What `versions.diff` returns.",
+        ("differences",),
+    ),
     Page("types", "Types of the contract", "Every object that travels over HTTP.", ("types",)),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),
     Page("testing", "Testing", "A platform in memory for the tests of your own code.", ("testing",)),

@@ -37,7 +37,8 @@ def build(kind: type[Sent], /, **fields: object) -> Sent:
 
 def encode(request: Request) -> bytes:
     """Return a request as JSON, its secrets in clear: these bytes are for the wire only."""
-    fields = request.model_dump(mode="json", exclude_none=True)
+    # What was not said is left to the server, which may be older and not know it.
+    fields = request.model_dump(mode="json", exclude_none=True, exclude_unset=True)
     # Masked here too: a traceback may show these locals.
     revealed = {
         name: Masked(value.get_secret_value()) for name, value in request if isinstance(value, SecretStr)

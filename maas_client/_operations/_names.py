@@ -37,6 +37,13 @@ def selector(version: int | str) -> str:
     )
 
 
+def number(version: object) -> str:
+    """Return a version's number when it can be one; an alias could mean another version by now."""
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ArgumentError(f"{version!r:.200} is no version's number, such as 3")
+    return selector(version)
+
+
 def identifier(value: str) -> str:
     """Return the id of a key or a session when it can be one."""
     return _checked(_IDENTIFIER, value, "an id: take it from the `id` of what was listed")

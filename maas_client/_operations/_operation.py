@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
@@ -114,5 +115,7 @@ def _beginning(body: bytes) -> str:
     return scrub(body[: 4 * MAX_BODY_CHARACTERS].decode("utf-8", "replace"))
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars and objects
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -26,27 +26,35 @@ def get(model: str, alias: str) -> Operation[Alias]:
 
 
 def move(
-    model: str, alias: str, *, version: int, note: str, expected_revision: int | None
+    model: str,
+    alias: str,
+    *,
+    version: int,
+    note: str,
+    expected_revision: int | None,
+    force: bool = False,
 ) -> Operation[Alias]:
     """Point an alias to a version. With an expected revision it is not repeatable."""
     return Operation(
         method="PUT",
         template=_ALIAS,
         path=fill(_ALIAS, model=_names.model(model), alias=_names.alias(alias)),
-        body=encode(build(AliasMove, version=version, note=note)),
+        body=encode(build(AliasMove, version=version, note=note, force=force or None)),
         headers=_if_match(expected_revision),
         read=reader(Alias),
         repeatable=expected_revision is None,
     )
 
 
-def rollback(model: str, alias: str, *, note: str, expected_revision: int | None) -> Operation[Alias]:
+def rollback(
+    model: str, alias: str, *, note: str, expected_revision: int | None, force: bool = False
+) -> Operation[Alias]:
     """Point an alias back to where it pointed before."""
     return Operation(
         method="POST",
         template=_ROLLBACK,
         path=fill(_ROLLBACK, model=_names.model(model), alias=_names.alias(alias)),
-        body=encode(build(AliasRollback, note=note)),
+        body=encode(build(AliasRollback, note=note, force=force or None)),
         headers=_if_match(expected_revision),
         read=reader(Alias),
         keyed=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._contract import build, encode, reader
-from maas_client._operations._operation import Operation, fill
+from maas_client._operations._operation import Operation, fill, nothing
 from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
 
 if TYPE_CHECKING:
@@ -48,3 +48,9 @@ def update(model: str, *, visibility: Visibility) -> Operation[Model]:
         body=encode(build(ModelUpdate, visibility=visibility)),
         read=reader(Model),
     )
+
+
+def delete(model: str) -> Operation[None]:
+    """Delete a model with everything that it has."""
+    path = fill(_MODEL, model=_names.model(model))
+    return Operation(method="DELETE", template=_MODEL, path=path, read=nothing)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import IO, TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._contract import build, encode, reader
 from maas_client._operations._operation import Operation, fill, nothing
+from maas_client.errors import ArgumentError
 from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
+    from pydantic import JsonValue
+
     from maas_client._operations._operation import Sink
-    from maas_client.types import Metric
+    from maas_client.types import Metric, VersionState
 
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
@@ -39,17 +44,41 @@ def get(model: str, version: int | str) -> Operation[Version]:
     return Operation(method="GET", template=_VERSION, path=path, read=reader(Version))
 
 
-def update(model: str, version: int | str, *, metrics: Iterable[Metric]) -> Operation[Version]:
-    """Say what was measured of a version."""
-    told = [metric.model_dump(exclude_none=True) for metric in metrics]
+def update(
+    model: str,
+    version: int,
+    *,
+    state: VersionState | None = None,
+    reason: str | None = None,
+    replacement: int | str | None = None,
+    sunset: datetime | None = None,
+    documentation: str | None = None,
+    metrics: Iterable[Metric] | None = None,
+) -> Operation[Version]:
+    """Change the state of a version, what its callers are told, and what was measured of it."""
+    change = build(
+        VersionUpdate,
+        state=state,
+        reason=reason,
+        replacement=str(replacement) if isinstance(replacement, int) else replacement,
+        sunset=sunset,
+        documentation=documentation,
+        metrics=None if metrics is None else [metric.model_dump(exclude_none=True) for metric in metrics],
+    )
     return Operation(
         method="PATCH",
         template=_VERSION,
-        path=fill(_VERSION, model=_names.model(model), version=_names.selector(version)),
-        body=encode(build(VersionUpdate, metrics=told)),
+        path=fill(_VERSION, model=_names.model(model), version=_names.number(version)),
+        body=encode(change),
         read=reader(Version),
         repeatable=True,
     )
+
+
+def delete(model: str, version: int) -> Operation[None]:
+    """Delete a version."""
+    path = fill(_VERSION, model=_names.model(model), version=_names.number(version))
+    return Operation(method="DELETE", template=_VERSION, path=path, read=nothing)
 
 
 def download(model: str, version: int, sink: Sink) -> Operation[None]:
@@ -62,6 +91,17 @@ def download(model: str, version: int, sink: Sink) -> Operation[None]:
         timeout=TRANSFER_TIMEOUT,
         sink=sink,
     )
+
+
+def publish_query(*, lineage: Mapping[str, JsonValue] | None, **options: object) -> PublishQuery:
+    """Return how a package is to be published."""
+    if lineage is None:
+        return build(PublishQuery, **options)
+    try:
+        facts = json.dumps(dict(lineage), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"lineage cannot be written as JSON: {error}") from None
+    return build(PublishQuery, lineage=facts, **options)
 
 
 def publish(model: str, package: IO[bytes], query: PublishQuery) -> Operation[Version]:

@@ -31,27 +31,36 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
 @routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
-    warm(call.services, call.by, model, alias=alias, to=body.version)
+    services = call.services
+    aliases.check_move(services.database, call.by, model, alias, version=body.version, force=body.force)
+    warm(services, call.by, model, alias=alias, to=body.version)
     moved = aliases.move(
-        call.services.database,
+        services.database,
         call.by,
         model,
         alias,
         version=body.version,
         note=body.note,
         expected_revision=_expected(call),
+        force=body.force,
     )
-    call.services.forget_targets()
+    services.forget_targets()
     return _tagged(moved)
 
 
 @routes.route("POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write")
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""
-    earlier = aliases.earlier_version(call.services.database, call.by, model, alias)
+    earlier = aliases.earlier_version(call.services.database, call.by, model, alias, force=body.force)
     warm(call.services, call.by, model, alias=alias, to=earlier)
     moved = aliases.rollback(
-        call.services.database, call.by, model, alias, note=body.note, expected_revision=_expected(call)
+        call.services.database,
+        call.by,
+        model,
+        alias,
+        note=body.note,
+        expected_revision=_expected(call),
+        force=body.force,
     )
     call.services.forget_targets()
     return _tagged(moved)

@@ -12,6 +12,7 @@ from reference_server.errors import Unprocessable
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
+from reference_server.http.notices import with_notices
 from reference_server.runtime.tasks.embedding import Embedding
 from reference_server.runtime.tasks.outputs import check_finite
 from reference_server.runtime.work import TaskWork
@@ -61,7 +62,8 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
         }
         # The body is the OpenAI API's own and has no place for it.
         headers = {**_HEADERS, "x-maas-device": loaded.runner.device}
-        return Answer(200, headers, orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY))
+        content = orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Answer(200, with_notices(headers, target), content)
 
     key = (target.exact, target.version, loaded.runner.device)
     return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())

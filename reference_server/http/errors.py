@@ -9,8 +9,10 @@ import orjson
 
 from maas_client.types import ErrorDetail
 from reference_server.errors import (
+    Gone,
     InvalidRequest,
     MethodNotAllowed,
+    PreconditionFailed,
     RangeNotSatisfiable,
     ServiceError,
     Unauthenticated,
@@ -42,6 +44,10 @@ def answer_for(error: ServiceError, request: Request) -> Answer:
     }
     if error.details:
         body["errors"] = [detail.model_dump() for detail in error.details[:MOST_DETAILS]]
+    if isinstance(error, PreconditionFailed) and error.current is not None:
+        body["current"] = error.current.model_dump(mode="json")
+    if isinstance(error, Gone) and error.replacement is not None:
+        body["replacement"] = error.replacement
     return Answer(error.status, _headers(error), orjson.dumps({"error": body}))
 
 
@@ -87,6 +93,8 @@ def _headers(error: ServiceError) -> dict[str, str]:
         headers["allow"] = ", ".join(error.allowed)
     if isinstance(error, RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
+    if isinstance(error, PreconditionFailed) and error.etag is not None:
+        headers["etag"] = error.etag
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     return headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call
-from reference_server.registry import models
+from reference_server.registry import deletion, models
 
 routes = Routes("models")
 
@@ -34,3 +34,11 @@ def update(call: Call, model: str, body: ModelUpdate) -> Model:
     updated = models.update(call.services.database, call.by, model, visibility=body.visibility)
     call.services.forget_targets()
     return updated
+
+
+@routes.route("DELETE", "/v1/models/<model>", access="models:write")
+def delete(call: Call, model: str) -> None:
+    """Delete a model with all its versions, aliases and history; its name is free again."""
+    services = call.services
+    held = deletion.delete_model(services.database, services.artifacts, call.by, model)
+    services.forget_contents(content.digest for content in held)

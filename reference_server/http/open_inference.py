@@ -15,6 +15,7 @@ from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
 from reference_server.http.inference import Pending, Times
+from reference_server.http.notices import with_notices
 from reference_server.runtime.work import TensorWork
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
             raise Unprocessable(
                 f"{error}: ask for it with the parameter binary_data_output", code="non_finite_output"
             ) from error
-        return _compressed(message, call.request.headers)
+        answer = _compressed(message, call.request.headers)
+        answer.headers = with_notices(answer.headers, target)
+        return answer
 
     key = (target.exact, target.version, runner.device)
     return Pending(key, loaded, TensorWork(runner, feeds, tuple(wanted)), encode, began, services.timer())

@@ -170,8 +170,8 @@ def _ready(call: Call, model: str, selector: str | None) -> Answer:
 def _entry(call: Call, target: ServingTarget) -> dict[str, str]:
     state, reason = call.services.pool.state(target.digest)
     shown = {State.LOADING: "LOADING", State.FAILED: "UNAVAILABLE"}.get(state, "READY")
-    if target.unloaded:
-        shown, reason = "UNAVAILABLE", "unloaded"
+    if target.retired or target.unloaded:
+        shown, reason = "UNAVAILABLE", "retired" if target.retired else "unloaded"
     elif state == State.UNLOADED:
         reason = "loaded with its first call"
     return {"name": target.model, "version": str(target.version), "state": shown, "reason": reason}

@@ -11,6 +11,7 @@ from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
+from reference_server.http.notices import with_notices
 from reference_server.runtime.tasks.image_inputs import IMAGE, MEDIA_TYPES
 from reference_server.runtime.tasks.outputs import check_finite
 from reference_server.runtime.work import TaskWork
@@ -67,7 +68,7 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
         if b"null" in content:
             for tensor in outputs.tensors.values():
                 check_finite(tensor)
-        return Answer(200, _HEADERS, content)
+        return Answer(200, with_notices(_HEADERS, target), content)
 
     key = (target.exact, target.version, device)
     return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from reference_server.http.notices import notices_of
 from reference_server.recent import Recent
 from reference_server.registry import versions
 
@@ -41,10 +43,12 @@ class Targets:
 
         Raises:
             NotFound: If there is none that this caller can see.
+            Gone: If it was retired.
         """
         target = self.known(caller, model, selector)
         if target is None:
             target = versions.serving_target(self._database, caller, model, selector)
+            target = replace(target, notices=notices_of(target))
             self._known.put((caller.account_id, model, selector), target)
         return target
 

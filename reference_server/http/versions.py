@@ -12,7 +12,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
 from reference_server.http.warming import in_use, warm
-from reference_server.registry import aliases, packages, publishing, uploads, versions
+from reference_server.registry import aliases, deletion, packages, publishing, states, uploads, versions
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -32,8 +32,24 @@ def get(call: Call, model: str, version: str) -> Version:
 
 @routes.route("PATCH", "/v1/models/<model>/versions/<version>", access="models:write")
 def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version:
-    """Say what was measured of a version, beside its package, which never changes; its model's owner may."""
-    return versions.update(call.services.database, call.by, model, version, metrics=body.metrics)
+    """Deprecate a version with a notice to its callers, retire it, restore it, or say what it measured.
+
+    Callers of a deprecated version are told by the headers `Deprecation`, `Sunset` and `Link`; a retired one
+    answers 410.
+    """
+    updated = states.update(call.services.database, call.by, model, version, body)
+    if updated.state == versions.RETIRED:
+        call.services.forget_contents([updated.digest])
+    call.services.forget_targets()
+    return updated
+
+
+@routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write")
+def delete(call: Call, model: str, version: str) -> None:
+    """Delete a version that no alias points to; its number is never used again."""
+    services = call.services
+    held = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
+    services.forget_contents(content.digest for content in held)
 
 
 @routes.route(
@@ -107,22 +123,30 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
         call.by,
         model,
         package,
-        query=query.model_copy(update={"set_default": False}) if takes_over else query,
+        query=query,
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,
+        moves_default=not takes_over,
     )
     if takes_over:
-        version = _make_default(call, model, version, note=query.notes)
+        version = _make_default(call, model, version, query)
     services.forget_targets()
     return Replied(version, status=201 if new else 200)
 
 
-def _make_default(call: Call, model: str, version: Version, *, note: str) -> Version:
+def _make_default(call: Call, model: str, version: Version, query: PublishQuery) -> Version:
     database, number = call.services.database, version.version
     if versions.DEFAULT in version.aliases:
         return version
     warm(call.services, call.by, model, alias=versions.DEFAULT, to=number)
     aliases.move(
-        database, call.by, model, versions.DEFAULT, version=number, note=note, expected_revision=None
+        database,
+        call.by,
+        model,
+        versions.DEFAULT,
+        version=number,
+        note=query.notes,
+        expected_revision=None,
+        force=query.force,
     )
     return versions.get(database, call.by, model, str(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reference_server.errors import Conflict, NotFound
+from reference_server.errors import Conflict, Gone, NotFound
 from reference_server.registry import versions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def warm(services: Services, caller: Caller, model: str, *, alias: str, to: int)
     """
     if in_use(services, caller, model, alias) is None:
         return
-    with suppress(NotFound, Conflict):
+    with suppress(NotFound, Conflict, Gone):
         services.load(versions.serving_target(services.database, caller, model, str(to)))
 
 

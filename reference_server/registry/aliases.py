@@ -10,10 +10,11 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
 from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from reference_server.registry import names
+from reference_server.registry import events, names
+from reference_server.registry.compatibility import check_target
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasChangeRow, AliasRow, VersionRow
-from reference_server.registry.versions import LATEST, select_number
+from reference_server.registry.versions import LATEST, RETIRED, select_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +53,9 @@ _COMPUTED = (
     .where(
         VersionRow.model_id == bindparam("model"),
         VersionRow.number
-        == select(func.max(_Newest.number)).where(_Newest.model_id == bindparam("model")).scalar_subquery(),
+        == select(func.max(_Newest.number))
+        .where(_Newest.model_id == bindparam("model"), _Newest.state != RETIRED)
+        .scalar_subquery(),
     )
 )
 _Every = union_all(_STORED, _COMPUTED).subquery()
@@ -94,6 +97,7 @@ def move(
     version: int,
     note: str,
     expected_revision: int | None,
+    force: bool = False,
 ) -> Alias:
     """Point an alias to a version, making it if need be; a repeat of its last move changes nothing.
 
@@ -105,11 +109,13 @@ def move(
         version: The version it is to point to.
         note: Why.
         expected_revision: Move only if it still has this revision; None moves it in any case.
+        force: Move `default` even if that breaks calls.
 
     Raises:
         NotFound: When the model or the version is not there.
         Forbidden: With code `not_owner`.
         Unprocessable: When no alias can have that name, or it is `latest`.
+        Conflict: With code `version_retired`, or `breaking_signature` without `force`.
         PreconditionFailed: When somebody moved it since.
     """
     _check_movable(alias)
@@ -119,21 +125,43 @@ def move(
         if _is_repeat(session, (model_id, alias), (target, note, caller.account_id), expected_revision):
             return _read(session, model_id, alias)
         row = _compare(session, model_id, alias, expected_revision)
+        check_target(session, model_id, alias, target, force=force)
         if row is None or (row.version, row.note) != (target, note):
             record_move(session, model_id, alias, version=target, note=note, by=caller, at=db.clock())
             session.flush()
         return _read(session, model_id, alias)
 
 
+def check_move(db: Database, caller: Caller, model: str, alias: str, *, version: int, force: bool) -> None:
+    """Refuse what `move` would refuse, before anything is loaded for it.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Unprocessable: As `move`.
+    """
+    _check_movable(alias)
+    with db.read() as session:
+        model_id = names.owned(session, caller, model).row.id
+        target = select_number(session, model_id, str(version))
+        check_target(session, model_id, alias, target, force=force)
+
+
 def rollback(
-    db: Database, caller: Caller, model: str, alias: str, *, note: str, expected_revision: int | None
+    db: Database,
+    caller: Caller,
+    model: str,
+    alias: str,
+    *,
+    note: str,
+    expected_revision: int | None,
+    force: bool = False,
 ) -> Alias:
     """Point an alias to the version it pointed to before; this is a move like any other, and remembered.
 
     Raises:
         NotFound: When the model or the alias is not there.
         Forbidden: With code `not_owner`.
-        Conflict: With code `no_earlier_version`, when it never pointed elsewhere.
+        Conflict: With code `no_earlier_version`, when it never pointed elsewhere or that version was deleted;
+            with code `version_retired`, or `breaking_signature` without `force`.
         Unprocessable: When the alias is `latest`.
         PreconditionFailed: When somebody moved it since.
     """
@@ -143,13 +171,22 @@ def rollback(
         row = _compare(session, model_id, alias, expected_revision)
         if row is None:
             raise _not_found(alias)
-        earlier = _earlier_version(session, row)
-        record_move(session, model_id, alias, version=earlier, note=note, by=caller, at=db.clock())
+        earlier = _earlier_version(session, row, force=force)
+        record_move(
+            session,
+            model_id,
+            alias,
+            version=earlier,
+            note=note,
+            by=caller,
+            at=db.clock(),
+            kind="alias_rolled_back",
+        )
         session.flush()
         return _read(session, model_id, alias)
 
 
-def earlier_version(db: Database, caller: Caller, model: str, alias: str) -> int:
+def earlier_version(db: Database, caller: Caller, model: str, alias: str, *, force: bool) -> int:
     """Return the version to which `rollback` would point an alias.
 
     Raises:
@@ -160,7 +197,7 @@ def earlier_version(db: Database, caller: Caller, model: str, alias: str) -> int
         row = session.get(AliasRow, (names.owned(session, caller, model).row.id, alias))
         if row is None:
             raise _not_found(alias)
-        return _earlier_version(session, row)
+        return _earlier_version(session, row, force=force)
 
 
 def history(db: Database, caller: Caller, model: str, alias: str, query: PageQuery) -> Page[AliasChange]:
@@ -186,7 +223,15 @@ def history(db: Database, caller: Caller, model: str, alias: str, query: PageQue
 
 
 def record_move(
-    session: Session, model_id: str, alias: str, *, version: int, note: str, by: Caller, at: datetime
+    session: Session,
+    model_id: str,
+    alias: str,
+    *,
+    version: int,
+    note: str,
+    by: Caller,
+    at: datetime,
+    kind: str = "alias_moved",
 ) -> None:
     """Write where an alias points now and that it moved; the version exists, the caller may do it."""
     row = session.get(AliasRow, (model_id, alias))
@@ -207,6 +252,17 @@ def record_move(
             moved_by=by.account_id,
             moved_at=at,
         )
+    )
+    events.record(
+        session,
+        model_id,
+        kind,
+        by=by,
+        at=at,
+        version=version,
+        alias=alias,
+        from_version=earlier,
+        note=note,
     )
 
 
@@ -242,7 +298,8 @@ def _compare(session: Session, model_id: str, alias: str, expected_revision: int
             f"the alias {alias!r} is at revision {revision}, not {expected_revision}: somebody moved it; "
             "read it again and decide anew",
             code="revision_mismatch",
-            param="If-Match",
+            current=None if row is None else _read(session, model_id, alias),
+            etag=None if row is None else f'"{revision}"',
         )
     return row
 
@@ -259,7 +316,7 @@ def _is_repeat(
     )
 
 
-def _earlier_version(session: Session, row: AliasRow) -> int:
+def _earlier_version(session: Session, row: AliasRow, *, force: bool) -> int:
     earlier = session.scalar(
         select(AliasChangeRow.from_version)
         .where(
@@ -276,6 +333,13 @@ def _earlier_version(session: Session, row: AliasRow) -> int:
             "to go back to",
             code="no_earlier_version",
         )
+    if session.get(VersionRow, (row.model_id, earlier)) is None:
+        raise Conflict(
+            f"version {earlier}, to which the alias {row.name!r} pointed before, was deleted; move the "
+            "alias to another",
+            code="no_earlier_version",
+        )
+    check_target(session, row.model_id, row.name, earlier, force=force)
     return earlier
 
 

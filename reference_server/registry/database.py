@@ -157,16 +157,33 @@ def _current_revision(url: str) -> str | None:
 def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.migration import MigrationContext
 
     _make_file(make_url(url))
-    engine = _open(url)
+    engine = _open(url, for_migration=True)
     try:
         with engine.execution_options(**{_WRITES: True}).begin() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", _MIGRATIONS)
+            migration = MigrationContext.configure(connection)
+            before = migration.get_current_revision()
             command.upgrade(config, "head")
+            if migration.get_current_revision() != before:
+                _check_references(connection)
     finally:
         engine.dispose()
+
+
+def _check_references(connection: Connection) -> None:
+    """Refuse a migration that left a reference to nothing.
+
+    SQLite changes a table by making a new one and dropping the old, which with references held would delete
+    what refers to it; so they are not held then, and are checked at the end (sqlite.org, "ALTER TABLE", 7).
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise ValueError(f"the migration left a row of {broken[0]!r} that refers to nothing in {broken[2]!r}")
 
 
 def _cause(error: Exception) -> str:
@@ -197,7 +214,7 @@ def _sqlite_path(url: URL) -> str:
     return str(url.database)
 
 
-def _open(url: str) -> Engine:
+def _open(url: str, *, for_migration: bool = False) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         _sqlite_path(parsed)
@@ -208,6 +225,8 @@ def _open(url: str) -> Engine:
             hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
+        if not for_migration:
+            event.listen(engine, "connect", _hold_references)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
@@ -220,6 +239,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _hold_references(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -14,6 +14,7 @@ from reference_server.registry.ids import new_id
 from reference_server.registry.pages import Keyset
 from reference_server.registry.search import has_all_words
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+from reference_server.registry.versions import RETIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 _OWNER_IS_CALLER = "me"
 _Any = aliased(VersionRow)
-_LATEST = select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id).scalar_subquery()
+_LATEST = (
+    select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id, _Any.state != RETIRED).scalar_subquery()
+)
 _CATALOGUE = (
     select(
         ModelRow,

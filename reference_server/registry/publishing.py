@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
-from reference_server.registry import aliases, models, names, versions
+from reference_server.registry import aliases, events, models, names, versions
+from reference_server.registry.compatibility import check_target
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
 from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
@@ -60,6 +61,7 @@ def publish(
     query: PublishQuery,
     inspect: Callable[[Package], Inspection],
     max_bytes: int,
+    moves_default: bool = True,
 ) -> tuple[Version, bool]:
     """Publish a package as the next version of a model, which is made if there is none of that name.
 
@@ -69,19 +71,21 @@ def publish(
         caller: Who publishes; the model's owner.
         model: The model's name; `account~name` with the caller's own account is always theirs.
         source: A seekable file that holds the package's zip.
-        query: Notes, visibility of a new model, and whether the version becomes `default`.
+        query: Notes, lineage, visibility of a new model, and whether the version becomes `default`.
         inspect: Tries the package out; raises when it cannot serve.
         max_bytes: The most that the files of the package may hold together.
+        moves_default: Whether `set_default` is done here; if not, it is only refused here where it cannot be.
 
     Returns:
-        The version, and whether it is new: content that the model has already is not published twice.
+        The version, and whether it is new: content that the model has already is published twice only with
+        `query.again`.
 
     Raises:
         Unprocessable: When the package cannot serve, or no model can have that name.
         Forbidden: With code `not_owner`.
-        Conflict: With code `public_name_taken`.
+        Conflict: With code `public_name_taken`; with `set_default` with code `breaking_signature`.
     """
-    publication = _Publication(db, store, caller, model, query)
+    publication = _Publication(db, store, caller, model, query, moves_default)
     # What the name or the rights forbid is refused before the costly part.
     publication.check()
     try:
@@ -118,13 +122,16 @@ class _Publication:
     caller: Caller
     model: str
     query: PublishQuery
+    moves_default: bool
 
     def check(self) -> None:
         with self.db.read() as session:
-            self._find(session)
+            self._check_parent(session, self._find(session))
 
     def known(self, digest: str) -> Version | None:
         """Return the version that has this content already, as `default` if that was asked for."""
+        if self.query.again:
+            return None
         with self.db.read() as session:
             found = self._find(session)
             number = None if found is None else _number_of(session, found.row.id, digest)
@@ -133,7 +140,10 @@ class _Publication:
             if not self.query.set_default:
                 return versions.read(session, found, number)
         with self.db.write() as session:
-            found = names.owned(session, self.caller, self.model)
+            found = self._find(session)
+            number = None if found is None else _number_of(session, found.row.id, digest)
+            if found is None or number is None:  # deleted meanwhile
+                return None
             self._make_default(session, found, number)
             return versions.read(session, found, number)
 
@@ -141,7 +151,7 @@ class _Publication:
         """Write the rows that make a lasting artifact known, in one transaction."""
         with self.db.write() as session:
             found = self._find(session) or self._make_model(session)
-            number = _number_of(session, found.row.id, row.digest)
+            number = None if self.query.again else _number_of(session, found.row.id, row.digest)
             if number is not None:  # published by somebody else meanwhile
                 if self.query.set_default:
                     self._make_default(session, found, number)
@@ -164,6 +174,17 @@ class _Publication:
         models.check_free(session, self.caller, reference.name, self._visibility)
         return None
 
+    def _check_parent(self, session: Session, found: names.Found | None) -> None:
+        parent = self.query.parent
+        if parent is None:
+            return
+        if found is None or session.get(VersionRow, (found.row.id, parent)) is None:
+            raise Unprocessable(
+                f"the model has no version {parent} that this one could be made from",
+                code="unknown_parent",
+                param="parent",
+            )
+
     @property
     def _visibility(self) -> Visibility:
         return self.query.visibility or "private"
@@ -175,18 +196,36 @@ class _Publication:
         return names.owned(session, self.caller, f"{self.caller.account_name}~{name}")
 
     def _add(self, session: Session, found: names.Found, row: VersionRow) -> None:
-        now = self.db.clock()
+        query, now = self.query, self.db.clock()
+        self._check_parent(session, found)
         found.row.versions_made += 1
         found.row.updated_at = now
         row.model_id, row.number = found.row.id, found.row.versions_made
-        row.notes, row.author_id, row.created_at = self.query.notes, self.caller.account_id, now
+        row.notes, row.author_id, row.created_at = query.notes, self.caller.account_id, now
+        row.origin, row.parent, row.lineage = query.origin, query.parent, query.lineage
         session.add(row)
         session.flush()
-        if self.query.set_default or row.number == 1:
+        events.record(
+            session,
+            found.row.id,
+            "published",
+            by=self.caller,
+            at=now,
+            version=row.number,
+            digest=row.digest,
+            origin=query.origin,
+            parent=query.parent,
+            notes=query.notes,
+        )
+        if query.set_default or row.number == 1:
             self._make_default(session, found, row.number)
 
     def _make_default(self, session: Session, found: names.Found, number: int) -> None:
-        if versions.find_number(session, found.row.id, versions.DEFAULT) == number:
+        now = versions.find_number(session, found.row.id, versions.DEFAULT)
+        if now == number:
+            return
+        check_target(session, found.row.id, versions.DEFAULT, number, force=self.query.force)
+        if now is not None and not self.moves_default:
             return
         aliases.record_move(
             session,
@@ -201,9 +240,13 @@ class _Publication:
 
 
 def _number_of(session: Session, model_id: str, digest: str) -> int | None:
-    return session.scalar(
-        select(VersionRow.number).where(VersionRow.model_id == model_id, VersionRow.digest == digest)
+    """Return the newest version that has some content."""
+    number: int | None = session.scalar(
+        select(func.max(VersionRow.number)).where(
+            VersionRow.model_id == model_id, VersionRow.digest == digest
+        )
     )
+    return number
 
 
 def _store(store: ArtifactStore, package: Package) -> Stored:

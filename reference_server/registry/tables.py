@@ -144,19 +144,19 @@ class ModelRow(Base):
 
 
 class VersionRow(Base):
-    """An immutable version.
+    """A version: immutable but for its state, from `state` on.
 
     `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
     rows of before it was kept, until somebody downloads the package; `batch_invariant` in rows of before it
-    was measured. `measured_metrics` is what the owner measured after the publish, null for nothing.
+    was measured. `parent` may name a version that was deleted since; `measured_metrics` is what the owner
+    measured after the publish, null for nothing.
     """
 
     __tablename__ = "versions"
-    __table_args__ = (UniqueConstraint("model_id", "digest"),)
 
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    digest: Mapped[str] = mapped_column(String(71))
+    digest: Mapped[str] = mapped_column(String(71), index=True)
     artifact: Mapped[str] = mapped_column(String(200), index=True)
     artifact_sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
@@ -170,6 +170,15 @@ class VersionRow(Base):
     tensors: Mapped[dict[str, JsonValue]]
     batch_invariant: Mapped[bool | None]
     measured_metrics: Mapped[list[dict[str, JsonValue]] | None]
+    origin: Mapped[str] = mapped_column(String(32))
+    parent: Mapped[int | None]
+    lineage: Mapped[dict[str, JsonValue]]
+    state: Mapped[str] = mapped_column(String(16), default="active")
+    state_since: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(Text, default="")
+    replacement: Mapped[str | None] = mapped_column(String(200))
+    sunset: Mapped[datetime | None]
+    documentation: Mapped[str | None] = mapped_column(Text)
 
 
 class AliasRow(Base):
@@ -202,6 +211,20 @@ class AliasChangeRow(Base):
     note: Mapped[str] = mapped_column(Text)
     moved_by: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
     moved_at: Mapped[datetime]
+
+
+class ModelEventRow(Base):
+    """Something that happened to a model; never changed, and deleted only with the model."""
+
+    __tablename__ = "model_events"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(32))
+    at: Mapped[datetime]
+    by: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    version: Mapped[int | None]
+    details: Mapped[dict[str, JsonValue]]
 
 
 class IdempotencyRow(Base):

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import Integer, and_, bindparam, func, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, VERSION_NUMBER, Page, PageQuery, Version
-from reference_server.errors import Conflict, NotFound
+from reference_server.errors import Conflict, Gone, NotFound, Unprocessable
 from reference_server.registry import names
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
-    from maas_client.types import Metric
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
 LATEST = "latest"
 _NO_VERSION = 0
 DEFAULT = "default"
+ACTIVE, DEPRECATED, RETIRED = "active", "deprecated", "retired"
 _MOST_CHARACTERS_SHOWN = 100
 _NEWEST_FIRST = Keyset("versions", (VersionRow.number,), descending=True)
 _WITH_AUTHOR = select(VersionRow, AccountRow.name.label("author")).join(
@@ -35,6 +37,24 @@ _WITH_AUTHOR = select(VersionRow, AccountRow.name.label("author")).join(
 )
 _Kind: TypeAlias = Literal["number", "alias", "latest"]
 _Newest = aliased(VersionRow)
+# What a prediction needs to know of a version.
+_SERVED = (
+    VersionRow.number,
+    VersionRow.digest,
+    VersionRow.artifact,
+    VersionRow.batch_invariant,
+    VersionRow.state,
+    VersionRow.state_since,
+    VersionRow.replacement,
+    VersionRow.sunset,
+    VersionRow.documentation,
+)
+_DEFAULT_NUMBER = (
+    select(AliasRow.version)
+    .where(AliasRow.model_id == ModelRow.id, AliasRow.name == DEFAULT)
+    .correlate(ModelRow)
+    .scalar_subquery()
+)
 
 
 def _meant(kind: _Kind, model_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
@@ -46,7 +66,9 @@ def _meant(kind: _Kind, model_id: ColumnElement[str] | InstrumentedAttribute[str
             AliasRow.model_id == model_id, AliasRow.name == bindparam("selector")
         )
     else:
-        pointed = select(func.max(_Newest.number)).where(_Newest.model_id == model_id)
+        pointed = select(func.max(_Newest.number)).where(
+            _Newest.model_id == model_id, _Newest.state != RETIRED
+        )
     return pointed.correlate(ModelRow, VersionRow).scalar_subquery()
 
 
@@ -65,10 +87,8 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
             ModelRow.unloaded,
             AccountRow.name.label("owner"),
             names.SHADOWED.label("shadowed"),
-            VersionRow.number,
-            VersionRow.digest,
-            VersionRow.artifact,
-            VersionRow.batch_invariant,
+            _DEFAULT_NUMBER.label("default"),
+            *_SERVED,
         )
         .join(AccountRow, AccountRow.id == ModelRow.account_id)
         .outerjoin(VersionRow, version)
@@ -84,10 +104,7 @@ _INDEX = (
         ModelRow.unloaded,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
-        VersionRow.number,
-        VersionRow.digest,
-        VersionRow.artifact,
-        VersionRow.batch_invariant,
+        *_SERVED,
     )
     .join(AccountRow, AccountRow.id == ModelRow.account_id)
     .join(VersionRow, VersionRow.model_id == ModelRow.id)
@@ -104,6 +121,23 @@ _EXACT_TARGETS = {kind: _targets(kind, names.EXACT) for kind in _KINDS}
 
 
 @dataclass(frozen=True, slots=True)
+class Deprecation:
+    """What the owner of a deprecated version tells its callers.
+
+    Args:
+        since: When it was deprecated.
+        sunset: When it is to be retired.
+        replacement: The number of a version of the same model, or the name of another.
+        documentation: The address of a page.
+    """
+
+    since: datetime
+    sunset: datetime | None
+    replacement: str | None
+    documentation: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServingTarget:
     """What a prediction runs.
 
@@ -115,6 +149,10 @@ class ServingTarget:
         exact: The name by which everybody reaches the model, `account~name`.
         batch_invariant: What was measured at publish; None in versions of before it was.
         unloaded: Whether the owner wants the model out of memory.
+        retired: Whether it is not run any more.
+        deprecation: What is told with each answer of a deprecated one.
+        default: Where it was asked for by number: the version that `default` points to.
+        notices: Headers that each answer has beside its own; whoever keeps the target writes them once.
     """
 
     model: str
@@ -124,6 +162,10 @@ class ServingTarget:
     exact: str
     batch_invariant: bool | None
     unloaded: bool = False
+    retired: bool = False
+    deprecation: Deprecation | None = None
+    default: int | None = None
+    notices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -152,32 +194,6 @@ def list_versions(db: Database, caller: Caller, model: str, query: PageQuery) ->
         )
 
 
-def update(
-    db: Database, caller: Caller, model: str, selector: str, *, metrics: Sequence[Metric] | None
-) -> Version:
-    """Change what an owner says of a version beside its package.
-
-    Args:
-        db: The store.
-        caller: Who changes it.
-        model: The model's name.
-        selector: A number, an alias or `latest`.
-        metrics: What was measured of it, in the place of what was said before; None leaves that.
-
-    Raises:
-        NotFound: When the model or the version is not there.
-        Forbidden: With code `not_owner`.
-    """
-    with db.write() as session:
-        found = names.owned(session, caller, model)
-        number = select_number(session, found.row.id, selector)
-        row = session.get_one(VersionRow, (found.row.id, number))
-        if metrics is not None:
-            row.measured_metrics = [metric.model_dump(mode="json") for metric in metrics]
-        session.flush()
-        return read(session, found, number)
-
-
 def serving_target(db: Database, caller: Caller, model: str, selector: str | None) -> ServingTarget:
     """Return what a prediction is to run, in one query.
 
@@ -190,6 +206,7 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
     Raises:
         NotFound: When the model or the version is not there.
         Conflict: With code `no_version`, when the model has no version yet.
+        Gone: With code `version_retired`.
     """
     reference = names.parse(model)
     selector = selector or DEFAULT
@@ -206,7 +223,9 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
         )
     if row.number is None:
         raise version_not_found(selector)
-    return _target(row)
+    if row.state == RETIRED:
+        raise _retired(row)
+    return _target(row, default=row.default if kind == "number" else None)
 
 
 def index(db: Database, caller: Caller, model: str | None = None) -> list[ServingTarget]:
@@ -222,7 +241,7 @@ def index(db: Database, caller: Caller, model: str | None = None) -> list[Servin
         return [_target(row) for row in session.execute(statement, {"caller": caller.account_id})]
 
 
-def _target(row: Row[*tuple[Any, ...]]) -> ServingTarget:
+def _target(row: Row[*tuple[Any, ...]], *, default: int | None = None) -> ServingTarget:
     return ServingTarget(
         model=names.shortest(row.name, row.owner, shadowed=row.shadowed),
         version=row.number,
@@ -231,7 +250,16 @@ def _target(row: Row[*tuple[Any, ...]]) -> ServingTarget:
         exact=f"{row.owner}~{row.name}",
         batch_invariant=row.batch_invariant,
         unloaded=row.unloaded,
+        retired=row.state == RETIRED,
+        deprecation=_deprecation(row),
+        default=default,
     )
+
+
+def _deprecation(row: Row[*tuple[Any, ...]]) -> Deprecation | None:
+    if row.state != DEPRECATED:
+        return None
+    return Deprecation(row.state_since, row.sunset, row.replacement, row.documentation)
 
 
 def select_number(session: Session, model_id: str, selector: str) -> int:
@@ -251,6 +279,34 @@ def find_number(session: Session, model_id: str, selector: str) -> int | None:
     kind, value = _selected(selector)
     number: int | None = session.scalar(_NUMBERS[kind], {"selector": value, "model": model_id})
     return number
+
+
+def find_exactly(session: Session, model_id: str, selector: str) -> VersionRow:
+    """Return the version of a number, to be changed; an alias could mean another one by now.
+
+    Raises:
+        Unprocessable: With code `version_number_needed`, when the selector is no number.
+        NotFound: When there is no such version.
+    """
+    kind, value = _selected(selector)
+    if kind != "number":
+        raise Unprocessable(
+            f"{selector[:_MOST_CHARACTERS_SHOWN]!r} may mean another version by now; name the one to "
+            "change by its number",
+            code="version_number_needed",
+            param="version",
+        )
+    row = session.get(VersionRow, (model_id, value))
+    if row is None:
+        raise version_not_found(selector)
+    return row
+
+
+def digests_in_use(db: Database, digests: Collection[str]) -> set[str]:
+    """Return those of some contents that a version still serves."""
+    statement = select(VersionRow.digest).where(VersionRow.digest.in_(digests), VersionRow.state != RETIRED)
+    with db.read() as session:
+        return set(session.scalars(statement))
 
 
 def read(session: Session, found: names.Found, number: int) -> Version:
@@ -286,6 +342,15 @@ def to_versions(
             signature=row.VersionRow.signature,
             tensors=row.VersionRow.tensors,
             batch_invariant=row.VersionRow.batch_invariant,
+            origin=row.VersionRow.origin,
+            parent=row.VersionRow.parent,
+            lineage=row.VersionRow.lineage,
+            state=row.VersionRow.state,
+            state_since=row.VersionRow.state_since,
+            reason=row.VersionRow.reason,
+            replacement=row.VersionRow.replacement,
+            sunset=row.VersionRow.sunset,
+            documentation=row.VersionRow.documentation,
         )
         for row in rows
     ]
@@ -299,6 +364,22 @@ def version_not_found(selector: str) -> NotFound:
         code="version_not_found",
         param="version",
     )
+
+
+def _retired(row: Row[*tuple[Any, ...]]) -> Gone:
+    name = f"version {row.number} of {row.name!r}"
+    instead = f"; use {replacement_in_words(row.replacement)}" if row.replacement else ""
+    return Gone(
+        f"{name} was retired on {row.state_since:%Y-%m-%d}{instead}",
+        code="version_retired",
+        param="version",
+        replacement=row.replacement,
+    )
+
+
+def replacement_in_words(replacement: str) -> str:
+    """Return what a replacement means: a version of the same model, or a model."""
+    return f"version {replacement}" if replacement.isdecimal() else f"the model {replacement!r}"
 
 
 def _selected(selector: str) -> tuple[_Kind, int | str]:
@@ -319,7 +400,7 @@ def _aliases_by_version(session: Session, model_id: str) -> dict[int, list[str]]
     )
     for version, name in session.execute(stored):
         aliases.setdefault(version, []).append(name)
-    newest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model_id))
+    newest = find_number(session, model_id, LATEST)
     if newest is not None:
         aliases.setdefault(newest, []).append(LATEST)
     return aliases

@@ -234,6 +234,12 @@ class ModelPool:
             give_back_memory()
 
     @property
+    def digests(self) -> set[str]:
+        """What is in memory, by content digest."""
+        with self._lock:
+            return set(self._loaded)
+
+    @property
     def memory(self) -> tuple[int, int, int]:
         """How many models are loaded, the bytes that they count, and the budget in bytes."""
         with self._lock:

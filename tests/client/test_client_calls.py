@@ -57,6 +57,14 @@ INFO = {"name": "s", "version": "1", "usage_policy": {"version": "7", "text": "b
 EXPORT = {"account": ACCOUNT, "sessions": [], "keys": [], "models": [], "versions": [], "alias_changes": {}}
 
 
+EVENT = {
+    "seq": 4,
+    "kind": "published",
+    "at": "2026-01-01T00:00:00Z",
+    "by": "ada",
+    "version": 2,
+    "details": {},
+}
 # Masked, and filled up with defaults.
 REWRITTEN = {"secret", "manifest", "usage_policy"}
 
@@ -131,6 +139,52 @@ CALLS = {
         "/v1/models/m/versions",
         None,
         page(VERSION),
+    ),
+    "versions.deprecate": (
+        lambda c: c.model("m").versions.deprecate(
+            2, reason="Old.", replacement=3, sunset=datetime(2027, 1, 1, tzinfo=UTC)
+        ),
+        "PATCH",
+        "/v1/models/m/versions/2",
+        {"state": "deprecated", "reason": "Old.", "replacement": "3", "sunset": "2027-01-01T00:00:00Z"},
+        VERSION,
+    ),
+    "versions.retire": (
+        lambda c: c.model("m").versions.retire(2),
+        "PATCH",
+        "/v1/models/m/versions/2",
+        {"state": "retired"},
+        VERSION,
+    ),
+    "versions.restore": (
+        lambda c: c.model("m").versions.restore(2),
+        "PATCH",
+        "/v1/models/m/versions/2",
+        {"state": "active"},
+        VERSION,
+    ),
+    "versions.delete": (
+        lambda c: c.model("m").versions.delete(2),
+        "DELETE",
+        "/v1/models/m/versions/2",
+        None,
+        None,
+    ),
+    "models.delete": (lambda c: c.models.delete("a~m"), "DELETE", "/v1/models/a~m", None, None),
+    "model.delete": (lambda c: c.model("m").delete(), "DELETE", "/v1/models/m", None, None),
+    "model.history": (
+        lambda c: list(c.model("m").history(kind="published", after=3, page_size=5)),
+        "GET",
+        "/v1/models/m/history?limit=5&kind=published&after=3",
+        None,
+        page(EVENT),
+    ),
+    "aliases.force": (
+        lambda c: c.model("m").aliases.move("default", version=2, force=True),
+        "PUT",
+        "/v1/models/m/aliases/default",
+        {"version": 2, "note": "", "force": True},
+        ALIAS,
     ),
     "versions.get": (
         lambda c: c.model("m").versions.get("default"),
@@ -251,6 +305,13 @@ def test_a_listing_that_goes_in_a_circle_ends(server, client):
         lambda c: c.model("m").versions.get(0),
         lambda c: c.model("m").versions.get("\u0661"),
         lambda c: c.model("m").versions.get(True),
+        lambda c: c.model("m").versions.delete("latest"),
+        lambda c: c.model("m").versions.retire(0),
+        lambda c: c.model("m").versions.deprecate(2, replacement="../x"),
+        lambda c: c.model("m").versions.deprecate(2, sunset=datetime(2027, 1, 1)),  # noqa: DTZ001 - that is it
+        lambda c: c.model("m").pin("default"),
+        lambda c: c.model("m", pin=0),
+        lambda c: c.model("m").history(after=-1),
         lambda c: c.model("m").aliases.get("1st"),
         lambda c: c.keys.revoke("../x"),
         lambda c: c.models.list(sort="colour"),

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from maas_client.differences import GraphDifference, GraphFacts, VersionDiff
 from maas_client.predictions import Predictions
 from maas_client.testing import FakeMaas
 from maas_client.types import KeyCreated, PredictReply
@@ -116,3 +117,44 @@ def test_a_new_key_does_not_show_its_secret():
     )
     assert "maas_key_abc" not in key._repr_html_()
     assert "**********" in shown(key)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_comparison_is_a_table_for_each_part(graph):
+    """Escaped whatever stands in manifests and predictions; parts without a difference are left out."""
+    facts = GraphFacts(
+        operators={"Add": 2, HOSTILE: 1}, opsets={"ai.onnx": 17}, parameters=1234, size=2_500_000
+    )
+    other = GraphFacts(operators={"Add": 3}, opsets={"ai.onnx": 18}, parameters=99, size=12)
+    diff = VersionDiff(
+        model=HOSTILE,
+        before=3,
+        after=4,
+        same_content=False,
+        manifest=[{"field": HOSTILE, "before": {"a": HOSTILE}, "after": [HOSTILE, None]}],
+        signature=[
+            {"kind": "label_added", "where": "task", "name": HOSTILE, "breaking": False},
+            {"kind": "input_removed", "where": "task", "name": "x", "breaking": True},
+        ],
+        metrics=[{"name": "accuracy", "dataset": HOSTILE, "before": 0.5, "after": 0.75}],
+        graph=GraphDifference(before=facts, after=other) if graph else None,
+        graph_missing=None if graph else HOSTILE,
+        predictions=[
+            {"example_of": 3, "inputs": {"x": 0.123456789}, "before": {"y": 1.0}, "after_error": HOSTILE}
+        ],
+    )
+    text = shown(diff)
+    assert "<script" not in diff._repr_html_()
+    assert "breaking: 1 difference that calls may notice" in text
+    assert text.index("input removed") < text.index("label added")
+    assert "+0.25" in text
+    assert '{"x": 0.1235}' in text
+    assert ("2.5 MB" in text and "12 bytes" in text) is graph
+    assert ("not compared" in text) is not graph
+
+
+def test_versions_that_are_the_same_say_so():
+    """In one line and without empty tables."""
+    diff = VersionDiff(model="m", before=1, after=2, same_content=True)
+    assert "the same content" in shown(diff)
+    assert "<table" not in diff._repr_html_()

@@ -100,6 +100,7 @@ def test_errors_join_the_builtin_that_people_catch(kind, builtin):
         (404, errors.NotFoundError),
         (405, errors.StatusError),
         (409, errors.ConflictError),
+        (410, errors.GoneError),
         (412, errors.PreconditionFailedError),
         (413, errors.TooLargeError),
         (415, errors.UnsupportedMediaTypeError),
@@ -188,3 +189,22 @@ def test_a_route_that_is_not_there_is_no_name_to_check():
     error = errors.NotFoundError("there is no route GET /v1/v1/models", code="route_not_found")
     assert str(error).endswith("or base_url holds a path that does not belong there")
     assert "check the name" in str(errors.NotFoundError("no model", code="model_not_found"))
+
+
+def test_what_somebody_else_made_of_it_comes_with_the_error():
+    """A lost race holds the alias; what the SDK does not know stays out and breaks nothing."""
+    alias = b'{"name": "a", "version": 2, "revision": 5, "moved_at": "2026-01-01T00:00:00Z"}'
+    error = error_from(412, {}, b'{"error": {"message": "m", "current": ' + alias + b"}}")
+    assert (error.current.name, error.current.revision) == ("a", 5)
+    assert pickle.loads(pickle.dumps(error)).current == error.current
+    for unknown in (b'{"weights": {}}', b"[]", b"null", b"3"):
+        assert (
+            error_from(412, {}, b'{"error": {"message": "m", "current": ' + unknown + b"}}").current is None
+        )
+
+
+def test_what_is_gone_names_its_replacement():
+    """As a word, whatever the server sends."""
+    error = error_from(410, {}, b'{"error": {"code": "version_retired", "message": "m", "replacement": "4"}}')
+    assert (error.replacement, error.code) == ("4", "version_retired")
+    assert error_from(410, {}, b'{"error": {"message": "m", "replacement": [4]}}').replacement is None

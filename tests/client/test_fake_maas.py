@@ -170,3 +170,13 @@ def test_pytest_finds_the_fixture(pytester):
     """In a project that only has maas-client installed."""
     pytester.makepyfile("def test_it(fake_maas):\n    assert fake_maas.calls == []\n")
     pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_a_pinned_handle_falls_behind(make, ask):
+    """As at a server: the version stays, and a newer default makes one warning."""
+
+    def act(client):
+        return client.model("mood", pin=1).predict(text="!")
+
+    with pytest.warns(maas_client.VersionWarning, match="version 2 is the default"):
+        assert ask(make(), act).version == 1

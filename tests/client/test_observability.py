@@ -168,6 +168,14 @@ HEADERS = {
         ),
         ("/v1/keys", {"Sunset": "soon"}, "/v1/keys is deprecated and ends on soon"),
         (
+            "/v1/embeddings",
+            HEADERS | {"X-Maas-Model": "mood", "X-Maas-Version": "2"},
+            (
+                "version '2' of the model 'mood' is deprecated since 2026-01-01 and ends on 2026-06-30; "
+                "use version '3' of the model 'mood' instead"
+            ),
+        ),
+        (
             "/v1/models/m/predict",
             {"Deprecation": "@0", "Link": '<https://x.test/new>; rel="successor-version"'},
             "the model 'm' is deprecated since 1970-01-01; use https://x.test/new instead",

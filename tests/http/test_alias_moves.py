@@ -170,7 +170,7 @@ def in_order(callers):
 def test_a_move_waits_for_the_load_and_callers_do_not(server, gate):
     """The old version answers until the new one is warm; after the move's answer, only the new one does."""
     with calling(server) as callers:
-        with in_background(lambda: change(server, "PUT", DEFAULT, {"version": 2})) as moved:
+        with in_background(lambda: change(server, "PUT", DEFAULT, {"version": 2, "force": True})) as moved:
             callers.answered(1, times=20)
             assert not moved
             assert call(server, path=PREDICT)["version"] == 1
@@ -184,15 +184,15 @@ def test_a_move_waits_for_the_load_and_callers_do_not(server, gate):
 def test_a_rollback_is_a_move_like_any_other(server, gate):
     """Back to a version that was dropped from memory meanwhile."""
     gate.set()
-    assert change(server, "PUT", DEFAULT, {"version": 2}).status == 200
-    assert change(server, "PUT", DEFAULT, {"version": 1}).status == 200
+    assert change(server, "PUT", DEFAULT, {"version": 2, "force": True}).status == 200
+    assert change(server, "PUT", DEFAULT, {"version": 1, "force": True}).status == 200
     assert call(server)["version"] == 1
     second = server.through_flask("GET", "/v1/models/words/versions/2", headers=server.ada)
     assert server.services.pool.drop(second.json["digest"])
     gate.clear()
     with (
         calling(server) as callers,
-        in_background(lambda: change(server, "POST", f"{DEFAULT}/rollback", {})) as moved,
+        in_background(lambda: change(server, "POST", f"{DEFAULT}/rollback", {"force": True})) as moved,
     ):
         callers.answered(1, times=20)
         assert not moved
@@ -209,7 +209,9 @@ def test_a_publish_that_takes_over_loads_first(make, token_package, gate):
     assert call(server, path=path)["version"] == 1
 
     def publish():
-        return server.publish(server.ada, "lone", token_package, query="set_default=true&notes=better")
+        return server.publish(
+            server.ada, "lone", token_package, query="set_default=true&notes=better&force=true"
+        )
 
     with calling(server, path) as callers:
         with in_background(publish) as published:
@@ -228,13 +230,16 @@ def test_a_publish_that_takes_over_loads_first(make, token_package, gate):
 
 def test_what_cannot_be_loaded_takes_no_traffic(server, broken, token_package):
     """The move is refused with the reason, the alias stays, and so does the version that answers."""
-    for method, path, value in (("PUT", DEFAULT, {"version": 2}), ("PUT", DEFAULT, {"version": 2})):
+    for method, path, value in (
+        ("PUT", DEFAULT, {"version": 2, "force": True}),
+        ("PUT", DEFAULT, {"version": 2, "force": True}),
+    ):
         answer = change(server, method, path, value)
         assert answer.status == 503
         assert answer.json["error"]["code"] == "model_unavailable"
     assert change(server, "GET", DEFAULT, {}).json["version"] == 1
     assert call(server)["version"] == 1
-    again = server.publish(server.ada, "words", token_package, query="set_default=true")
+    again = server.publish(server.ada, "words", token_package, query="set_default=true&force=true")
     assert again.status == 503
     assert call(server)["version"] == 1
 
@@ -242,7 +247,7 @@ def test_what_cannot_be_loaded_takes_no_traffic(server, broken, token_package):
 def test_where_nobody_calls_a_move_loads_nothing(make, gate):
     """The first call loads what it needs."""
     server = make()
-    assert change(server, "PUT", DEFAULT, {"version": 2}).status == 200
+    assert change(server, "PUT", DEFAULT, {"version": 2, "force": True}).status == 200
     assert server.services.pool.memory[0] == 0
 
 
@@ -253,7 +258,7 @@ def test_another_worker_follows_without_a_gap(server, make, gate):
     with calling(other) as callers:
         callers.answered(1)
         gate.set()
-        assert change(server, "PUT", DEFAULT, {"version": 2}).status == 200
+        assert change(server, "PUT", DEFAULT, {"version": 2, "force": True}).status == 200
         gate.clear()
         wait_until(lambda: other.services.pool.loading)
         callers.answered(1, times=20)
@@ -267,7 +272,7 @@ def test_another_worker_that_cannot_load_the_new_version_keeps_the_old(server, m
     other = make(workers=2)
     assert call(other)["version"] == 1
     gate.set()
-    assert change(server, "PUT", DEFAULT, {"version": 2}).status == 200
+    assert change(server, "PUT", DEFAULT, {"version": 2, "force": True}).status == 200
 
     def fail(*arguments, **options):
         raise MemoryError("no room on this machine")

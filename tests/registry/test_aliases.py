@@ -272,3 +272,36 @@ def test_of_swaps_at_once_one_wins(words, at_once):
     assert results.count("revision_mismatch") == 5
     winner = next(result for result in results if result != "revision_mismatch")
     assert [(change.revision, change.note) for change in history(words)] == [(2, winner), (1, "")]
+
+
+def test_a_lost_race_tells_where_the_alias_is_now(words):
+    """Whoever loses needs no second question; of an alias that is not there nothing can be told."""
+    moved = move(words, 2)
+    with pytest.raises(PreconditionFailed) as caught:
+        move(words, 3, expected=7)
+    assert (caught.value.current, caught.value.etag) == (moved, '"1"')
+    with pytest.raises(PreconditionFailed) as caught:
+        move(words, 3, "other", expected=7)
+    assert (caught.value.current, caught.value.etag) == (None, None)
+
+
+def test_default_does_not_move_to_what_breaks_calls(registry, ada, package):
+    """Neither forth nor back, unless it is meant; any other alias may."""
+    registry.ada = ada
+    registry.publish(ada, "words", package("1"))
+    registry.publish(ada, "words", package("2", labels=["positive", "negative"]))
+    registry.publish(ada, "words", package("3", labels=["negative", "positive", "none"]))
+    with pytest.raises(Conflict) as caught:
+        move(registry, 2, "default")
+    assert caught.value.code == "breaking_signature"
+    assert [each.code for each in caught.value.details] == ["labels_reordered"]
+    assert "negative, positive → positive, negative" in caught.value.message
+    move(registry, 2, "stable")
+    move(registry, 3, "default")
+    with pytest.raises(Conflict) as caught:
+        rollback(registry, "default")
+    assert [each.param for each in caught.value.details] == ["none"]
+    forced = aliases.rollback(
+        registry.db, ada, "words", "default", note="", expected_revision=None, force=True
+    )
+    assert forced.version == 1

@@ -32,7 +32,7 @@ def test_a_model_is_described_by_its_default_version(registry, ada, package):
     model = models.get(registry.db, ada, "words")
     assert (model.default_version, model.latest_version) == (1, 2)
     assert (model.description, model.tags, model.labels) == ("The first.", ["old"], ["a", "b"])
-    aliases.move(registry.db, ada, "words", "default", version=2, note="", expected_revision=None)
+    aliases.move(registry.db, ada, "words", "default", version=2, note="", expected_revision=None, force=True)
     model = models.get(registry.db, ada, "words")
     assert (model.default_version, model.latest_version) == (2, 2)
     assert (model.description, model.tags, model.labels) == ("The second.", ["new"], ["negative", "positive"])

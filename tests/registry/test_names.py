@@ -5,9 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maas_client.types import ACCOUNT_NAME, MODEL_NAME, ModelQuery, PageQuery
+from maas_client.types import (
+    ACCOUNT_NAME,
+    MODEL_NAME,
+    HistoryQuery,
+    ModelQuery,
+    PageQuery,
+    VersionUpdate,
+)
 from reference_server.errors import Conflict, Forbidden, NotFound, Unprocessable
-from reference_server.registry import aliases, models, names, versions
+from reference_server.registry import aliases, deletion, events, models, names, states, versions
 
 model_names = st.from_regex(MODEL_NAME, fullmatch=True)
 account_names = st.from_regex(ACCOUNT_NAME, fullmatch=True)
@@ -146,8 +153,12 @@ READS = {
     "aliases.get": lambda db, caller, name: aliases.get(db, caller, name, "default"),
     "aliases.list": lambda db, caller, name: aliases.list_aliases(db, caller, name, PageQuery()),
     "aliases.history": lambda db, caller, name: aliases.history(db, caller, name, "default", PageQuery()),
+    "events.history": lambda db, caller, name: events.history(db, caller, name, HistoryQuery()),
 }
 WRITES = {
+    "states.update": lambda db, caller, name: states.update(db, caller, name, "1", VersionUpdate()),
+    "deletion.delete_version": lambda db, caller, name: deletion.delete_version(db, None, caller, name, "1"),
+    "deletion.delete_model": lambda db, caller, name: deletion.delete_model(db, None, caller, name),
     "models.update": lambda db, caller, name: models.update(db, caller, name, visibility="public"),
     "aliases.move": lambda db, caller, name: aliases.move(
         db, caller, name, "default", version=1, note="", expected_revision=None

@@ -1,9 +1,11 @@
 import io
+import json
 import os
 import stat
 import zipfile
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import Engine
 
@@ -365,3 +367,79 @@ def test_the_limit_is_the_callers(registry, ada, package):
     with pytest.raises(Unprocessable):
         publish(size - 1)
     assert publish(size)[1]
+
+
+def test_a_version_tells_where_it_comes_from(registry, ada, package):
+    """Parent, origin and free facts stand in it as they were given."""
+    registry.publish(ada, "words", package("1"))
+    facts = {"data": "sha256:ab", "rows": 3, "teacher": {"name": "große", "layers": [1, 2]}}
+    version, _ = registry.publish(
+        ada, "words", package("2"), parent=1, origin="quantized", lineage=json.dumps(facts)
+    )
+    assert (version.parent, version.origin, version.lineage) == (1, "quantized", facts)
+    first = versions.get(registry.db, ada, "words", "1")
+    assert (first.parent, first.origin, first.lineage) == (None, "uploaded", {})
+
+
+def test_a_parent_must_be_there(registry, ada, package):
+    """A version of the same model; for a new model there is none."""
+    for model in ("none", "words"):
+        registry.publish(ada, "words", package("1"))
+        with pytest.raises(Unprocessable) as caught:
+            registry.publish(ada, model, package("2"), parent=2)
+        assert (caught.value.code, caught.value.param) == ("unknown_parent", "parent")
+    assert rows(registry) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "lineage",
+    [
+        "[1]",
+        "{",
+        '{"a": NaN}',
+        '{"a": "' + "x" * 16_384 + '"}',
+        '{"a": "\\ud800"}',
+        '{"a":' * 500 + "1" + "}" * 500,
+    ],
+    ids=["a list", "no JSON", "no number", "too large", "half a character", "too deep"],
+)
+def test_a_lineage_is_a_small_object(lineage):
+    """What could not be kept is refused by the contract."""
+    with pytest.raises(ValidationError):
+        PublishQuery(lineage=lineage)
+
+
+def test_the_same_content_is_published_again_when_asked(registry, ada, package):
+    """As a version of its own that shares the package; without being asked, the newest of them is it."""
+    first, _ = registry.publish(ada, "words", package())
+    again, new = registry.publish(ada, "words", package(), again=True, notes="Again.")
+    assert (again.version, new, again.digest, again.notes) == (2, True, first.digest, "Again.")
+    assert len(registry.artifacts) == 1
+    assert registry.publish(ada, "words", package())[0].version == 2
+
+
+def test_a_breaking_version_does_not_become_default(registry, ada, package):
+    """The publish is refused whole, unless it is meant; the version alone is no problem."""
+    registry.publish(ada, "words", package("1"))
+    fewer = package("2", labels=["negative"])
+    for moves in (True, False):
+        with pytest.raises(Conflict) as caught:
+            publishing.publish(
+                registry.db,
+                registry.store,
+                ada,
+                "words",
+                io.BytesIO(fewer),
+                query=PublishQuery(set_default=True),
+                inspect=registry.inspect,
+                max_bytes=2**20,
+                moves_default=moves,
+            )
+        assert caught.value.code == "breaking_signature"
+        assert [(each.code, each.param) for each in caught.value.details] == [("label_removed", "positive")]
+    assert rows(registry) == (1, 1)
+    assert registry.publish(ada, "words", fewer)[1]
+    with pytest.raises(Conflict):
+        registry.publish(ada, "words", fewer, set_default=True)
+    version, _ = registry.publish(ada, "words", fewer, set_default=True, force=True)
+    assert version.aliases == ["default", "latest"]

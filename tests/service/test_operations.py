@@ -199,8 +199,8 @@ def test_a_model_changes_under_load_and_nobody_notices(serve, text_package, toke
         aliases = client.model("words").aliases
         changes = [
             lambda: None,
-            lambda: aliases.move("default", version=2),
-            lambda: aliases.rollback("default"),
+            lambda: aliases.move("default", version=2, force=True),
+            lambda: aliases.rollback("default", force=True),
         ]
         try:
             for change, version in zip(changes, (1, 2, 1), strict=True):

@@ -1,0 +1,58 @@
+"""Calls of a handle that is pinned to a version, which learn from the answers that `default` has moved on."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from maas_client._calls import NOT_GIVEN
+from maas_client._deprecation import frames_of_ours
+from maas_client._operations import _names
+from maas_client.errors import VersionWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from maas_client._async_listing import AsyncSend
+    from maas_client._calls import Budget, Timeout
+    from maas_client._operations._operation import Answer, Operation, Result
+
+_DEFAULT = "X-Maas-Default-Version"
+
+
+class AsyncPinnedSend:
+    """Makes calls as a client does, and warns once of each newer version that becomes `default`.
+
+    Args:
+        send: The client's own.
+        model: The model's name.
+        pin: The version that the calls are for.
+    """
+
+    def __init__(self, send: AsyncSend, model: str, pin: int) -> None:
+        self._send = send
+        self._model = model
+        self._pin = int(_names.number(pin))
+        self._newest = self._pin
+
+    async def __call__(
+        self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN
+    ) -> Result:
+        """Make a call and return its result."""
+        watched = replace(operation, read=partial(self._read, operation.read))
+        return await self._send(watched, timeout=timeout)
+
+    def _read(self, read: Callable[[Answer], Result], answer: Answer) -> Result:
+        default = answer.headers.get(_DEFAULT, "")
+        if default.isascii() and default.isdecimal() and int(default[:9]) > self._newest:
+            self._newest = int(default[:9])
+            warnings.warn(
+                f"this handle is pinned to version {self._pin} of the model {self._model!r}, and version "
+                f"{self._newest} is the default now; "
+                f"client.model({self._model!r}).versions.diff({self._pin}, {self._newest}) tells what is new",
+                VersionWarning,
+                stacklevel=frames_of_ours(),
+            )
+        return read(answer)

@@ -1,0 +1,41 @@
+"""What sends calls to a version: while anything does, the version can be neither deleted nor retired."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from reference_server.errors import Conflict
+from reference_server.registry.tables import AliasRow
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+def pointing_to(session: Session, model_id: str, number: int) -> list[str]:
+    """Return what points to a version, in words for its owner."""
+    names = session.scalars(
+        select(AliasRow.name)
+        .where(AliasRow.model_id == model_id, AliasRow.version == number)
+        .order_by(AliasRow.name)
+    )
+    return [f"the alias {name!r}" for name in names]
+
+
+def check_unused(session: Session, model_id: str, number: int, *, to: str) -> None:
+    """Refuse what would leave an alias without the version that it points to.
+
+    Args:
+        to: What was asked for: `delete` or `retire`.
+
+    Raises:
+        Conflict: With code `version_in_use`, naming what points to it.
+    """
+    if pointers := pointing_to(session, model_id, number):
+        raise Conflict(
+            f"version {number} is in use by {', '.join(pointers)}: move that to another version first, "
+            f"then {to} this one",
+            code="version_in_use",
+            param="version",
+        )
