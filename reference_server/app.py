@@ -31,6 +31,7 @@ from reference_server.http import (
     predict,
     service,
     sessions,
+    traffic,
     uploads,
     versions,
 )
@@ -38,6 +39,7 @@ from reference_server.http import metrics as metrics_routes
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
+from reference_server.http.live_traffic import LiveTraffic, routed
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.metrics import Gauge, Metrics
@@ -68,6 +70,7 @@ ROUTES = (
     versions.routes,
     uploads.routes,
     aliases.routes,
+    traffic.routes,
     predict.routes,
     open_inference.routes,
     open_inference_models.routes,
@@ -115,6 +118,17 @@ class Services:
     timer: Callable[[], float]
     instance: str
     random: Callable[[], str] = field(default_factory=_unique_ids)
+    traffic: LiveTraffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what needs to load versions by itself."""
+        self.traffic = LiveTraffic(
+            self.pool,
+            self.lanes,
+            most_busy=self.settings.lanes,
+            loadable=self.loadable,
+            timer=self.timer,
+        )
 
     def new_request_id(self) -> str:
         """Return the id by which a request is found in the log."""
@@ -137,6 +151,8 @@ class Services:
             if call.may_wait == "nothing":
                 raise Cold
             target = self.targets(call.by, model, selector)
+        if selector is None:
+            target = routed(call, target)
         if target.unloaded:
             raise model_unloaded()
         loaded = self.pool.find(target.digest)
@@ -197,6 +213,7 @@ class Services:
 
     def close(self) -> None:
         """Release the models and the database."""
+        self.traffic.close()
         self.lanes.close()
         self.pool.close()
         self.metrics.close()

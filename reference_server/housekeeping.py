@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish its metrics, give back memory, forget."""
+"""What a worker does beside answering: write its log, publish its metrics, count traffic, forget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.registry import housekeeping, publishing
+from reference_server.registry import comparisons, housekeeping, publishing
 
 if TYPE_CHECKING:
     from reference_server.app import Services
@@ -42,8 +42,10 @@ class Housekeeping:
             self._services.request_log.flush()
             self._services.metrics.publish()
             self._services.pool.tidy()
+            self._services.traffic.keep(self._services.targets.routes())
             try:
                 self._services.authenticate.flush()
+                comparisons.flush(self._services.database, self._services.traffic.sums)
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)

@@ -75,8 +75,11 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
         raise InvalidRequest(str(error), code="invalid_tensor") from error
     target, loaded = services.serve(call, model, selector)
     runner = loaded.runner
-    feeds = _feeds(request.inputs, {spec.name: spec for spec in runner.tensors.inputs})
     wanted = _wanted(request, [spec.name for spec in runner.tensors.outputs])
+
+    def work(other: LoadedModel) -> TensorWork:
+        specs = {spec.name: spec for spec in other.runner.tensors.inputs}
+        return TensorWork(other.runner, _feeds(request.inputs, specs), tuple(wanted))
 
     def encode(results: Mapping[str, Any], _times: Times) -> Answer:
         reply = protocol.InferReply(
@@ -94,7 +97,7 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
         return _compressed(message, call.request.headers)
 
     key = (target.exact, target.version, runner.device)
-    return Pending(key, loaded, TensorWork(runner, feeds, tuple(wanted)), encode, began, services.timer())
+    return Pending(key, loaded, work(loaded), encode, began, services.timer(), work)
 
 
 def _feeds(inputs: Mapping[str, Tensor], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from reference_server.recent import Recent
-from reference_server.registry import versions
+from reference_server.registry import in_force, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reference_server.registry.database import Database
+    from reference_server.registry.in_force import Route
     from reference_server.registry.versions import ServingTarget
     from reference_server.security.callers import Caller
 
@@ -35,6 +36,7 @@ class Targets:
         self._database = database
         self._known: Recent[_Key, ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
         self._ran: Recent[_Key, ServingTarget] = Recent(_MOST, _RAN_SECONDS, timer=timer)
+        self._routes: Recent[str, Route] = Recent(_MOST, _RAN_SECONDS, timer=timer)
 
     def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
         """Return the version that the caller means.
@@ -44,7 +46,7 @@ class Targets:
         """
         target = self.known(caller, model, selector)
         if target is None:
-            target = versions.serving_target(self._database, caller, model, selector)
+            target = self._resolved(caller, model, selector)
             self._known.put((caller.account_id, model, selector), target)
         return target
 
@@ -63,7 +65,20 @@ class Targets:
         earlier = self._ran.get((caller.account_id, model, selector))
         return earlier if earlier is not None and earlier.exact == now.exact else None
 
+    def routes(self) -> list[Route]:
+        """Return the splits and shadows by which calls were served in the last minute."""
+        return self._routes.values()
+
+    def _resolved(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+        if selector is not None:
+            return versions.serving_target(self._database, caller, model, selector)
+        target = in_force.unversioned_target(self._database, caller, model)
+        if target.route is not None:
+            self._routes.put(target.model_id, target.route)
+        return target
+
     def forget(self) -> None:
         """Resolve everything again; who changed something here sees it at once."""
         self._known.clear()
         self._ran.clear()
+        self._routes.clear()

@@ -11,9 +11,10 @@ from sqlalchemy.orm import aliased
 from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
 from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from reference_server.registry import names
+from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasChangeRow, AliasRow, VersionRow
-from reference_server.registry.versions import LATEST, select_number
+from reference_server.registry.versions import DEFAULT, LATEST, select_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -188,7 +189,13 @@ def history(db: Database, caller: Caller, model: str, alias: str, query: PageQue
 def record_move(
     session: Session, model_id: str, alias: str, *, version: int, note: str, by: Caller, at: datetime
 ) -> None:
-    """Write where an alias points now and that it moved; the version exists, the caller may do it."""
+    """Write where an alias points now and that it moved; the version exists, the caller may do it.
+
+    Raises:
+        Conflict: With code `traffic_split_in_force`, for `default` while others serve in its place.
+    """
+    if alias == DEFAULT:
+        refuse_while_split(session, model_id)
     row = session.get(AliasRow, (model_id, alias))
     earlier = None if row is None else row.version
     if row is None:

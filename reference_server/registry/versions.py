@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from reference_server.registry.database import Database
+    from reference_server.registry.in_force import Route
     from reference_server.security.callers import Caller
 
 LATEST = "latest"
@@ -59,6 +60,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
     version = and_(VersionRow.model_id == ModelRow.id, VersionRow.number == _meant(kind, ModelRow.id))
     return (
         select(
+            ModelRow.id.label("model_id"),
             ModelRow.name,
             ModelRow.versions_made,
             ModelRow.unloaded,
@@ -79,6 +81,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
 
 _INDEX = (
     select(
+        ModelRow.id.label("model_id"),
         ModelRow.name,
         ModelRow.unloaded,
         AccountRow.name.label("owner"),
@@ -114,6 +117,8 @@ class ServingTarget:
         exact: The name by which everybody reaches the model, `account~name`.
         batch_invariant: What was measured at publish; None in versions of before it was.
         unloaded: Whether the owner wants the model out of memory.
+        model_id: The model's own id.
+        route: What serves a call that names no version instead, where a split or a shadow is in force.
     """
 
     model: str
@@ -123,6 +128,8 @@ class ServingTarget:
     exact: str
     batch_invariant: bool | None
     unloaded: bool = False
+    model_id: str = ""
+    route: Route | None = None
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -164,13 +171,17 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
         NotFound: When the model or the version is not there.
         Conflict: With code `no_version`, when the model has no version yet.
     """
+    with db.read() as session:
+        return find_target(session, caller, model, selector)
+
+
+def find_target(session: Session, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+    """Return what `serving_target` does, in a session that is open already."""
     reference = names.parse(model)
     selector = selector or DEFAULT
     kind, value = _selected(selector)
     statement = (_BARE_TARGETS if reference.account is None else _EXACT_TARGETS)[kind]
-    with db.read() as session:
-        parameters = {**reference.parameters(caller), "selector": value}
-        row = session.execute(statement, parameters).first()
+    row = session.execute(statement, {**reference.parameters(caller), "selector": value}).first()
     if row is None:
         raise names.model_not_found(model)
     if row.versions_made == 0:
@@ -195,6 +206,15 @@ def index(db: Database, caller: Caller, model: str | None = None) -> list[Servin
         return [_target(row) for row in session.execute(statement, {"caller": caller.account_id})]
 
 
+def find_targets(
+    session: Session, caller: Caller, model_id: str, numbers: Iterable[int]
+) -> dict[int, ServingTarget]:
+    """Return what runs each of some versions of a model that the caller may see, by number."""
+    statement = _INDEX.where(ModelRow.id == model_id, VersionRow.number.in_(sorted(numbers)))
+    rows = session.execute(statement, {"caller": caller.account_id})
+    return {row.number: _target(row) for row in rows}
+
+
 def _target(row: Row[*tuple[Any, ...]]) -> ServingTarget:
     return ServingTarget(
         model=names.shortest(row.name, row.owner, shadowed=row.shadowed),
@@ -204,6 +224,7 @@ def _target(row: Row[*tuple[Any, ...]]) -> ServingTarget:
         exact=f"{row.owner}~{row.name}",
         batch_invariant=row.batch_invariant,
         unloaded=row.unloaded,
+        model_id=row.model_id,
     )
 
 
