@@ -686,3 +686,7 @@ def _number(value: int | None) -> str:
 
 def _day(moment: datetime | None) -> str:
     return "—" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+# They add their commands to `main`, and take from here what commands share.
+from maas_client import _cli_traffic  # noqa: E402, F401

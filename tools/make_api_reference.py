@@ -47,7 +47,7 @@ PAGES = (
         "`Client`, and what hangs off it: `client.models`, `client.model(name)`, `client.keys` and so on. "
         "`AsyncClient` has the same names with the same arguments; there, methods that ask the server are "
         "awaited, and what is iterated over is iterated over with `async for`.",
-        ("_client", "_resources", "_listing", "_calls"),
+        ("_client", "_resources", "_traffic", "_listing", "_calls"),
         (
             "Client",
             "ServiceResource",
@@ -58,12 +58,20 @@ PAGES = (
             "ModelHandle",
             "VersionsResource",
             "AliasesResource",
+            "TrafficResource",
             "Listing",
             "RawResponse",
             "RetryDecision",
         ),
     ),
     Page("results", "Results", "What predictions, explanations and inferences return.", ("predictions",)),
+    Page(
+        "comparisons",
+        "Comparisons",
+        "Two versions compared on inputs of your own.",
+        ("comparisons",),
+        ("VersionsCompared",),
+    ),
     Page("types", "Types of the contract", "Every object that travels over HTTP.", ("types",)),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),
     Page("testing", "Testing", "A platform in memory for the tests of your own code.", ("testing",)),

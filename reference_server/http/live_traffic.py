@@ -124,8 +124,8 @@ def routed(call: Call, target: ServingTarget) -> ServingTarget:
             code="invalid_header",
             param=STICKY_HEADER,
         )
-    route = target.route
+    # Set in any case: a call that comes again may find that the split has ended.
+    route = call.route = target.route
     if route is None:
         return target
-    call.route = route
     return route.pick(target, call.by.credential_id if given is None else given)
