@@ -194,7 +194,7 @@ class AsyncClient:
 
         Args:
             name: The model.
-            sticky_id: Whoever you call for, 1 to 200 characters: where versions share the traffic, the same id
+            sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
                 gets the same version. Your key decides when it is left out.
         """
         from maas_client._async_resources import AsyncModelHandle

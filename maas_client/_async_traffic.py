@@ -53,19 +53,13 @@ class AsyncTrafficResource:
             )
         )
 
-    async def shadow(
-        self, *versions: int, note: str = "", expected_revision: int | None = None
-    ) -> Traffic:
+    async def shadow(self, *versions: int, note: str = "", expected_revision: int | None = None) -> Traffic:
         """Give versions copies while the alias `default` serves alone; arguments as in `split`."""
         return await self._send(
-            traffic.change(
-                self._model, {}, shadows=versions, note=note, expected_revision=expected_revision
-            )
+            traffic.change(self._model, {}, shadows=versions, note=note, expected_revision=expected_revision)
         )
 
-    async def promote(
-        self, version: int, *, note: str = "", expected_revision: int | None = None
-    ) -> Traffic:
+    async def promote(self, version: int, *, note: str = "", expected_revision: int | None = None) -> Traffic:
         """Move `default` to a version and end the split, both at once; arguments as in `split`."""
         return await self._send(
             traffic.promote(self._model, version, note=note, expected_revision=expected_revision)
@@ -73,6 +67,4 @@ class AsyncTrafficResource:
 
     async def withdraw(self, *, note: str = "", expected_revision: int | None = None) -> Traffic:
         """End the split and the shadows, so that `default` serves alone; arguments as in `split`."""
-        return await self._send(
-            traffic.withdraw(self._model, note=note, expected_revision=expected_revision)
-        )
+        return await self._send(traffic.withdraw(self._model, note=note, expected_revision=expected_revision))

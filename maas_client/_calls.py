@@ -280,11 +280,12 @@ def checked_sticky_id(sticky_id: str | None) -> str | None:
     """
     if sticky_id is None:
         return None
-    fits = isinstance(sticky_id, str) and sticky_id.isascii() and sticky_id.isprintable()
+    given: object = sticky_id
+    fits = isinstance(given, str) and given.isascii() and given.isprintable()
     if not fits or not 0 < len(sticky_id) <= _MOST_STICKY_CHARACTERS or sticky_id != sticky_id.strip():
         raise ArgumentError(
-            f"sticky_id is {sticky_id!r:.50}, expected 1 to {_MOST_STICKY_CHARACTERS} printable ASCII characters "
-            "without spaces around them; hash what is longer or in other letters"
+            f"sticky_id is {sticky_id!r:.50}, expected 1 to {_MOST_STICKY_CHARACTERS} printable ASCII "
+            "characters without spaces around them; hash what is longer or in other letters"
         )
     return sticky_id
 

@@ -20,40 +20,21 @@ if TYPE_CHECKING:
 _NOTE = click.option("--note", default="", help="Why, for the record.")
 
 
-class _Moment(click.ParamType):
-    """A time with an offset, as RFC 3339 has it; one without is this machine's own."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's signature
-        """Read it."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError:
-            self.fail(f"{value!r} is no time; write it as 2026-11-27T09:30:00+01:00", param, ctx)
+def _moment(text: str) -> datetime:
+    """Read a time with an offset, as RFC 3339 has it; one without is this machine's own."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time; write it as 2026-11-27T09:30:00+01:00") from None
 
 
-class _Weight(click.ParamType):
-    """A version and its weight: `4=10`."""
-
-    name = "version=weight"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's signature
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[int, float]:
-        """Read them."""
-        if isinstance(value, tuple):
-            return value
-        version, _, weight = value.partition("=")
-        try:
-            return int(version), float(weight)
-        except ValueError:
-            self.fail(f"{value!r} is no version with a weight; write it as 4=10", param, ctx)
+def _weight(text: str) -> tuple[int, float]:
+    """Read a version and its weight: `4=10`."""
+    version, _, weight = text.partition("=")
+    try:
+        return int(version), float(weight)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no version with a weight; write it as 4=10") from None
 
 
 @main.group()
@@ -74,8 +55,10 @@ def show_traffic(options: _Options, name: str, *, as_json: bool) -> None:
 
 @traffic.command("split")
 @_MODEL
-@click.argument("weights", type=_Weight(), nargs=-1)
-@click.option("--shadow", "shadows", type=click.IntRange(1), multiple=True, help="A version that gets copies.")
+@click.argument("weights", type=_weight, nargs=-1, metavar="[VERSION=WEIGHT]...")
+@click.option(
+    "--shadow", "shadows", type=click.IntRange(1), multiple=True, help="A version that gets copies."
+)
 @_NOTE
 @_JSON
 @_with_options
@@ -124,7 +107,9 @@ def withdraw(options: _Options, name: str, *, note: str, as_json: bool) -> None:
 
 @main.command()
 @_MODEL
-@click.option("--at", type=_Moment(), help="When, such as 2026-11-27T09:30:00+01:00; now if left out.")
+@click.option(
+    "--at", type=_moment, metavar="TIME", help="Such as 2026-11-27T09:30:00+01:00; now if left out."
+)
 @_JSON
 @_with_options
 def served(options: _Options, name: str, *, at: datetime | None, as_json: bool) -> None:
@@ -155,7 +140,7 @@ def served(options: _Options, name: str, *, at: datetime | None, as_json: bool) 
     "-f",
     "--file",
     type=click.File("r", encoding="utf-8"),
-    help="Compare on these instances, one JSON object a line, instead of by live traffic; `-` for standard input.",
+    help="Compare on these instances, one JSON object a line; `-` for standard input.",
 )
 @click.option("--target", help="With --file: the field of each line that holds the right label or value.")
 @click.option("--since", type=click.IntRange(0), default=0, help="Live traffic since this revision of it.")
@@ -212,13 +197,17 @@ def _sample(lines: Iterable[str], target: str | None) -> tuple[list[Any], list[A
 
 def _live(found: Comparison) -> list[tuple[str, str]]:
     shadow = found.shadow
-    copies = [] if shadow is None else [
-        ("copies", f"{shadow.calls:,} compared, {shadow.dropped:,} dropped"),
-        (f"agreement ({shadow.measure})", _figure(shadow.agreement)),
-        ("mean difference", _figure(shadow.difference)),
-        ("latency ratio, copies", _figure(shadow.latency_ratio)),
-        ("error rate, copies", _figure(shadow.error_rate_b)),
-    ]
+    copies = (
+        []
+        if shadow is None
+        else [
+            ("copies", f"{shadow.calls:,} compared, {shadow.dropped:,} dropped"),
+            (f"agreement ({shadow.measure})", _figure(shadow.agreement)),
+            ("mean difference", _figure(shadow.difference)),
+            ("latency ratio, copies", _figure(shadow.latency_ratio)),
+            ("error rate, copies", _figure(shadow.error_rate_b)),
+        ]
+    )
     served_by = [
         line
         for each in (found.served_a, found.served_b)

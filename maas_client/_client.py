@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from maas_client._calls import (
@@ -14,6 +15,7 @@ from maas_client._calls import (
     Peer,
     checked_protocol,
     checked_retries,
+    checked_sticky_id,
     checked_timeout,
 )
 from maas_client._config import check_credential, resolve
@@ -188,11 +190,19 @@ class Client:
 
         return ModelsResource(self._send)
 
-    def model(self, name: str) -> ModelHandle:
-        """Return a handle on one model: `name`, or `account~name` for another account's."""
+    def model(self, name: str, *, sticky_id: str | None = None) -> ModelHandle:
+        """Return a handle on one model: `name`, or `account~name` for another account's.
+
+        Args:
+            name: The model.
+            sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
+                gets the same version. Your key decides when it is left out.
+        """
         from maas_client._resources import ModelHandle
 
-        return ModelHandle(self._send, name, self._peer)
+        sticky_id = checked_sticky_id(sticky_id)
+        send = self._send if sticky_id is None else partial(self._send, sticky_id=sticky_id)
+        return ModelHandle(send, name, self._peer)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -528,7 +538,13 @@ class Client:
             timeout=timeout,
         )
 
-    def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
+    def _send(
+        self,
+        operation: Operation[Result],
+        *,
+        timeout: Timeout | Budget = NOT_GIVEN,
+        sticky_id: str | None = None,
+    ) -> Result:
         self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
@@ -539,6 +555,7 @@ class Client:
             max_retries=self._max_retries,
             on_retry=self._on_retry,
             credential=self._acting.credential,
+            sticky_id=sticky_id,
         )
         try:
             return self._transport.call(call)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
 
 from maas_client import _intervals
 from maas_client.errors import ArgumentError
 from maas_client.types import Estimate, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from maas_client.predictions import AnyPrediction, Outcome
 
 _VALUE_TOLERANCE = 0.01
@@ -52,7 +55,7 @@ class VersionsCompared(Reply):
     metric_b: Estimate | None = None
     metric_difference: Estimate | None = None
     latency_ratio: Estimate | None = None
-    caveats: list[str] = []
+    caveats: list[str] = Field(default_factory=list)
 
 
 def compared(

@@ -47,7 +47,12 @@ def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replie
     earlier = aliases.earlier_version(call.services.database, call.by, model, alias)
     warm(call.services, call.by, model, alias=alias, to=earlier)
     moved = aliases.rollback(
-        call.services.database, call.by, model, alias, note=body.note, expected_revision=expected_revision(call, "alias")
+        call.services.database,
+        call.by,
+        model,
+        alias,
+        note=body.note,
+        expected_revision=expected_revision(call, "alias"),
     )
     call.services.forget_targets()
     return _tagged(moved)

@@ -17,6 +17,7 @@ from reference_server.runtime.tasks.outputs import check_finite
 from reference_server.runtime.work import TaskWork
 
 if TYPE_CHECKING:
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.runner import Tensor
     from reference_server.runtime.tasks import Outputs
 

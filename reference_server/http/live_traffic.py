@@ -1,4 +1,4 @@
-"""Traffic as it comes: which version serves a caller, and what is learnt from the calls that were answered."""
+"""Traffic as it comes: which version serves a caller, and what is learnt from calls that were answered."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ class LiveTraffic:
         self._pool = pool
         self._loadable = loadable
         self.sums = TrafficSums()
-        self._shadows = Shadows(
-            self.sums, may_run=lambda: not lanes.waiting and lanes.busy < most_busy
-        )
+        self._shadows = Shadows(self.sums, may_run=lambda: not lanes.waiting and lanes.busy < most_busy)
         self._reloaded: Recent[str, bool] = Recent(_MOST_SHADOWS, _RELOAD_SECONDS, timer=timer)
 
     def succeeded(self, call: Call, route: Route, pending: Pending, result: Any, seconds: float) -> None:  # noqa: ANN401 - what the work returned
@@ -97,7 +95,9 @@ class LiveTraffic:
                         model=pending.model,
                         again=pending.again,
                         result=result,
-                        size=len(call.request.body) if isinstance(call.request.body, bytes | bytearray) else 0,
+                        size=len(call.request.body)
+                        if isinstance(call.request.body, bytes | bytearray)
+                        else 0,
                     )
                 )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maas_client.types import TensorSpec
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.runner import Runner
 
 routes = Routes("open-inference")

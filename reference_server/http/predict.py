@@ -18,6 +18,7 @@ from reference_server.runtime.work import TaskWork
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.tasks import Outputs
 
 routes = Routes("predict")
@@ -45,6 +46,7 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
     target, loaded = services.serve(call, model, selector)
     if call.may_wait == "nothing" and len(body) > loaded.quickly_decoded_bytes:
         raise Cold
+
     def work(other: LoadedModel) -> TaskWork:
         return TaskWork(other.task, other.task.decode(instances, parameters, single=single))
 

@@ -59,7 +59,7 @@ def withdraw(call: Call, model: str, query: TrafficWithdrawal) -> Replied[Traffi
 
 @routes.route("GET", "/v1/models/<model>/served", access="models:read")
 def served_at(call: Call, model: str, query: ServedQuery) -> Served:
-    """Tell which versions served the calls that named none at a time, and who had made it so, when and why."""
+    """Tell which versions served calls that named none at a time, and who had made it so, when and why."""
     return served.at(call.services.database, call.by, model, query.at)
 
 

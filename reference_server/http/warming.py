@@ -51,9 +51,7 @@ def warm_together(services: Services, caller: Caller, model: str, selectors: Ite
         NotFound: One is not there.
         Unavailable: One cannot be loaded, or not all of them at a time.
     """
-    targets = [
-        versions.serving_target(services.database, caller, model, selector) for selector in selectors
-    ]
+    targets = [versions.serving_target(services.database, caller, model, selector) for selector in selectors]
     if any(target.unloaded for target in targets):
         return
     for target in targets:

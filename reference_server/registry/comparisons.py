@@ -187,11 +187,9 @@ def _shadow(sums: PairSums) -> ShadowComparison:
     )
 
 
-def _caveats(
-    query: ComparisonQuery, shadow: PairSums | None, a: VersionSums, b: VersionSums
-) -> list[str]:
+def _caveats(query: ComparisonQuery, shadow: PairSums | None, a: VersionSums, b: VersionSums) -> list[str]:
     told = [
-        f"version {version} served {sums.calls:,} calls of its own here; with fewer than {_FEW} its rates and "
+        f"version {version} served {sums.calls:,} calls of its own; with fewer than {_FEW} its rates and "
         "latency say little"
         for version, sums in ((query.a, a), (query.b, b))
         if sums.calls < _FEW

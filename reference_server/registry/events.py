@@ -28,9 +28,7 @@ def record(
     **details: JsonValue,
 ) -> None:
     """Append an event; called by the only writer, so numbers have no gaps."""
-    newest = session.scalar(
-        select(func.max(ModelEventRow.seq)).where(ModelEventRow.model_id == model_id)
-    )
+    newest = session.scalar(select(func.max(ModelEventRow.seq)).where(ModelEventRow.model_id == model_id))
     session.add(
         ModelEventRow(
             model_id=model_id,

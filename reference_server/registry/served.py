@@ -127,14 +127,12 @@ def _traffic_at(
 
 
 def _with_digests(session: Session, model_id: str, shares: Mapping[int, float]) -> list[ServedShare]:
-    known = {
-        number: digest
-        for number, digest in session.execute(
-            select(VersionRow.number, VersionRow.digest).where(
-                VersionRow.model_id == model_id, VersionRow.number.in_(shares)
-            )
+    rows = session.execute(
+        select(VersionRow.number, VersionRow.digest).where(
+            VersionRow.model_id == model_id, VersionRow.number.in_(shares)
         )
-    }
+    )
+    known = {row.number: row.digest for row in rows}
     return [
         ServedShare(version=version, share=share, digest=known.get(version))
         for version, share in shares.items()

@@ -8,8 +8,10 @@ number of versions; with ranges laid out anew, a change of one version would mov
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 BUCKETS = 2**32
 _BUCKET_BYTES = 4
@@ -19,7 +21,7 @@ Segments: TypeAlias = "Sequence[tuple[int, int]]"
 
 
 def bucket(salt: bytes, sticky_id: str) -> int:
-    """Return a caller's bucket, 0 to 2³² − 1.
+    """Return a caller's bucket, from 0 and below 2³².
 
     Args:
         salt: The model's own, so that it is not the same callers who meet every model's new version first.

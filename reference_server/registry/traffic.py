@@ -1,4 +1,4 @@
-"""Traffic: which versions share the calls that name none, and which get copies; every change is remembered."""
+"""Traffic: which versions share the calls that name none, and which get copies; changes are remembered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from sqlalchemy.orm import Session
 
-    from maas_client.types import TrafficSplit, TrafficUpdate
+    from maas_client.types import TrafficUpdate
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -115,7 +115,7 @@ def versions_in_traffic(session: Session, model_id: str) -> dict[int, str]:
     row = newest_change(session, model_id)
     if row is None:
         return {}
-    told = {version: "is a shadow" for version in row.shadows}
+    told = dict.fromkeys(row.shadows, "is a shadow")
     shares = {each.version: each.share for each in _shares(row)}
     return told | {version: f"has {share:.3g} of the traffic" for version, share in shares.items()}
 
@@ -144,7 +144,7 @@ def _check_shares(update: TrafficUpdate) -> None:
     for index, split in enumerate(update.splits):
         if split.weight / total < _LEAST_SHARE:
             raise Unprocessable(
-                f"version {split.version} would get {split.weight / total:.1g} of the traffic, and shares are "
+                f"version {split.version} would get {split.weight / total:.1g} of the traffic; shares are "
                 f"told apart down to {_LEAST_SHARE:g}; give it more weight or leave it out",
                 code="weight_too_small",
                 param=f"splits[{index}].weight",
@@ -162,6 +162,11 @@ def _compare(row: TrafficChangeRow | None, expected_revision: int | None) -> Non
         )
 
 
+def _chosen(update: TrafficUpdate) -> list[dict[str, float]]:
+    """Return the splits as they are stored: in one order, so that equal ones are told to be equal."""
+    return [split.model_dump() for split in sorted(update.splits, key=lambda split: split.version)]
+
+
 def _is_repeat(
     row: TrafficChangeRow, update: TrafficUpdate, caller: Caller, expected_revision: int | None
 ) -> bool:
@@ -170,8 +175,8 @@ def _is_repeat(
         return False
     same = (row.kind, row.splits, row.shadows, row.note, row.changed_by) == (
         CHANGED,
-        [split.model_dump() for split in update.splits],
-        update.shadows,
+        _chosen(update),
+        sorted(update.shadows),
         update.note,
         caller.account_id,
     )
@@ -194,7 +199,7 @@ class _Change:
         if update.splits:
             wanted = splits.widths({split.version: split.weight for split in update.splits})
             segments = splits.assigned(self._segments(), wanted)
-        self._append(CHANGED, update.note, update.splits, segments, update.shadows)
+        self._append(CHANGED, update.note, _chosen(update), segments, sorted(update.shadows))
 
     def promote(self, version: int, note: str) -> None:
         """Move `default` and end the split, in one transaction: no caller sees one without the other."""
@@ -226,7 +231,7 @@ class _Change:
         self,
         kind: str,
         note: str,
-        chosen: Sequence[TrafficSplit] = (),
+        chosen: Sequence[dict[str, float]] = (),
         segments: Sequence[tuple[int, int]] = (),
         shadows: Sequence[int] = (),
         *,
@@ -236,7 +241,7 @@ class _Change:
             model_id=self.model_id,
             revision=1 if self.before is None else self.before.revision + 1,
             kind=kind,
-            splits=[split.model_dump() for split in chosen],
+            splits=list(chosen),
             segments=[list(segment) for segment in segments],
             shadows=list(shadows),
             note=note,
@@ -267,9 +272,7 @@ def _read(session: Session, model_id: str) -> Traffic:
 def _shares(row: TrafficChangeRow) -> list[TrafficShare]:
     weights = [(int(split["version"]), split["weight"]) for split in row.splits]
     total = sum(weight for _, weight in weights)
-    return [
-        TrafficShare(version=version, weight=weight, share=weight / total) for version, weight in weights
-    ]
+    return [TrafficShare(version=version, weight=weight, share=weight / total) for version, weight in weights]
 
 
 def _to_traffic(row: TrafficChangeRow, by: str) -> Traffic:

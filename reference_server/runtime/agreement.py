@@ -76,7 +76,7 @@ def _values(a: Mapping[str, Any], b: Mapping[str, Any]) -> _Row:
 
 
 def _embeddings(a: Mapping[str, Any], b: Mapping[str, Any]) -> _Row:
-    """Compare directions: 1 − the cosine."""
+    """Compare directions: by how much the cosine falls short of 1."""
     if _measure(b) != "embedding" or np.shape(a["embedding"]) != np.shape(b["embedding"]):
         return None
     one, other = (np.asarray(each["embedding"], np.float64) for each in (a, b))

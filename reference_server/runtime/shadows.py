@@ -138,7 +138,7 @@ class Shadows:
                 self._drop(copy)
             else:
                 self._compare(copy, shadow)
-        except Exception:  # the thread must outlive whatever a shadow does
+        except Exception:  # noqa: BLE001 - the thread must outlive whatever a shadow does
             _log.exception("a shadow's answer could not be compared")
 
     def _drop(self, copy: Copy) -> None:
@@ -177,7 +177,7 @@ class _Run:
             self.seconds = time.perf_counter() - started
         except ServiceError:
             self.failed = True
-        except Exception:  # counted like any other failure, and seen by whoever runs the server
+        except Exception:  # noqa: BLE001 - counted like any other failure, and seen by whoever runs the server
             _log.exception("a shadow failed")
             self.failed = True
 

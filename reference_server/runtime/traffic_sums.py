@@ -103,9 +103,7 @@ class TrafficSums:
             self._versions, self._pairs = {}, {}
             return taken
 
-    def put_back(
-        self, versions: dict[VersionKey, VersionSums], pairs: dict[PairKey, PairSums]
-    ) -> None:
+    def put_back(self, versions: dict[VersionKey, VersionSums], pairs: dict[PairKey, PairSums]) -> None:
         """Keep what could not be stored until the next time."""
         with self._lock:
             for key, sums in versions.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -45,7 +47,7 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _key(*numbers: str) -> list[sa.Column[object]]:
+def _key(*numbers: str) -> list[sa.Column[Any]]:
     model = sa.Column(
         "model_id", sa.String(64), sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
     )
@@ -55,9 +57,9 @@ def _key(*numbers: str) -> list[sa.Column[object]]:
     ]
 
 
-def _counts(*names: str) -> list[sa.Column[object]]:
+def _counts(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.BigInteger, nullable=False) for name in names]
 
 
-def _sums(*names: str) -> list[sa.Column[object]]:
+def _sums(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Float, nullable=False) for name in names]
