@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -652,7 +653,7 @@ class Traffic(Reply):
 class ServedQuery(Request):
     """Query parameters of `GET …/served`."""
 
-    at: datetime | None = Field(None, description="RFC 3339 with an offset; now when left out.")
+    at: AwareDatetime | None = Field(None, description="RFC 3339 with an offset; now when left out.")
 
 
 class ServedShare(Reply):
