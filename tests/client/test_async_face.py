@@ -33,6 +33,7 @@ PAIRS = [
             "ModelHandle",
             "VersionsResource",
             "AliasesResource",
+            "TrafficResource",
         )
     ),
 ]

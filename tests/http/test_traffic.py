@@ -153,13 +153,15 @@ def test_a_promotion_is_what_callers_get_next(server):
     assert ask(server, "GET", "/v1/models/words/served").json["kind"] == "promoted"
 
 
-def test_a_publish_that_wants_default_is_refused_before_it_is_made(server, token_package, text_package):
-    """Under a split: nothing is published, in use or not."""
+def test_a_publish_that_wants_default_is_refused_before_it_is_made(server, package_writer, text_graph):
+    """Under a split nothing is published, whether the model is in use or not."""
     put(server, {1: 50, 2: 50})
-    call(server)
-    for package in (token_package, text_package):
+    package = package_writer(text_graph(), labels=["down", "up"])
+    for used in (False, True):
+        if used:
+            call(server)
         answer = server.publish(server.ada, "words", package, query="set_default=true")
-        assert answer.status in (409, 200), answer.body
+        assert (answer.status, answer.json["error"]["code"]) == (409, "traffic_split_in_force")
     assert ask(server, "GET", "/v1/models/words").json["latest_version"] == 2
 
 

@@ -96,7 +96,7 @@ def test_the_record_tells_what_a_watcher_saw(registry, ada, package, seed):
     """For any history of moves, splits, shadows, promotions and withdrawals, at each time between them."""
     for content in "123":
         registry.publish(ada, "words", package(content))
-    history, dice = History(registry, ada), random.Random(seed)
+    history, dice = History(registry, ada), random.Random(seed)  # noqa: S311 - no secret
     for number in range(12):
         registry.clock.advance(dice.choice([0, 1, 60]))
         history.act(dice.choice(KINDS), dice.randint(1, 3), f"change {number}")

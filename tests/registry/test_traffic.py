@@ -1,4 +1,4 @@
-"""Splits and shadows in the record: who may change them, what they refuse, what moving `default` means then."""
+"""Splits and shadows in the record: who may change them, and what moving `default` means then."""
 
 from __future__ import annotations
 
