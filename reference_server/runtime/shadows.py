@@ -36,6 +36,7 @@ _LOOK_SECONDS = 0.02
 _IDLE_SECONDS = 10.0
 # The fraction of a core that copies may take when nothing else runs, and under full load.
 _MOST_SHARE, _LEAST_SHARE = 0.25, 0.02
+_GRAIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,11 @@ class Shadows:
             copy = self._next()
             if copy is not None:
                 idle = 0.0
-                started = time.monotonic()
+                pace.begin()
                 self._treat(copy)
                 # While it rests the thread must not keep the caller's input, or a model.
                 copy = None
-                self._stop.wait(pace.rest(time.monotonic() - started))
+                self._stop.wait(pace.rest())
             elif idle < _IDLE_SECONDS:
                 idle += _LOOK_SECONDS
                 self._stop.wait(_LOOK_SECONDS)
@@ -211,19 +212,26 @@ def _count(copy: Copy, theirs: _Run, ours: _Run | None, agreement: Agreement | N
 
 
 class _Pace:
-    """How long the thread rests, by how busy the rest of the process was since it last rested."""
+    """How long the thread rests after a copy: by how busy the process was meanwhile, and how the copy fared."""
 
     def __init__(self) -> None:
-        self._look()
+        self._process, self._own, self._wall = self._now()
+        self._began = self._process, self._own, self._wall
 
-    def rest(self, seconds: float) -> float:
-        """Return the seconds until the next copy, after one that took some."""
-        before, own_before, wall_before = self._process, self._own, self._wall
-        self._look()
-        wall = max(self._wall - wall_before, 1e-6)
-        others = (self._process - before - (self._own - own_before)) / wall
-        share = min(_MOST_SHARE, max(_LEAST_SHARE, (1 - others) * _MOST_SHARE))
-        return seconds * (1 / share - 1)
+    def begin(self) -> None:
+        """Take note that a copy begins."""
+        self._began = self._now()
 
-    def _look(self) -> None:
-        self._process, self._own, self._wall = time.process_time(), time.thread_time(), time.monotonic()
+    def rest(self) -> float:
+        """Return the seconds until the next copy, now that one has ended."""
+        process, own, wall = self._now()
+        took, worked = wall - self._began[2], own - self._began[1]
+        others = (process - self._process - (own - self._own)) / max(wall - self._wall, _GRAIN)
+        # A thread that is awake and gets nothing done waits for a core, or for the interpreter: the callers'.
+        share = _MOST_SHARE * (1 - others) * worked / max(took, _GRAIN)
+        self._process, self._own, self._wall = process, own, wall
+        return took * (1 / min(_MOST_SHARE, max(_LEAST_SHARE, share)) - 1)
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        return time.process_time(), time.thread_time(), time.monotonic()
