@@ -212,7 +212,7 @@ def _count(copy: Copy, theirs: _Run, ours: _Run | None, agreement: Agreement | N
 
 
 class _Pace:
-    """How long the thread rests after a copy: by how busy the process was meanwhile, and how the copy fared."""
+    """How long the thread rests after a copy: by how busy the process is, and how the copy fared."""
 
     def __init__(self) -> None:
         self._process, self._own, self._wall = self._now()
