@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
@@ -288,8 +289,8 @@ class TrafficCountRow(Base):
     calls: Mapped[int] = mapped_column(BigInteger)
     errors: Mapped[int] = mapped_column(BigInteger)
     timed: Mapped[int] = mapped_column(BigInteger)
-    log_sum: Mapped[float]
-    log_squares: Mapped[float]
+    log_sum: Mapped[float] = mapped_column(Double)
+    log_squares: Mapped[float] = mapped_column(Double)
 
 
 class TrafficComparisonRow(Base):
@@ -308,9 +309,9 @@ class TrafficComparisonRow(Base):
     errors_b: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     agreed: Mapped[int] = mapped_column(BigInteger)
-    difference_sum: Mapped[float]
-    difference_squares: Mapped[float]
-    difference_max: Mapped[float]
+    difference_sum: Mapped[float] = mapped_column(Double)
+    difference_squares: Mapped[float] = mapped_column(Double)
+    difference_max: Mapped[float] = mapped_column(Double)
     timed: Mapped[int] = mapped_column(BigInteger)
-    log_sum: Mapped[float]
-    log_squares: Mapped[float]
+    log_sum: Mapped[float] = mapped_column(Double)
+    log_squares: Mapped[float] = mapped_column(Double)

@@ -62,4 +62,4 @@ def _counts(*names: str) -> list[sa.Column[Any]]:
 
 
 def _sums(*names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, sa.Float, nullable=False) for name in names]
+    return [sa.Column(name, sa.Double, nullable=False) for name in names]
