@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from maas_client._masking import Masked
     from maas_client.errors import StatusError
-    from maas_client.types import Alias, ErrorDetail
+    from maas_client.types import Alias, ErrorDetail, Traffic
 
 # A list of a hundred faults fits in; more than this is no explanation.
 MAX_BODY_BYTES = 256 * 1024
@@ -109,15 +109,15 @@ def _word(value: object) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
 
 
-def _current(value: object) -> Alias | None:
+def _current(value: object) -> Alias | Traffic | None:
     if not isinstance(value, dict):
         return None
     from pydantic import ValidationError
 
-    from maas_client.types import Alias
+    from maas_client.types import Alias, Traffic
 
     try:
-        return Alias.model_validate(value)
+        return (Alias if "version" in value else Traffic).model_validate(value)
     except ValidationError:
         # Of a kind that this version of the SDK does not know.
         return None

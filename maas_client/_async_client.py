@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from maas_client._async_transport import AsyncTransport
@@ -14,6 +15,7 @@ from maas_client._calls import (
     Peer,
     checked_protocol,
     checked_retries,
+    checked_sticky_id,
     checked_timeout,
 )
 from maas_client._config import check_credential, resolve
@@ -195,16 +197,20 @@ class AsyncClient:
 
         return AsyncJobsResource(self._send, self._stream)
 
-    def model(self, name: str, *, pin: int | None = None) -> AsyncModelHandle:
+    def model(self, name: str, *, pin: int | None = None, sticky_id: str | None = None) -> AsyncModelHandle:
         """Return a handle on one model.
 
         Args:
             name: `name`, or `account~name` for another account's.
             pin: A version's number to stay with, whatever `default` becomes; see `AsyncModelHandle.pin`.
+            sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
+                gets the same version. Your key decides when it is left out.
         """
         from maas_client._async_resources import AsyncModelHandle
 
-        return AsyncModelHandle(self._send, self._stream, name, self._peer, pin)
+        sticky_id = checked_sticky_id(sticky_id)
+        send = self._send if sticky_id is None else partial(self._send, sticky_id=sticky_id)
+        return AsyncModelHandle(send, self._stream, name, self._peer, pin)
 
     async def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -544,8 +550,14 @@ class AsyncClient:
             timeout=timeout,
         )
 
-    async def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
-        call = self._call(operation, timeout)
+    async def _send(
+        self,
+        operation: Operation[Result],
+        *,
+        timeout: Timeout | Budget = NOT_GIVEN,
+        sticky_id: str | None = None,
+    ) -> Result:
+        call = self._call(operation, timeout, sticky_id)
         try:
             return await self._transport.call(call)
         finally:
@@ -557,7 +569,9 @@ class AsyncClient:
     ) -> AsyncGenerator[bytes]:
         return self._transport.stream(self._call(operation, timeout), silence=silence)
 
-    def _call(self, operation: Operation[Result], timeout: Timeout | Budget) -> Call[Result]:
+    def _call(
+        self, operation: Operation[Result], timeout: Timeout | Budget, sticky_id: str | None = None
+    ) -> Call[Result]:
         self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
@@ -568,6 +582,7 @@ class AsyncClient:
             max_retries=self._max_retries,
             on_retry=self._on_retry,
             credential=self._acting.credential,
+            sticky_id=sticky_id,
         )
 
     async def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer

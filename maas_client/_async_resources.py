@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from maas_client import _async_history, _async_transfers
 from maas_client._async_listing import AsyncListing
 from maas_client._async_pins import AsyncPinnedSend
+from maas_client._async_traffic import AsyncTrafficResource
 from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._masking import Masked
 from maas_client._operations import (
@@ -24,6 +25,7 @@ from maas_client._operations import (
     predict,
     service,
     sessions,
+    traffic,
     versions,
 )
 from maas_client._operations._contract import build
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
+    from maas_client.comparisons import VersionsCompared
     from maas_client.differences import VersionDiff
     from maas_client.predictions import (
         AnyPrediction,
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
         AccountExport,
         Alias,
         AliasChange,
+        Comparison,
         Evaluation,
         ExplainMethod,
         Health,
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
         ModelMetadata,
         RepositoryEntry,
         Scope,
+        Served,
         ServerMetadata,
         ServiceInfo,
         Session,
@@ -643,6 +648,75 @@ class AsyncModelHandle:
     def aliases(self) -> AsyncAliasesResource:
         """Its aliases."""
         return AsyncAliasesResource(self._send, self.name)
+
+    @property
+    def traffic(self) -> AsyncTrafficResource:
+        """Which versions share the calls that name none, and which get copies."""
+        return AsyncTrafficResource(self._send, self.name)
+
+    async def served(self, *, at: datetime | None = None) -> Served:
+        """Return which versions served calls that named none at a time, and who had made it so, when and why.
+
+        Args:
+            at: When, with a time zone; now when left out.
+
+        Raises:
+            NotFoundError: The model had no version yet.
+        """
+        return await self._send(traffic.served(self.name, at))
+
+    async def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            since: Only what was seen since this revision of the traffic; everything by default.
+        """
+        return await self._send(traffic.comparison(self.name, a, b, since=since))
+
+    async def compare(
+        self,
+        a: int,
+        b: int,
+        inputs: Iterable[Mapping[str, object]],
+        targets: Iterable[object] | None = None,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> VersionsCompared:
+        """Compare two versions on inputs of your own: agreement, quality, latency, with 95 % intervals.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            inputs: Instances by input name, such as `[{"text": "…"}]`.
+            targets: The right label or value of each; without them nothing is said of quality.
+            parameters: Options of the task.
+            batch_size: Rows in each call.
+            seed: Of the bootstrap; the same seed gives the same interval.
+            timeout: Seconds in total, for each call.
+
+        Raises:
+            ArgumentError: There are no inputs, another number of targets, or the model has no use for them.
+        """
+        from maas_client import comparisons
+
+        rows, wanted = comparisons.checked_sample(inputs, targets)
+        outcomes: list[list[Outcome]] = []
+        for version in (a, b):
+            found = self.predict_many(
+                rows,
+                version=version,
+                parameters=parameters,
+                concurrency=1,
+                batch_size=batch_size,
+                timeout=timeout,
+            )
+            outcomes.append([outcome async for outcome in found])
+        return comparisons.compared(a, b, (outcomes[0], outcomes[1]), wanted, seed)
 
     async def get(self) -> Model:
         """Return the model with its description and measured metrics."""

@@ -106,6 +106,7 @@ OnRetry: TypeAlias = Callable[[RetryDecision], None]
 
 
 DEFAULT_RETRIES = 2
+_MOST_STICKY_CHARACTERS = 200
 Protocol: TypeAlias = Literal["maas", "open-inference"]
 _PROTOCOLS: Final = ("maas", "open-inference")
 # Of what `/v1` alone has, what to use instead of another server's.
@@ -174,6 +175,7 @@ class Call(Generic[Result]):
     max_retries: int
     on_retry: OnRetry | None = None
     credential: Masked | None = None
+    sticky_id: str | None = None
     attempt: int = 0
     forgiven: int = 0
     answer: Answer | None = None
@@ -232,6 +234,8 @@ class Call(Generic[Result]):
             headers["Content-Type"] = self.operation.content_type
         if self.ends_at != math.inf:
             headers["X-Request-Timeout-Ms"] = str(max(1, int((self.ends_at - monotonic()) * 1000)))
+        if self.sticky_id is not None:
+            headers["X-Sticky-Id"] = self.sticky_id
         if self.idempotency_key is not None:
             headers["Idempotency-Key"] = self.idempotency_key
         if self.operation.credential != "none" and self.credential is not None:
@@ -283,6 +287,24 @@ def checked_retries(retries: int) -> int:
     if not _is_number(retries, int) or retries < 0:
         raise ArgumentError(f"max_retries is {retries!r:.50}, expected a whole number from 0 up")
     return retries
+
+
+def checked_sticky_id(sticky_id: str | None) -> str | None:
+    """Return what a header can carry to tell callers apart.
+
+    Raises:
+        ArgumentError: It is no text of 1 to 200 printable ASCII characters.
+    """
+    if sticky_id is None:
+        return None
+    given: object = sticky_id
+    fits = isinstance(given, str) and given.isascii() and given.isprintable()
+    if not fits or not 0 < len(sticky_id) <= _MOST_STICKY_CHARACTERS or sticky_id != sticky_id.strip():
+        raise ArgumentError(
+            f"sticky_id is {sticky_id!r:.50}, expected 1 to {_MOST_STICKY_CHARACTERS} printable ASCII "
+            "characters without spaces around them; hash what is longer or in other letters"
+        )
+    return sticky_id
 
 
 def checked_count(count: int, name: str, *, most: int | None = None) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from maas_client._calls import (
@@ -14,6 +15,7 @@ from maas_client._calls import (
     Peer,
     checked_protocol,
     checked_retries,
+    checked_sticky_id,
     checked_timeout,
 )
 from maas_client._config import check_credential, resolve
@@ -196,16 +198,20 @@ class Client:
 
         return JobsResource(self._send, self._stream)
 
-    def model(self, name: str, *, pin: int | None = None) -> ModelHandle:
+    def model(self, name: str, *, pin: int | None = None, sticky_id: str | None = None) -> ModelHandle:
         """Return a handle on one model.
 
         Args:
             name: `name`, or `account~name` for another account's.
             pin: A version's number to stay with, whatever `default` becomes; see `ModelHandle.pin`.
+            sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
+                gets the same version. Your key decides when it is left out.
         """
         from maas_client._resources import ModelHandle
 
-        return ModelHandle(self._send, self._stream, name, self._peer, pin)
+        sticky_id = checked_sticky_id(sticky_id)
+        send = self._send if sticky_id is None else partial(self._send, sticky_id=sticky_id)
+        return ModelHandle(send, self._stream, name, self._peer, pin)
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
@@ -541,8 +547,14 @@ class Client:
             timeout=timeout,
         )
 
-    def _send(self, operation: Operation[Result], *, timeout: Timeout | Budget = NOT_GIVEN) -> Result:
-        call = self._call(operation, timeout)
+    def _send(
+        self,
+        operation: Operation[Result],
+        *,
+        timeout: Timeout | Budget = NOT_GIVEN,
+        sticky_id: str | None = None,
+    ) -> Result:
+        call = self._call(operation, timeout, sticky_id)
         try:
             return self._transport.call(call)
         finally:
@@ -552,7 +564,9 @@ class Client:
     def _stream(self, operation: Operation[None], *, timeout: Budget, silence: float) -> Generator[bytes]:
         return self._transport.stream(self._call(operation, timeout), silence=silence)
 
-    def _call(self, operation: Operation[Result], timeout: Timeout | Budget) -> Call[Result]:
+    def _call(
+        self, operation: Operation[Result], timeout: Timeout | Budget, sticky_id: str | None = None
+    ) -> Call[Result]:
         self._peer.check(operation)
         budget = timeout if isinstance(timeout, Budget) else Budget(timeout, operation.timeout)
         seconds, ends_at = budget.start(self._timeout)
@@ -563,6 +577,7 @@ class Client:
             max_retries=self._max_retries,
             on_retry=self._on_retry,
             credential=self._acting.credential,
+            sticky_id=sticky_id,
         )
 
     def _policy_version(self, accepted: bool) -> str:  # noqa: FBT001 - the caller's own answer

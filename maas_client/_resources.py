@@ -24,11 +24,13 @@ from maas_client._operations import (
     predict,
     service,
     sessions,
+    traffic,
     versions,
 )
 from maas_client._operations._contract import build
 from maas_client._operations._operation import DEFAULT_TIMEOUT
 from maas_client._pins import PinnedSend
+from maas_client._traffic import TrafficResource
 from maas_client.errors import (
     ArgumentError,
     BadRequestError,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from maas_client._listing import Send
     from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
+    from maas_client.comparisons import VersionsCompared
     from maas_client.differences import VersionDiff
     from maas_client.predictions import (
         AnyPrediction,
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
         AccountExport,
         Alias,
         AliasChange,
+        Comparison,
         Evaluation,
         ExplainMethod,
         Health,
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
         ModelMetadata,
         RepositoryEntry,
         Scope,
+        Served,
         ServerMetadata,
         ServiceInfo,
         Session,
@@ -642,6 +647,75 @@ class ModelHandle:
     def aliases(self) -> AliasesResource:
         """Its aliases."""
         return AliasesResource(self._send, self.name)
+
+    @property
+    def traffic(self) -> TrafficResource:
+        """Which versions share the calls that name none, and which get copies."""
+        return TrafficResource(self._send, self.name)
+
+    def served(self, *, at: datetime | None = None) -> Served:
+        """Return which versions served calls that named none at a time, and who had made it so, when and why.
+
+        Args:
+            at: When, with a time zone; now when left out.
+
+        Raises:
+            NotFoundError: The model had no version yet.
+        """
+        return self._send(traffic.served(self.name, at))
+
+    def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            since: Only what was seen since this revision of the traffic; everything by default.
+        """
+        return self._send(traffic.comparison(self.name, a, b, since=since))
+
+    def compare(
+        self,
+        a: int,
+        b: int,
+        inputs: Iterable[Mapping[str, object]],
+        targets: Iterable[object] | None = None,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> VersionsCompared:
+        """Compare two versions on inputs of your own: agreement, quality, latency, with 95 % intervals.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            inputs: Instances by input name, such as `[{"text": "…"}]`.
+            targets: The right label or value of each; without them nothing is said of quality.
+            parameters: Options of the task.
+            batch_size: Rows in each call.
+            seed: Of the bootstrap; the same seed gives the same interval.
+            timeout: Seconds in total, for each call.
+
+        Raises:
+            ArgumentError: There are no inputs, another number of targets, or the model has no use for them.
+        """
+        from maas_client import comparisons
+
+        rows, wanted = comparisons.checked_sample(inputs, targets)
+        outcomes: list[list[Outcome]] = []
+        for version in (a, b):
+            found = self.predict_many(
+                rows,
+                version=version,
+                parameters=parameters,
+                concurrency=1,
+                batch_size=batch_size,
+                timeout=timeout,
+            )
+            outcomes.append(list(found))
+        return comparisons.compared(a, b, (outcomes[0], outcomes[1]), wanted, seed)
 
     def get(self) -> Model:
         """Return the model with its description and measured metrics."""

@@ -709,4 +709,4 @@ def _day(moment: datetime | None) -> str:
 
 
 # Last, because their commands are made with what stands above.
-from maas_client import _cli_jobs, _cli_versions  # noqa: E402, F401
+from maas_client import _cli_jobs, _cli_traffic, _cli_versions  # noqa: E402, F401

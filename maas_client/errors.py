@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     import pydantic
 
-    from maas_client.types import Alias, ErrorDetail
+    from maas_client.types import Alias, ErrorDetail, Traffic
 
 MAX_BODY_CHARACTERS = 2_000
 _MAX_LINE_CHARACTERS = 1_000
@@ -65,7 +65,7 @@ class MaasError(Exception):
         should_retry: Whether the server knows a repeat to be right or wrong; None when it does not say.
         body: The beginning of the answer's body, at most `MAX_BODY_CHARACTERS` long.
         errors: The single faults, when the answer lists several.
-        current: Where the alias points now that somebody else moved, if the answer tells.
+        current: What the alias or the traffic is now that somebody else changed it, if the answer tells.
         replacement: What to use instead of what is gone: a version's number, or a model's name.
     """
 
@@ -85,7 +85,7 @@ class MaasError(Exception):
         should_retry: bool | None = None,
         body: str | None = None,
         errors: Iterable[ErrorDetail] = (),
-        current: Alias | None = None,
+        current: Alias | Traffic | None = None,
         replacement: str | None = None,
     ) -> None:
         super().__init__(message)

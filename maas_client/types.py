@@ -713,6 +713,199 @@ class ModelEvent(Reply):
     details: dict[str, JsonValue] = {}
 
 
+# --- traffic --------------------------------------------------------------------------------------------
+
+
+class TrafficSplit(Request):
+    """What a version gets of the calls that name none: its weight over the sum of all weights."""
+
+    version: int = Field(ge=1)
+    weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
+
+
+class TrafficUpdate(Request):
+    """Who is to serve the calls that name no version, which versions get copies of them, and why."""
+
+    splits: list[TrafficSplit] = Field(
+        default_factory=list,
+        max_length=10,
+        description="The versions that serve, with their weights; the alias `default` alone when empty.",
+    )
+    shadows: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        max_length=5,
+        description="Versions that get a copy in the background; what they answer is compared and dropped.",
+    )
+    note: Notes = ""
+    promote: bool = Field(
+        False, description="Move the alias `default` to the one version in `splits`, and end the split."
+    )
+    force: bool = Field(
+        False, description="Let versions serve even if their signature breaks that of `default`'s version."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrafficUpdate:
+        serving = [split.version for split in self.splits]
+        for name, versions in (("splits", serving), ("shadows", self.shadows)):
+            if len(set(versions)) != len(versions):
+                raise ValueError(f"{name} names a version twice")
+        if self.promote and (len(serving) != 1 or self.shadows):
+            raise ValueError("promote goes with one version in splits and no shadows")
+        if not serving and not self.shadows:
+            raise ValueError(
+                "splits and shadows are both empty; DELETE the traffic to send everything to `default` again"
+            )
+        return self
+
+
+class TrafficWithdrawal(Request):
+    """Query parameters of the end of a split and of shadows."""
+
+    note: Notes = Field("", description="Why.")
+
+
+class TrafficShare(Reply):
+    """What a version gets of the calls that name none."""
+
+    version: int
+    weight: float = Field(description="As it was set.")
+    share: float = Field(description="The fraction of callers, 0 to 1.")
+
+
+class Traffic(Reply):
+    """Who serves the calls that name no version, and which versions get copies of them."""
+
+    splits: list[TrafficShare] = Field([], description="Empty: the alias `default` serves alone.")
+    shadows: list[int] = []
+    revision: int = Field(description="Counts the changes; sent as the ETag, compared with `If-Match`.")
+    kind: str = Field("", description="`traffic_changed`, `promoted`, `withdrawn`; empty before any change.")
+    note: str = ""
+    changed_by: str | None = None
+    changed_at: datetime | None = None
+
+
+class ServedQuery(Request):
+    """Query parameters of `GET …/served`."""
+
+    at: AwareDatetime | None = Field(None, description="RFC 3339 with an offset; now when left out.")
+
+
+class ServedShare(Reply):
+    """One of the versions that served the calls that named none."""
+
+    version: int
+    share: float = Field(description="The fraction of callers, 0 to 1.")
+    digest: str | None = Field(None, description="None when the version has been deleted since.")
+
+
+class Served(Reply):
+    """Which versions served the calls that named none at a time, and the change that had made it so."""
+
+    at: datetime
+    versions: list[ServedShare]
+    shadows: list[int] = []
+    since: datetime
+    kind: str = Field(description="What made it so: `alias_moved`, `traffic_changed`, `withdrawn`…")
+    by: str
+    note: str = ""
+
+
+class Estimate(Reply):
+    """A measured figure with its 95 % interval; the bounds are None where too little was seen for them."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    count: int = Field(description="What it was measured on: calls, or rows of calls.")
+
+
+class ComparisonQuery(Request):
+    """Query parameters of `GET …/comparison`."""
+
+    a: int = Field(ge=1, description="The version to compare with.")
+    b: int = Field(ge=1, description="The version that is compared.")
+    since: int = Field(
+        0, ge=0, description="Only what was seen since this revision of the traffic; everything at 0."
+    )
+
+
+class ShadowComparison(Reply):
+    """What a version answered to copies of the calls that another one served: the same calls, in pairs.
+
+    Args:
+        calls: Copies that were run.
+        dropped: Copies that were not, because the server had better things to do.
+        rows: Instances in those calls that both versions answered.
+        measure: What tells two answers apart: `label`, `value`, `embedding` or `tensor`.
+        agreement: The fraction of rows that agree: the same label; a value within 1 %; vectors of a cosine
+            of 0.99 or more; tensors equal but for 0.001 and 0.1 %.
+        difference: The mean over rows of the difference: of the score of a's label, of the value, 1 − the
+            cosine, the largest of a tensor's elements.
+        largest_difference: The largest of them.
+        latency_ratio: b's compute time over a's, the geometric mean over calls that ran both one after the
+            other, apart from the traffic.
+        error_rate_a: Of a, with callers.
+        error_rate_b: Of b, with the copies.
+    """
+
+    calls: int
+    dropped: int
+    rows: int
+    measure: str | None = None
+    agreement: Estimate | None = None
+    difference: Estimate | None = None
+    largest_difference: float | None = None
+    latency_ratio: Estimate | None = None
+    error_rate_a: Estimate | None = None
+    error_rate_b: Estimate | None = None
+
+
+class VersionTraffic(Reply):
+    """How a version did with callers of its own.
+
+    Args:
+        version: The version.
+        calls: Calls that named no version and came to this one, while a split or a shadow was in force.
+        error_rate: The fraction that was decoded and then failed.
+        latency_ms: The geometric mean of their compute times, in milliseconds.
+    """
+
+    version: int
+    calls: int
+    error_rate: Estimate | None = None
+    latency_ms: Estimate | None = None
+
+
+class Comparison(Reply):
+    """Two versions of a model compared by live traffic.
+
+    Args:
+        model: The model's name.
+        a: The version to compare with.
+        b: The version that is compared.
+        since: The revision of the traffic from which on calls are counted.
+        shadow: From copies that b got of a's calls; None where there were none.
+        served_a: What a served to its own callers.
+        served_b: What b served to its own callers.
+        latency_ratio: b's latency over a's with their own callers.
+        caveats: Where too little was seen to rely on a figure.
+    """
+
+    model: str
+    a: int
+    b: int
+    since: int
+    shadow: ShadowComparison | None = None
+    served_a: VersionTraffic
+    served_b: VersionTraffic
+    latency_ratio: Estimate | None = None
+    caveats: list[str] = []
+
+
+# --- export ---------------------------------------------------------------------------------------------
+
+
 class AccountExport(Reply):
     """Everything that the service holds about an account, without secrets."""
 
@@ -724,6 +917,7 @@ class AccountExport(Reply):
     alias_changes: dict[str, list[AliasChange]]
     jobs: list[JobReply] = []
     events: dict[str, list[ModelEvent]] = {}
+    traffic_changes: dict[str, list[Traffic]] = {}
 
 
 # --- predictions ----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from reference_server.http import (
     predict,
     service,
     sessions,
+    traffic,
     uploads,
     versions,
 )
@@ -41,6 +42,7 @@ from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.job_events import Streams
+from reference_server.http.live_traffic import LiveTraffic, routed
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.loadables import loadable, operators_options
@@ -75,6 +77,7 @@ ROUTES = (
     uploads.routes,
     aliases.routes,
     events.routes,
+    traffic.routes,
     predict.routes,
     evaluate.routes,
     jobs.routes,
@@ -126,6 +129,17 @@ class Services:
     timer: Callable[[], float]
     instance: str
     random: Callable[[], str] = field(default_factory=_unique_ids)
+    traffic: LiveTraffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what needs to load versions by itself."""
+        self.traffic = LiveTraffic(
+            self.pool,
+            self.lanes,
+            most_busy=self.settings.lanes,
+            loadable=self.loadable,
+            timer=self.timer,
+        )
 
     def new_request_id(self) -> str:
         """Return the id by which a request is found in the log."""
@@ -148,6 +162,8 @@ class Services:
             if call.may_wait == "nothing":
                 raise Cold
             target = self.targets(call.by, model, selector)
+        if selector is None:
+            target = routed(call, target)
         if target.unloaded:
             raise model_unloaded()
         loaded = self.pool.find(target.digest)
@@ -203,6 +219,7 @@ class Services:
 
     def close(self) -> None:
         """Release the models and the database."""
+        self.traffic.close()
         self.lanes.close()
         self.pool.close()
         self.metrics.close()

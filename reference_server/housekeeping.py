@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish metrics, unload, give back memory, forget."""
+"""What a worker does beside answering: write its log, publish and store what it counted, unload, forget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.registry import housekeeping, job_runs, publishing, versions
+from reference_server.registry import comparisons, housekeeping, job_runs, publishing, versions
 
 if TYPE_CHECKING:
     from reference_server.app import Services
@@ -44,11 +44,13 @@ class Housekeeping:
             self._services.request_log.flush()
             self._services.metrics.publish()
             self._services.pool.tidy()
+            self._services.traffic.keep(self._services.targets.routes())
             try:
                 self._services.authenticate.flush()
                 self._unload_gone()
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
+                comparisons.flush(self._services.database, self._services.traffic.sums)
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)

@@ -40,6 +40,11 @@ class Recent(Generic[KeyT, ValueT]):
             self._values.clear()
         self._values[key] = (self._timer() + self._seconds, value)
 
+    def values(self) -> list[ValueT]:
+        """Return all values that still hold."""
+        now = self._timer()
+        return [value for until, value in list(self._values.values()) if until > now]
+
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()

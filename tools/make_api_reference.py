@@ -47,7 +47,7 @@ PAGES = (
         "`Client`, and what hangs off it: `client.models`, `client.model(name)`, `client.keys` and so on. "
         "`AsyncClient` has the same names with the same arguments; there, methods that ask the server are "
         "awaited, and what is iterated over is iterated over with `async for`.",
-        ("_client", "_resources", "_jobs", "_listing", "_calls"),
+        ("_client", "_resources", "_jobs", "_traffic", "_listing", "_calls"),
         (
             "Client",
             "ServiceResource",
@@ -60,6 +60,7 @@ PAGES = (
             "AliasesResource",
             "JobsResource",
             "Job",
+            "TrafficResource",
             "Listing",
             "RawResponse",
             "RetryDecision",
@@ -71,6 +72,14 @@ PAGES = (
         "Differences",
         "What `versions.diff` returns.",
         ("differences",),
+        ("VersionDiff",),
+    ),
+    Page(
+        "comparisons",
+        "Comparisons",
+        "Two versions compared on inputs of your own.",
+        ("comparisons",),
+        ("VersionsCompared",),
     ),
     Page("types", "Types of the contract", "Every object that travels over HTTP.", ("types",)),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),

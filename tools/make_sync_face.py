@@ -17,6 +17,7 @@ FILES = (
     "resources",
     "jobs",
     "evaluation",
+    "traffic",
     "listing",
     "bulk",
     "saved_login",

@@ -39,11 +39,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round gave: answers per second, their failures, and the median time of one in milliseconds."""
+    """What a round gave: answers per second, their failures, and times of one in milliseconds."""
 
     rate: float
     failures: int
     median_ms: float
+    p99_ms: float = 0.0
 
 
 def fire(call: Call, *, connections: int, seconds: int) -> Outcome:
@@ -75,9 +76,9 @@ request = function()
   return made[at]
 end
 done = function(summary, latency)
-  io.write(string.format("RESULT %d %d %d %f", summary.requests, summary.duration,
+  io.write(string.format("RESULT %d %d %d %f %f", summary.requests, summary.duration,
     summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout,
-    latency:percentile(50)))
+    latency:percentile(50), latency:percentile(99)))
 end
 """,
             encoding="utf-8",
@@ -94,11 +95,11 @@ end
             call.url,
         ]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+)", output)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", output)
     if found is None:
         raise RuntimeError(f"wrk gave no result: {output}")
-    requests, microseconds, failures, median = (float(each) for each in found.groups())
-    return Outcome(requests / microseconds * 1e6, int(failures), median / 1000)
+    requests, microseconds, failures, median, p99 = (float(each) for each in found.groups())
+    return Outcome(requests / microseconds * 1e6, int(failures), median / 1000, p99 / 1000)
 
 
 def _by_ourselves(call: Call, connections: int, seconds: int) -> Outcome:
@@ -147,7 +148,8 @@ async def _main(options: dict, body: bytes) -> Outcome:  # type: ignore[type-arg
     ]
     failures = sum(await asyncio.gather(*loops))
     times.sort()
-    return Outcome(len(times) / (time.perf_counter() - started), failures, times[len(times) // 2] * 1000)
+    median, p99 = (times[round(share * (len(times) - 1))] * 1000 for share in (0.5, 0.99))
+    return Outcome(len(times) / (time.perf_counter() - started), failures, median, p99)
 
 
 if __name__ == "__main__":

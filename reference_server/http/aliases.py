@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from maas_client.types import Alias, AliasChange, AliasMove, AliasRollback, Page, PageQuery
-from reference_server.errors import InvalidRequest
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call, Replied
+from reference_server.http.preconditions import etag, expected_revision
 from reference_server.http.warming import warm
 from reference_server.registry import aliases
 
 routes = Routes("aliases")
-
-_ETAG = re.compile(r'"?(\d{1,18})"?')
 
 
 @routes.route("GET", "/v1/models/<model>/aliases", access="models:read")
@@ -41,7 +37,7 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
         alias,
         version=body.version,
         note=body.note,
-        expected_revision=_expected(call),
+        expected_revision=expected_revision(call, "alias"),
         force=body.force,
     )
     services.forget_targets()
@@ -59,7 +55,7 @@ def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replie
         model,
         alias,
         note=body.note,
-        expected_revision=_expected(call),
+        expected_revision=expected_revision(call, "alias"),
         force=body.force,
     )
     call.services.forget_targets()
@@ -73,18 +69,4 @@ def history(call: Call, model: str, alias: str, query: PageQuery) -> Page[AliasC
 
 
 def _tagged(alias: Alias) -> Replied[Alias]:
-    return Replied(alias, headers={"etag": f'"{alias.revision}"'})
-
-
-def _expected(call: Call) -> int | None:
-    given = call.request.headers.get("if-match")
-    if given is None or given.strip() == "*":
-        return None
-    tag = _ETAG.fullmatch(given.strip())
-    if tag is None:
-        raise InvalidRequest(
-            'If-Match must be the ETag of the alias, its revision in quotes, such as "3"',
-            code="invalid_header",
-            param="If-Match",
-        )
-    return int(tag[1])
+    return Replied(alias, headers=etag(alias.revision))

@@ -18,6 +18,7 @@ from reference_server.runtime.tasks.outputs import check_finite
 from reference_server.runtime.work import TaskWork
 
 if TYPE_CHECKING:
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.runner import Tensor
     from reference_server.runtime.tasks import Outputs
 
@@ -43,7 +44,11 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
             code="wrong_task",
             param="model",
         )
-    batch = loaded.task.decode([{"text": text} for text in texts], {})
+    instances = [{"text": text} for text in texts]
+
+    def work(other: LoadedModel) -> TaskWork:
+        return TaskWork(other.task, other.task.decode(instances, {}))
+
     write = _as_base64 if body.encoding_format == "base64" else _as_floats
 
     def encode(outputs: Outputs, _times: Times) -> Answer:
@@ -66,7 +71,7 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
         return Answer(200, with_notices(headers, target), content)
 
     key = (target.exact, target.version, loaded.runner.device)
-    return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())
+    return Pending(key, loaded, work(loaded), encode, began, services.timer(), work)
 
 
 def _size(texts: list[str]) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.spool import Spool
+    from reference_server.registry.in_force import Route
     from reference_server.runtime.pool import LoadedModel
     from reference_server.security.callers import Caller
     from reference_server.tracing import Stages
@@ -88,6 +89,7 @@ class Call:
         may_wait: For what its thread may wait: an event loop for nothing (else `Cold` is raised), a thread of
             the front for the store (else `Loading`), any other for everything.
         stages: What was measured, where calls are traced.
+        route: By which a split or shadows concern the call.
     """
 
     services: Services
@@ -98,6 +100,7 @@ class Call:
     may_wait: Literal["nothing", "store", "everything"] = "everything"
     counted: bool = False
     stages: Stages | None = None
+    route: Route | None = None
 
     @property
     def by(self) -> Caller:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reference_server.http.exchange import Answer, Call
     from reference_server.metrics import ModelKey
     from reference_server.runtime.pool import LoadedModel
-    from reference_server.runtime.work import Work
+    from reference_server.runtime.work import ComparableWork, Work
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Pending:
         encode: Makes the answer of the result and the ticket's times.
         began: When decoding began, on the services' timer.
         decoded: When it ended.
+        again: Decodes the call for another version of the model, for shadows; None where it has none.
     """
 
     key: ModelKey
@@ -45,6 +46,7 @@ class Pending:
     encode: Callable[[Any, Times], Answer]
     began: float
     decoded: float
+    again: Callable[[LoadedModel], ComparableWork] | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +92,8 @@ def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
 def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
     call.services.metrics.model(pending.key).failures.append(call.services.timer() - pending.began)
+    if call.route is not None:
+        call.services.traffic.failed(call, call.route, pending, error)
     if call.services.tracing is not None:
         call.stages = Stages(pending)
     if isinstance(error, ServiceError):
@@ -116,6 +120,8 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
         rows=pending.work.rows,
         shared_rows=shared_rows,
     )
+    if call.route is not None:
+        call.services.traffic.succeeded(call, call.route, pending, result, times.compute)
     return answer
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maas_client.types import TensorSpec
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.runner import Runner
 
 routes = Routes("open-inference")
@@ -76,8 +77,11 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
         raise InvalidRequest(str(error), code="invalid_tensor") from error
     target, loaded = services.serve(call, model, selector)
     runner = loaded.runner
-    feeds = _feeds(request.inputs, {spec.name: spec for spec in runner.tensors.inputs})
     wanted = _wanted(request, [spec.name for spec in runner.tensors.outputs])
+
+    def work(other: LoadedModel) -> TensorWork:
+        specs = {spec.name: spec for spec in other.runner.tensors.inputs}
+        return TensorWork(other.runner, _feeds(request.inputs, specs), tuple(wanted))
 
     def encode(results: Mapping[str, Any], _times: Times) -> Answer:
         reply = protocol.InferReply(
@@ -97,7 +101,7 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
         return answer
 
     key = (target.exact, target.version, runner.device)
-    return Pending(key, loaded, TensorWork(runner, feeds, tuple(wanted)), encode, began, services.timer())
+    return Pending(key, loaded, work(loaded), encode, began, services.timer(), work)
 
 
 def _feeds(inputs: Mapping[str, Tensor], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:

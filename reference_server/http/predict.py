@@ -19,6 +19,7 @@ from reference_server.runtime.work import TaskWork
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.tasks import Outputs
 
 routes = Routes("predict")
@@ -46,7 +47,10 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
     target, loaded = services.serve(call, model, selector)
     if call.may_wait == "nothing" and len(body) > loaded.quickly_decoded_bytes:
         raise Cold
-    batch = loaded.task.decode(instances, parameters, single=single)
+
+    def work(other: LoadedModel) -> TaskWork:
+        return TaskWork(other.task, other.task.decode(instances, parameters, single=single))
+
     device = loaded.runner.device
 
     def encode(outputs: Outputs, times: Times) -> Answer:
@@ -71,7 +75,7 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
         return Answer(200, with_notices(_HEADERS, target), content)
 
     key = (target.exact, target.version, device)
-    return Pending(key, loaded, TaskWork(loaded.task, batch), encode, began, services.timer())
+    return Pending(key, loaded, work(loaded), encode, began, services.timer(), work)
 
 
 def _read(body: bytes, call: Call) -> tuple[Sequence[object], Mapping[str, object], bool]:

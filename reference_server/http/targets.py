@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reference_server.http.notices import notices_of
 from reference_server.recent import Recent
-from reference_server.registry import versions
+from reference_server.registry import in_force, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reference_server.registry.database import Database
+    from reference_server.registry.in_force import Route
     from reference_server.registry.versions import ServingTarget
     from reference_server.security.callers import Caller
 
@@ -37,6 +38,7 @@ class Targets:
         self._database = database
         self._known: Recent[_Key, ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
         self._ran: Recent[_Key, ServingTarget] = Recent(_MOST, _RAN_SECONDS, timer=timer)
+        self._routes: Recent[str, Route] = Recent(_MOST, _RAN_SECONDS, timer=timer)
 
     def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
         """Return the version that the caller means.
@@ -47,8 +49,7 @@ class Targets:
         """
         target = self.known(caller, model, selector)
         if target is None:
-            target = versions.serving_target(self._database, caller, model, selector)
-            target = replace(target, notices=notices_of(target))
+            target = self._resolved(caller, model, selector)
             self._known.put((caller.account_id, model, selector), target)
         return target
 
@@ -67,7 +68,27 @@ class Targets:
         earlier = self._ran.get((caller.account_id, model, selector))
         return earlier if earlier is not None and earlier.exact == now.exact else None
 
+    def routes(self) -> list[Route]:
+        """Return the splits and shadows by which calls were served in the last minute."""
+        return self._routes.values()
+
+    def _resolved(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+        if selector is not None:
+            return _noticed(versions.serving_target(self._database, caller, model, selector))
+        target = _noticed(in_force.unversioned_target(self._database, caller, model))
+        if target.route is None:
+            return target
+        route = replace(target.route, targets=tuple(map(_noticed, target.route.targets)))
+        self._routes.put(target.model_id, route)
+        return replace(target, route=route)
+
     def forget(self) -> None:
         """Resolve everything again; who changed something here sees it at once."""
         self._known.clear()
         self._ran.clear()
+        self._routes.clear()
+
+
+def _noticed(target: ServingTarget) -> ServingTarget:
+    """Return a target with the headers that its answers have, which are written once."""
+    return replace(target, notices=notices_of(target))

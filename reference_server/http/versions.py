@@ -12,7 +12,16 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
 from reference_server.http.warming import in_use, warm
-from reference_server.registry import aliases, deletion, packages, publishing, states, uploads, versions
+from reference_server.registry import (
+    aliases,
+    deletion,
+    packages,
+    publishing,
+    states,
+    traffic,
+    uploads,
+    versions,
+)
 from reference_server.runtime.probe import probe
 
 routes = Routes("versions")
@@ -117,6 +126,8 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
     now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
     # A bare name may mean somebody else's model as long as the caller has none.
     takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
+    if takes_over:
+        traffic.check_default_is_free(services.database, call.by, model)
     version, new = publishing.publish(
         services.database,
         services.artifacts,

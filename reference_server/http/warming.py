@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from reference_server.errors import Conflict, Gone, NotFound
+from reference_server.errors import Conflict, Gone, NotFound, Unavailable
 from reference_server.registry import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reference_server.app import Services
     from reference_server.registry.versions import ServingTarget
     from reference_server.security.callers import Caller
@@ -38,3 +40,26 @@ def in_use(services: Services, caller: Caller, model: str, alias: str) -> Servin
     # What other workers have in memory is not known here.
     may_be_in_memory = services.settings.workers > 1 or services.pool.find(now.digest) is not None
     return now if may_be_in_memory and not now.unloaded else None
+
+
+def warm_together(services: Services, caller: Caller, model: str, selectors: Iterable[str]) -> None:
+    """Load versions that are to serve side by side.
+
+    Nothing is loaded of a model that its owner keeps out of memory.
+
+    Raises:
+        NotFound: One is not there.
+        Unavailable: One cannot be loaded, or not all of them at a time.
+    """
+    targets = [versions.serving_target(services.database, caller, model, selector) for selector in selectors]
+    if any(target.unloaded for target in targets):
+        return
+    for target in targets:
+        services.load(target)
+    if gone := [target.version for target in targets if services.pool.find(target.digest) is None]:
+        raise Unavailable(
+            f"the versions do not fit into memory together, version {gone[0]} had to give way; unload other "
+            "models, take fewer versions, or ask the server's operator to raise memory_budget_bytes",
+            code="memory_budget_exceeded",
+            should_retry=False,
+        )

@@ -12,9 +12,10 @@ from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
 from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
 from reference_server.registry import events, names
 from reference_server.registry.compatibility import check_target
+from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasChangeRow, AliasRow, VersionRow
-from reference_server.registry.versions import LATEST, RETIRED, select_number
+from reference_server.registry.versions import DEFAULT, LATEST, RETIRED, select_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -233,7 +234,13 @@ def record_move(
     at: datetime,
     kind: str = "alias_moved",
 ) -> None:
-    """Write where an alias points now and that it moved; the version exists, the caller may do it."""
+    """Write where an alias points now and that it moved; the version exists, the caller may do it.
+
+    Raises:
+        Conflict: With code `traffic_split_in_force`, for `default` while others serve in its place.
+    """
+    if alias == DEFAULT:
+        refuse_while_split(session, model_id)
     row = session.get(AliasRow, (model_id, alias))
     earlier = None if row is None else row.version
     if row is None:

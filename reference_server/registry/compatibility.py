@@ -29,6 +29,18 @@ def check_target(session: Session, model_id: str, alias: str, version: int, *, f
     Raises:
         Conflict: With code `version_retired`, or with code `breaking_signature` and what breaks.
     """
+    check_runs(session, model_id, version)
+    now = session.get(AliasRow, (model_id, DEFAULT))
+    if alias == DEFAULT and now is not None and now.version != version and not force:
+        _check_successor(session, model_id, now=now.version, then=version)
+
+
+def check_runs(session: Session, model_id: str, version: int) -> None:
+    """Refuse to send calls to a retired version; the version exists.
+
+    Raises:
+        Conflict: With code `version_retired`.
+    """
     if session.get_one(VersionRow, (model_id, version)).state == RETIRED:
         raise Conflict(
             f"version {version} is retired and cannot be called; restore it first with PATCH "
@@ -36,9 +48,6 @@ def check_target(session: Session, model_id: str, alias: str, version: int, *, f
             code="version_retired",
             param="version",
         )
-    now = session.get(AliasRow, (model_id, DEFAULT))
-    if alias == DEFAULT and now is not None and now.version != version and not force:
-        _check_successor(session, model_id, now=now.version, then=version)
 
 
 def _check_successor(session: Session, model_id: str, *, now: int, then: int) -> None:

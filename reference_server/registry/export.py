@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from maas_client.types import AccountExport
-from reference_server.registry import accounts, aliases, events, jobs, keys, models, sessions, versions
+from reference_server.registry import (
+    accounts,
+    aliases,
+    events,
+    jobs,
+    keys,
+    models,
+    sessions,
+    traffic,
+    versions,
+)
 from reference_server.registry.tables import KeyRow, ModelRow, SessionRow
 
 if TYPE_CHECKING:
@@ -38,4 +48,5 @@ def export(db: Database, account_id: str) -> AccountExport:
             alias_changes={name: aliases.read_changes(session, id_) for id_, name in owned},
             jobs=jobs.all_of(session, account_id),
             events={name: events.read_all(session, id_) for id_, name in owned},
+            traffic_changes={name: traffic.read_changes(session, id_) for id_, name in owned},
         )

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from reference_server.errors import Conflict
 from reference_server.registry.tables import AliasRow
+from reference_server.registry.traffic import versions_in_traffic
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -20,11 +21,14 @@ def pointing_to(session: Session, model_id: str, number: int) -> list[str]:
         .where(AliasRow.model_id == model_id, AliasRow.version == number)
         .order_by(AliasRow.name)
     )
-    return [f"the alias {name!r}" for name in names]
+    pointers = [f"the alias {name!r}" for name in names]
+    if (role := versions_in_traffic(session, model_id).get(number)) is not None:
+        pointers.append(f"the traffic, where it {role}")
+    return pointers
 
 
 def check_unused(session: Session, model_id: str, number: int, *, to: str) -> None:
-    """Refuse what would leave an alias without the version that it points to.
+    """Refuse what would leave an alias or the traffic without a version that it sends calls to.
 
     Args:
         to: What was asked for: `delete` or `retire`.
@@ -34,8 +38,8 @@ def check_unused(session: Session, model_id: str, number: int, *, to: str) -> No
     """
     if pointers := pointing_to(session, model_id, number):
         raise Conflict(
-            f"version {number} is in use by {', '.join(pointers)}: move that to another version first, "
-            f"then {to} this one",
+            f"version {number} is in use by {' and by '.join(pointers)}: let that go to another version "
+            f"first, then {to} this one",
             code="version_in_use",
             param="version",
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from reference_server.registry.database import Database
+    from reference_server.registry.in_force import Route
     from reference_server.security.callers import Caller
 
 LATEST = "latest"
@@ -82,6 +83,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
     version = and_(VersionRow.model_id == ModelRow.id, VersionRow.number == _meant(kind, ModelRow.id))
     return (
         select(
+            ModelRow.id.label("model_id"),
             ModelRow.name,
             ModelRow.versions_made,
             ModelRow.unloaded,
@@ -100,6 +102,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
 
 _INDEX = (
     select(
+        ModelRow.id.label("model_id"),
         ModelRow.name,
         ModelRow.unloaded,
         AccountRow.name.label("owner"),
@@ -153,6 +156,8 @@ class ServingTarget:
         deprecation: What is told with each answer of a deprecated one.
         default: Where it was asked for by number: the version that `default` points to.
         notices: Headers that each answer has beside its own; whoever keeps the target writes them once.
+        model_id: The model's own id.
+        route: What serves a call that names no version instead, where a split or a shadow is in force.
     """
 
     model: str
@@ -166,6 +171,8 @@ class ServingTarget:
     deprecation: Deprecation | None = None
     default: int | None = None
     notices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    model_id: str = ""
+    route: Route | None = None
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -208,13 +215,17 @@ def serving_target(db: Database, caller: Caller, model: str, selector: str | Non
         Conflict: With code `no_version`, when the model has no version yet.
         Gone: With code `version_retired`.
     """
+    with db.read() as session:
+        return find_target(session, caller, model, selector)
+
+
+def find_target(session: Session, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+    """Return what `serving_target` does, in a session that is open already."""
     reference = names.parse(model)
     selector = selector or DEFAULT
     kind, value = _selected(selector)
     statement = (_BARE_TARGETS if reference.account is None else _EXACT_TARGETS)[kind]
-    with db.read() as session:
-        parameters = {**reference.parameters(caller), "selector": value}
-        row = session.execute(statement, parameters).first()
+    row = session.execute(statement, {**reference.parameters(caller), "selector": value}).first()
     if row is None:
         raise names.model_not_found(model)
     if row.versions_made == 0:
@@ -241,6 +252,15 @@ def index(db: Database, caller: Caller, model: str | None = None) -> list[Servin
         return [_target(row) for row in session.execute(statement, {"caller": caller.account_id})]
 
 
+def find_targets(
+    session: Session, caller: Caller, model_id: str, numbers: Iterable[int]
+) -> dict[int, ServingTarget]:
+    """Return what runs each of some versions of a model that the caller may see, by number."""
+    statement = _INDEX.where(ModelRow.id == model_id, VersionRow.number.in_(sorted(numbers)))
+    rows = session.execute(statement, {"caller": caller.account_id})
+    return {row.number: _target(row) for row in rows}
+
+
 def _target(row: Row[*tuple[Any, ...]], *, default: int | None = None) -> ServingTarget:
     return ServingTarget(
         model=names.shortest(row.name, row.owner, shadowed=row.shadowed),
@@ -253,6 +273,7 @@ def _target(row: Row[*tuple[Any, ...]], *, default: int | None = None) -> Servin
         retired=row.state == RETIRED,
         deprecation=_deprecation(row),
         default=default,
+        model_id=row.model_id,
     )
 
 

@@ -12,7 +12,7 @@ from reference_server.runtime.tasks.row_runs import run_rows
 from reference_server.runtime.tasks.task import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from reference_server.runtime.runner import Runner, Tensors
     from reference_server.runtime.tasks.task import Outputs, Task
@@ -34,6 +34,13 @@ class Work(Protocol):
 
     def run_with(self, others: Sequence[Any], *, deadline: float | None) -> list[Any]:
         """Compute it and others of its group in one run; return each one's own result, its own first."""
+
+
+class ComparableWork(Work, Protocol):
+    """Work whose results can be held against another version's."""
+
+    def predictions(self, result: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ANN401 - what `run` returned
+        """Return a result as outputs by name, for each row that can be told apart; see `Task.encode`."""
 
 
 @dataclass(slots=True)
@@ -64,6 +71,10 @@ class TaskWork:
         batches = [self.batch, *(other.batch for other in others)]
         outputs = self.task.predict(Batch.joined(batches), deadline=deadline)
         return outputs.split([len(batch) for batch in batches])
+
+    def predictions(self, result: Outputs) -> list[dict[str, Any]]:
+        """Return a prediction for each instance."""
+        return self.task.encode(result)
 
 
 @dataclass(slots=True)
@@ -101,6 +112,10 @@ class TensorWork:
         ends = np.cumsum([work.rows for work in works])[:-1]
         parts = {name: np.split(array, ends) for name, array in results.items()}
         return [{name: split[index] for name, split in parts.items()} for index in range(len(works))]
+
+    def predictions(self, result: Tensors) -> list[Mapping[str, Any]]:
+        """Return the outputs as one row: not every graph has an axis of rows."""
+        return [result]
 
     @property
     def _length(self) -> int | None:

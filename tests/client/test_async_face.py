@@ -33,6 +33,7 @@ PAIRS = [
             "ModelHandle",
             "VersionsResource",
             "AliasesResource",
+            "TrafficResource",
         )
     ),
     *((getattr(_jobs, name), getattr(_async_jobs, f"Async{name}")) for name in ("Job", "JobsResource")),

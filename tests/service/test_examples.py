@@ -38,6 +38,41 @@ def test_the_script_that_trains_and_publishes(demo):
     assert [line.split()[0] for line in first.splitlines()[1:]] == ["delivery", "billing", "technical"]
 
 
+def canary(demo, *options, code=0):
+    """Run the canary on the demo's model with its own load, and return what it printed."""
+    done = demo.run(
+        sys.executable,
+        "-W",
+        "error",
+        EXAMPLES / "canary.py",
+        *("--min-calls", 30, "--patience", 30),
+        *options,
+        MAAS_API_KEY=demo.ready["api_key"],
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def test_the_canary(demo):
+    """A version that is good enough by the rule is promoted, one that is not is withdrawn; both are told."""
+    with demo.client(api_key=demo.ready["api_key"]) as client:
+        model = client.model("text_classification_model")
+        present = model.aliases.get("default").version
+        candidate = 3 - present
+        lax = ("--candidate", candidate, "--min-agreement", 0.1, "--max-latency-ratio", 50)
+        lax += ("--max-error-rate", 0.2)
+        told = canary(demo, *lax, "--steps", 40, "--min-agreement", 1.01, code=1)
+        assert "copies alone: bad" in told
+        assert "withdrawn" in told
+        assert (model.traffic.get().kind, model.aliases.get("default").version) == ("withdrawn", present)
+        told = canary(demo, *lax, "--steps", 40)
+        assert "40 % of the callers: good" in told
+        assert f"promoted: version {candidate}" in told
+        assert model.served().versions[0].version == candidate
+        model.aliases.rollback("default", note="as it was")
+
+
 def test_the_notebook(demo, monkeypatch):
     """Every cell runs, and the committed file holds no outputs."""
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
