@@ -72,7 +72,7 @@ def test_the_open_endpoints_are_these_and_no_others():
 
 
 def test_every_post_that_changes_something_is_replayable():
-    """All but log-in, what runs a model, and the protocol's index, which only reads, honour Idempotency-Key."""
+    """All but log-in, what runs a model, and the protocol's index, which only reads, honour the key."""
     posts = {e.path for e in ENDPOINTS if e.method == "POST" and not e.replayable}
     assert posts == {
         "/v1/embeddings",
