@@ -72,13 +72,15 @@ def test_the_open_endpoints_are_these_and_no_others():
 
 
 def test_every_post_that_changes_something_is_replayable():
-    """All but log-in, predictions and the protocol's index, which only reads, honour Idempotency-Key."""
+    """All but log-in, what runs a model, and the protocol's index, which only reads, honour the key."""
     posts = {e.path for e in ENDPOINTS if e.method == "POST" and not e.replayable}
     assert posts == {
         "/v1/embeddings",
         "/v1/sessions",
         "/v1/models/<model>/predict",
         "/v1/models/<model>/versions/<version>/predict",
+        "/v1/models/<model>/evaluate",
+        "/v1/models/<model>/versions/<version>/evaluate",
         "/v2/models/<model>/infer",
         "/v2/models/<model>/versions/<version>/infer",
         "/v2/repository/index",

@@ -115,6 +115,7 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "versions": [],
         "alias_changes": {},
         "events": {},
+        "jobs": [],
     }
 
 
