@@ -113,6 +113,10 @@ BAD = {
     "itself as the replacement": ({"state": "deprecated", "replacement": "1"}, "unknown_replacement"),
     "another's private model": ({"state": "deprecated", "replacement": "bob~secret"}, "unknown_replacement"),
     "its own model": ({"state": "deprecated", "replacement": "words"}, "unknown_replacement"),
+    "a sunset that UTC does not have": (
+        {"state": "deprecated", "sunset": "9999-12-31T23:59:59-23:00"},
+        "sunset_too_late",
+    ),
     "a sunset in the past": (
         {"state": "deprecated", "sunset": "2029-01-01T00:00:00Z"},
         "sunset_too_early",
