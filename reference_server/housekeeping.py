@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from reference_server.errors import Unavailable
 from reference_server.registry import comparisons, housekeeping, job_runs, publishing, versions
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Housekeeping:
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, Unavailable):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:

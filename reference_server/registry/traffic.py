@@ -61,10 +61,10 @@ def change(
     with db.write() as session:
         model_id = _check(session, caller, model, update)
         row = newest_change(session, model_id)
-        if row is not None and _is_repeat(row, update, caller, expected_revision):
+        made = _Change(session, caller, model_id, db.clock(), row)
+        if made.is_repeat(update, expected_revision):
             return _read(session, model_id)
         _compare(session, model_id, row, expected_revision)
-        made = _Change(session, caller, model_id, db.clock(), row)
         if update.promote:
             made.promote(update.splits[0].version, update.note)
         else:
@@ -177,22 +177,6 @@ def _chosen(update: TrafficUpdate) -> list[dict[str, float]]:
     return [split.model_dump() for split in sorted(update.splits, key=lambda split: split.version)]
 
 
-def _is_repeat(
-    row: TrafficChangeRow, update: TrafficUpdate, caller: Caller, expected_revision: int | None
-) -> bool:
-    """Tell whether the last change is this very one, whose reply its caller may have lost."""
-    if update.promote:
-        return False
-    same = (row.kind, row.splits, row.shadows, row.note, row.changed_by) == (
-        CHANGED,
-        _chosen(update),
-        sorted(update.shadows),
-        update.note,
-        caller.account_id,
-    )
-    return same and expected_revision in (None, row.revision, row.revision - 1)
-
-
 @dataclass(frozen=True, slots=True)
 class _Change:
     """One change on its way into the record: who makes it, of which model, when."""
@@ -202,6 +186,17 @@ class _Change:
     model_id: str
     at: datetime
     before: TrafficChangeRow | None
+
+    def is_repeat(self, update: TrafficUpdate, expected_revision: int | None) -> bool:
+        """Tell whether the last change is this very one, whose reply its caller may have lost."""
+        row = self.before
+        if row is None or expected_revision not in (None, row.revision, row.revision - 1):
+            return False
+        last = (row.note, row.changed_by) == (update.note, self.caller.account_id)
+        if update.promote:
+            return last and row.kind == PROMOTED and self._default() == update.splits[0].version
+        same = (row.kind, row.splits, row.shadows) == (CHANGED, _chosen(update), sorted(update.shadows))
+        return last and same
 
     def split(self, update: TrafficUpdate) -> None:
         """Let versions share the calls, moving as few callers as possible."""
@@ -214,7 +209,7 @@ class _Change:
     def promote(self, version: int, note: str) -> None:
         """Move `default` and end the split, in one transaction: no caller sees one without the other."""
         self._append(PROMOTED, note, version=version)
-        if versions.find_number(self.session, self.model_id, versions.DEFAULT) != version:
+        if self._default() != version:
             aliases.record_move(
                 self.session,
                 self.model_id,
@@ -234,8 +229,10 @@ class _Change:
         if self.before is not None and self.before.segments:
             return [(end, version) for end, version in self.before.segments]
         # Without a split all callers are with `default`, and those who can stay there do.
-        default = versions.select_number(self.session, self.model_id, versions.DEFAULT)
-        return [(splits.BUCKETS, default)]
+        return [(splits.BUCKETS, self._default())]
+
+    def _default(self) -> int:
+        return versions.select_number(self.session, self.model_id, versions.DEFAULT)
 
     def _append(
         self,

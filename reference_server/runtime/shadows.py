@@ -12,24 +12,26 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import ServiceError
 from reference_server.runtime.agreement import compare
+from reference_server.runtime.traffic_sums import PairSums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reference_server.runtime.agreement import Agreement
     from reference_server.runtime.pool import LoadedModel
-    from reference_server.runtime.traffic_sums import PairKey, PairSums, TrafficSums
+    from reference_server.runtime.traffic_sums import PairKey, TrafficSums
     from reference_server.runtime.work import ComparableWork
 
 _log = logging.getLogger(__name__)
 
 _MOST_COPIES = 32
 _MOST_BYTES = 16 * 2**20
+# What is larger takes milliseconds to decode, in which the callers' thread waits for the interpreter.
+_LARGEST_BYTES = 2**20
 _RUN_SECONDS = 10.0
 # An answer is sent before its copy begins: waking the thread at once would take the interpreter from it.
 _LOOK_SECONDS = 0.02
@@ -79,10 +81,10 @@ class Shadows:
         self._runs = 0
 
     def offer(self, copy: Copy) -> None:
-        """Queue a copy, or drop it where the queue is full; never waits."""
+        """Queue a copy, or drop it where it is large or the queue is full; never waits."""
         with self._lock:
             fits = len(self._queue) < _MOST_COPIES and self._bytes + copy.size <= _MOST_BYTES
-            if fits and not self._stop.is_set():
+            if fits and copy.size <= _LARGEST_BYTES and not self._stop.is_set():
                 self._queue.append(copy)
                 self._bytes += copy.size
                 if self._thread is None:
@@ -160,7 +162,8 @@ class Shadows:
         theirs = _Run(copy, shadow)
         ours = before or (None if copy.result is None else _Run(copy, copy.model))
         agreement = None if ours is None else _agreement(copy, ours, theirs)
-        self._sums.update(copy.key, partial(_count, copy, theirs, ours, agreement))
+        seen = _counted(copy, theirs, ours, agreement)
+        self._sums.update(copy.key, lambda sums: sums.add(seen))
 
 
 class _Run:
@@ -195,10 +198,8 @@ def _agreement(copy: Copy, ours: _Run, theirs: _Run) -> Agreement | None:
     return compare(ours.work.predictions(copy.result), b)
 
 
-def _count(copy: Copy, theirs: _Run, ours: _Run | None, agreement: Agreement | None, sums: PairSums) -> None:
-    sums.calls += 1
-    sums.errors_a += copy.result is None
-    sums.errors_b += theirs.failed
+def _counted(copy: Copy, theirs: _Run, ours: _Run | None, agreement: Agreement | None) -> PairSums:
+    sums = PairSums(calls=1, errors_a=int(copy.result is None), errors_b=int(theirs.failed))
     if agreement is not None:
         sums.measure = agreement.measure
         sums.rows += len(agreement.agreed)
@@ -209,6 +210,7 @@ def _count(copy: Copy, theirs: _Run, ours: _Run | None, agreement: Agreement | N
             sums.difference_max = max(sums.difference_max, difference)
     if ours is not None and not ours.failed and not theirs.failed:
         sums.add_times(ours.seconds, theirs.seconds)
+    return sums
 
 
 class _Pace:

@@ -116,6 +116,7 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "alias_changes": {},
         "events": {},
         "jobs": [],
+        "traffic_changes": {},
     }
 
 

@@ -127,6 +127,7 @@ def test_a_promotion_moves_default_and_ends_the_split(words, ada):
     assert (made.splits, made.shadows, made.kind, made.revision) == ([], [], "promoted", 2)
     moved = aliases.get(words.db, ada, "words", "default")
     assert (moved.version, moved.note, moved.moved_at) == (2, "better", made.changed_at)
+    assert change(words, ada, {2: 1}, promote=True, note="better").revision == 2
     assert events(words) == [(1, "traffic_changed", None), (2, "promoted", 2)]
 
 
