@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Prediction,
         Predictions,
     )
+    from maas_client.recommendations import Recommendation
 
 __all__ = [
     "ArgumentError",
@@ -94,6 +95,7 @@ __all__ = [
     "Predictions",
     "RateLimitError",
     "RawResponse",
+    "Recommendation",
     "RedirectError",
     "RetryDecision",
     "ServerError",
@@ -116,6 +118,7 @@ _HOMES = {
     "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",
+    "Recommendation": "recommendations",
 }
 
 # Hidden from type checkers, which would otherwise take every misspelt name for a lazy one.

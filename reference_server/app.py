@@ -32,6 +32,7 @@ from reference_server.http import (
     service,
     sessions,
     uploads,
+    usage,
     versions,
 )
 from reference_server.http import metrics as metrics_routes
@@ -73,6 +74,7 @@ ROUTES = (
     open_inference_models.routes,
     embeddings.routes,
     metrics_routes.routes,
+    usage.routes,
 )
 
 

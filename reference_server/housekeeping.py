@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.registry import housekeeping, publishing
+from reference_server.errors import ServiceError
+from reference_server.registry import housekeeping, measurements, publishing, usage
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from reference_server.app import Services
 
 _FLUSH_SECONDS = 1.0
@@ -24,6 +27,7 @@ class Housekeeping:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._stop = threading.Event()
+        self._rolled: date | None = None
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -44,12 +48,26 @@ class Housekeeping:
             self._services.pool.tidy()
             try:
                 self._services.authenticate.flush()
+                self._store_counts()
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, ServiceError, OSError):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:
                 return
             rounds += 1
+
+    def _store_counts(self) -> None:
+        """Store what was counted; what cannot be stored now is kept for the next round."""
+        measured = self._services.metrics.take()
+        try:
+            measurements.store(self._services.database, measured)
+        except BaseException:
+            self._services.metrics.give_back(measured)
+            raise
+        today = self._services.database.clock().date()
+        if today != self._rolled:
+            usage.roll(self._services.database)
+            self._rolled = today

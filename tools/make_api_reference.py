@@ -63,7 +63,12 @@ PAGES = (
             "RetryDecision",
         ),
     ),
-    Page("results", "Results", "What predictions, explanations and inferences return.", ("predictions",)),
+    Page(
+        "results",
+        "Results",
+        "What predictions, explanations, inferences and recommendations return.",
+        ("predictions", "recommendations"),
+    ),
     Page("types", "Types of the contract", "Every object that travels over HTTP.", ("types",)),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),
     Page("testing", "Testing", "A platform in memory for the tests of your own code.", ("testing",)),

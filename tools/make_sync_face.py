@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "maas_client"
-FILES = ("client", "resources", "listing", "bulk", "saved_login", "transfers")
+FILES = ("client", "resources", "listing", "bulk", "saved_login", "transfers", "trials")
 NOTICE = "# Made from {source} by tools/make_sync_face.py: change that file, then run `make format`.\n"
 RULES = (
     (r"\bthe asynchronous face\b", "the synchronous face"),

@@ -114,5 +114,7 @@ def _beginning(body: bytes) -> str:
     return scrub(body[: 4 * MAX_BODY_CHARACTERS].decode("utf-8", "replace"))
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars, and lists of them
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

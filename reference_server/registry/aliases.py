@@ -10,10 +10,10 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
 from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from reference_server.registry import names
+from reference_server.registry import facts, names
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasChangeRow, AliasRow, VersionRow
-from reference_server.registry.versions import LATEST, select_number
+from reference_server.registry.versions import DEFAULT, LATEST, select_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -208,6 +208,8 @@ def record_move(
             moved_at=at,
         )
     )
+    if alias == DEFAULT:
+        facts.refresh(session, model_id)
 
 
 def read_changes(session: Session, model_id: str) -> list[AliasChange]:

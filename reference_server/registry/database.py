@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 10.0
 _WAL_RETRY_SECONDS = 0.01
 _WRITES = "maas_writes"
+_CLOCK = "maas_clock"
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
@@ -57,6 +58,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def now(session: Session) -> datetime:
+    """Return the time by the clock of the store that a session is of."""
+    time: datetime = session.info[_CLOCK]()
+    return time
+
+
 class Database:
     """The registry's store.
 
@@ -73,7 +80,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session whose queries see one state of the store; nothing it does is kept."""
-        with Session(self._reader, expire_on_commit=False) as session:
+        with self._session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -84,7 +91,7 @@ class Database:
             Unavailable: When another writer holds the store for too long.
         """
         try:
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            with self._session(self._writer) as session, session.begin():
                 yield session
         except OperationalError as error:
             if not _is_busy(error):
@@ -92,6 +99,9 @@ class Database:
             raise Unavailable(
                 "the store is busy with other changes; repeat the request", code="store_busy", retry_after=1.0
             ) from error
+
+    def _session(self, engine: Engine) -> Session:
+        return Session(engine, expire_on_commit=False, info={_CLOCK: self.clock})
 
     def dispose(self) -> None:
         """Close every pooled connection."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from maas_client.types import AccountExport
-from reference_server.registry import accounts, aliases, keys, models, sessions, versions
+from reference_server.registry import accounts, aliases, keys, models, sessions, usage, versions
 from reference_server.registry.tables import KeyRow, ModelRow, SessionRow
 
 if TYPE_CHECKING:
@@ -36,4 +36,5 @@ def export(db: Database, account_id: str) -> AccountExport:
             models=models.owned_models(session, account_id),
             versions=[found for id_, name in owned for found in versions.read_all(session, id_, name)],
             alias_changes={name: aliases.read_changes(session, id_) for id_, name in owned},
+            usage=usage.of_account(session, account_id),
         )

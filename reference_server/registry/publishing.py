@@ -14,7 +14,7 @@ from sqlalchemy import select
 from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
-from reference_server.registry import aliases, models, names, versions
+from reference_server.registry import aliases, facts, models, names, versions
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
 from reference_server.registry.tables import UploadChunkRow, VersionRow
@@ -179,7 +179,7 @@ class _Publication:
         row.model_id, row.number = found.row.id, found.row.versions_made
         row.notes, row.author_id, row.created_at = self.query.notes, self.caller.account_id, now
         session.add(row)
-        session.flush()
+        facts.refresh(session, found.row.id)
         if self.query.set_default or row.number == 1:
             self._make_default(session, found, row.number)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, func, or_
-
-from reference_server.registry.tables import ModelRow, VersionRow
+from reference_server.registry.tables import ModelRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,19 +15,15 @@ if TYPE_CHECKING:
 
 def searchable(description: str, tags: Iterable[str]) -> str:
     """Return the text that a version is found by, besides its model's name."""
-    return _fold("\n".join((description, *tags)))
+    return fold("\n".join((description, *tags)))
 
 
-def has_all_words(query: str) -> ColumnElement[bool]:
-    """Return the condition that every word of a query is in the name or in the catalogue version's text."""
-    return and_(True, *(_has_word(word) for word in _fold(query).split()))  # noqa: FBT003 - SQLAlchemy's neutral element
+def has_all_words(query: str) -> list[ColumnElement[bool]]:
+    """Return the conditions that every word of a query is in the name or in the listed version's text."""
+    return [ModelRow.search.contains(word, autoescape=True) for word in fold(query).split()]
 
 
-def _has_word(word: str) -> ColumnElement[bool]:
-    in_name = func.lower(ModelRow.name).contains(word, autoescape=True)
-    return or_(in_name, VersionRow.search.contains(word, autoescape=True))
-
-
-def _fold(text: str) -> str:
-    # Folded here, not in SQL: SQLite's lower() knows ASCII only. PostgreSQL's text cannot hold NUL.
+def fold(text: str) -> str:
+    """Return a text as it is compared: without case, and without NUL, which PostgreSQL's text cannot hold."""
+    # Folded here, not in SQL: SQLite's lower() knows ASCII only.
     return unicodedata.normalize("NFKC", text).casefold().replace("\0", " ")
