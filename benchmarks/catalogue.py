@@ -2,8 +2,8 @@
 
     python benchmarks/catalogue.py [--models 10000] [--rounds 9]
 
-Half of the models are public and of fifty accounts, half are the caller's own. A page has 100 models. Times are
-those of the registry and of writing the reply as JSON, in one thread, medians of interleaved rounds.
+Half of the models are public and of fifty accounts, half are the caller's own. A page has 100 models. Times
+are those of the registry and of writing the reply as JSON, in one thread, medians of interleaved rounds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _TASKS = ("text-classification", "embedding", "image-classification", "tabular-classification")
-_WORDS = "review film price house bird leaf voice word road river stone light north south".split()
+_WORDS = ("review", "film", "price", "house", "bird", "leaf", "voice", "word", "road", "river", "stone")
 _OTHERS = 50
 _CALLER = Caller("acc_000", "owner-000", "user", "ses", "session", ALL_SCOPES)
 # Of each hundred models: how many lack an accuracy, and how many were never called.

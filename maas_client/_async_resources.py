@@ -276,18 +276,21 @@ class AsyncModelsResource(_Resource):
         the second on the same rows.
 
         Args:
-            examples: The inputs of each row by name, up to 10,000; what is none of a model's inputs is not sent.
+            examples: The inputs of each row by name, up to 10,000 rows; what is no input of a model is not
+                sent to it.
             labels: What is right for each row.
             task: The task of the models to try, such as `text-classification`: the most accurate by their
                 publishers' own figures.
             candidates: The models to try by name, in the place of a task.
-            max_latency_ms: The longest median time of a call with one row within the server, in milliseconds.
+            max_latency_ms: The longest median time of a call with one row, within the server, in
+                milliseconds.
             label_map: What a label of a model is called in your sample, such as `{"POS": "positive"}`.
             limit: The most models to try, 1 to 50.
             seed: Of the resampling; the same seed and answers give the same figures.
-            progress: True for a bar, with the extra `progress`; or a function of the rows done and their total.
-            timeout: Seconds in total; five minutes where neither this nor the client says otherwise. What was
-                not tried by then says so.
+            progress: True for a bar, with the extra `progress`; or a function of the rows done and their
+                total.
+            timeout: Seconds in total; five minutes where neither this nor the client says otherwise. What
+                was not tried by then says so.
 
         Returns:
             The candidates in their order. `best` is None where the sample is too small to tell the first from
@@ -302,7 +305,7 @@ class AsyncModelsResource(_Resource):
 
         trials = AsyncTrials(
             examples=[*examples],
-            labels=[*labels],  # type: ignore[arg-type] # all of one kind, which is checked
+            labels=[*labels],
             task=task,
             max_latency_ms=max_latency_ms,
             candidates=None if candidates is None else [*candidates],

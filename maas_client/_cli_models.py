@@ -46,7 +46,7 @@ _COLUMNS = (
 @click.option("--limit", type=click.IntRange(1), help="How many to list; all of them if left out.")
 @_JSON
 @_with_options
-def models(options: _Options, *, limit: int | None, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - the options above
+def models(options: _Options, /, *, limit: int | None, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - the options above
     """List the models that you can use.
 
     CALLS are those of the last 30 days; LATENCY is the median of what this server measured. A filter by a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,8 @@ import click
 from maas_client.cli import _JSON, _table, _with_options, main
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from maas_client.cli import _Options
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])

@@ -44,7 +44,7 @@ class Sample:
     """
 
     examples: Sequence[Mapping[str, object]]
-    targets: Sequence[str] | Sequence[float]
+    targets: Sequence[str | float]
     is_regression: bool
     label_map: Mapping[str, str]
     max_latency_ms: float | None
@@ -79,8 +79,8 @@ class Sample:
         if not missing:
             return None
         return (
-            f"it has no label {missing[0]!r}, its labels are {_listed(model.labels)}; say which is yours with "
-            f"label_map={{{_nearest(missing[0], model.labels)!r}: {missing[0]!r}}}"
+            f"it has no label {missing[0]!r}, its labels are {_listed(model.labels)}; say which is yours "
+            f"with label_map={{{_nearest(missing[0], model.labels)!r}: {missing[0]!r}}}"
         )
 
 
@@ -142,11 +142,11 @@ def interval(losses: Sequence[float], *, seed: int) -> tuple[float, float]:
 
 
 def exact_bound(count: int) -> float:
-    """Return the far end of Clopper and Pearson's 95 % interval of a share, where all of `count` rows are alike.
+    """Return the far end of Clopper and Pearson's 95 % interval of a share, where all rows are alike.
 
     Resampling such rows shows no spread at all, which would claim more than they tell.
     """
-    return 1 - float((SIGNIFICANCE / 2) ** (1 / count))
+    return 1.0 - math.exp(math.log(SIGNIFICANCE / 2) / count)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -158,7 +158,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """
     count, fewer = first_only + second_only, min(first_only, second_only)
     below = sum(math.comb(count, number) for number in range(fewer + 1))
-    return min(1.0, 2 * below / 2**count)
+    return min(1.0, 2 * below / (1 << count))
 
 
 def paired_bootstrap(differences: Sequence[float], *, seed: int) -> float:
@@ -174,8 +174,8 @@ def paired_bootstrap(differences: Sequence[float], *, seed: int) -> float:
 def rows_to_tell_shares(first_only: int, second_only: int, count: int) -> int | None:
     """Return about how many rows tell two accuracies apart with a power of 80 % (Connor 1987, formula 3).
 
-    n = (z(α/2) √ψ + z(β) √(ψ − δ²))² / δ², ψ being the share of rows that only one got right and δ the
-    difference of the two.
+    n = (z_a * sqrt(s) + z_b * sqrt(s - d^2))^2 / d^2, s being the share of rows that only one got right, d
+    the difference of the two, z_a and z_b the normal quantiles of level and power.
     """
     discordant, difference = (first_only + second_only) / count, abs(first_only - second_only) / count
     if not difference:
@@ -188,7 +188,7 @@ def rows_to_tell_shares(first_only: int, second_only: int, count: int) -> int | 
 def rows_to_tell_means(differences: Sequence[float]) -> int | None:
     """Return about how many rows tell two mean errors apart with a power of 80 %.
 
-    n = ((z(α/2) + z(β)) σ / δ)², δ being the mean of the differences and σ² their variance: the sample size of
+    n = (z_a + z_b)^2 * v / d^2, d being the mean of the differences and v their variance: the sample size of
     a paired test (S.-C. Chow et al., "Sample Size Calculations in Clinical Research", section 3.1).
     """
     difference = fmean(differences)

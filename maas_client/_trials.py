@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from time import perf_counter
@@ -19,6 +18,8 @@ from maas_client.errors import ArgumentError, AuthenticationError, InvalidReplyE
 from maas_client.types import ModelQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from maas_client._calls import Timeout
     from maas_client._listing import Send
     from maas_client._progress import Bar, Progress
@@ -58,7 +59,7 @@ class Trials:
     """
 
     examples: Sequence[Mapping[str, object]]
-    labels: Sequence[str] | Sequence[float]
+    labels: Sequence[str | float]
     task: str | None
     max_latency_ms: float | None
     candidates: Sequence[str] | None
@@ -74,8 +75,8 @@ class Trials:
             raise ArgumentError("say which models: with task='…' or with candidates=['…'], one of them")
         if not 1 <= len(self.examples) == len(self.labels) <= MOST_ROWS:
             raise ArgumentError(
-                f"there are {len(self.examples):,} examples and {len(self.labels):,} labels, expected as many of "
-                f"each, 1 to {MOST_ROWS:,}"
+                f"there are {len(self.examples):,} examples and {len(self.labels):,} labels, expected as "
+                f"many of each, 1 to {MOST_ROWS:,}"
             )
         for index, row in enumerate(self.examples):
             predict.instance_json(row, what=f"examples[{index}]")
@@ -123,7 +124,7 @@ class Trials:
         return [_described(send, name, budget) for name in names[: self.limit]]
 
     def _by_task(self, send: Send, budget: Budget) -> list[Trial]:
-        """Return the most accurate by their publishers' own figures, without those that are known to be slow."""
+        """Return the most accurate by their publishers' figures, without those that are known to be slow."""
         query = build(ModelQuery, task=self.task, sort="-accuracy", limit=100)
 
         trials: list[Trial] = []
@@ -144,11 +145,12 @@ class Trials:
 
 def _described(send: Send, name: str, budget: Budget) -> Trial:
     try:
-        return Trial(name, stated=send(models.get(name), timeout=budget))
+        found = send(models.get(name), timeout=budget)
     except AuthenticationError:
         raise
     except MaasError as error:
         return Trial(name, problem=str(error))
+    return Trial(name, stated=found)
 
 
 def _try(send: Send, trial: Trial, sample: Sample, budget: Budget, bar: Bar) -> None:
@@ -196,4 +198,4 @@ def _output(prediction: AnyPrediction, *, is_regression: bool) -> str | float:
 def _kind(label: object) -> type[str | float] | None:
     if isinstance(label, str):
         return str
-    return float if isinstance(label, Real) and not isinstance(label, bool) else None
+    return float if not isinstance(label, bool) and isinstance(label, Real) else None

@@ -73,7 +73,7 @@ class Recommendation:
     """Candidates in their order; those that could not be ranked come last and say why.
 
     Args:
-        metric: What `score` is: `accuracy`, the more the better, or `mean absolute error`, the less the better.
+        metric: What `score` is: `accuracy`, the more the better, or `mean absolute error`, the less.
         rows: The rows of the sample.
         candidates: Every model that was looked at.
         comparison: The first against the second; None where fewer than two were ranked.
@@ -91,7 +91,7 @@ class Recommendation:
 
     @property
     def best(self) -> Candidate | None:
-        """The best; None when no candidate could be ranked or the sample is too small to tell it from the second."""
+        """The best; None when none could be ranked, or the sample is too small to tell it from the second."""
         if not self.ranked or (self.comparison is not None and not self.comparison.is_significant):
             return None
         return self.ranked[0]
@@ -103,12 +103,13 @@ class Recommendation:
             return "No candidate could be ranked; each says why."
         first, compared = self.ranked[0], self.comparison
         if compared is None:
-            return f"{first.model} is the only candidate that could be ranked; there was nothing to hold it against."
+            return f"{first.model} is the only candidate that could be ranked: nothing to hold it against."
         second = self.ranked[1].model
         told = f"p = {compared.p_value:.2g}, {compared.test}"
         if compared.is_significant:
             return f"{first.model} is better than {second} on {self.rows:,} rows ({told})."
-        return f"{self.rows:,} rows are too few to tell {first.model} from {second} ({told}); {self._needed(compared)}"
+        few = f"{self.rows:,} rows are too few to tell {first.model} from {second} ({told})"
+        return f"{few}; {self._needed(compared)}"
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a frame of pandas or polars
         """Return the candidates as a data frame of pandas, or of polars where pandas is not installed.

@@ -461,7 +461,7 @@ class Performance(Reply):
         calls: Calls that were answered.
         rows: Their rows.
         failures: Calls whose run failed.
-        p50_ms: The median time of a call within the server, in milliseconds, within 2 %; None before the first.
+        p50_ms: The median time of a call within the server, in milliseconds, to 2 %; None before the first.
         p95_ms: The time that 95 % of the calls took at most, likewise.
         rows_per_second: Rows for each second that the model computed; None before the first.
         since: When measuring began.

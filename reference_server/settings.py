@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     public_url: str | None = Field(
         None,
-        pattern=r"^https?://[^\s'"`$\\/?#]+$",
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$",
         description="Where callers reach this server, for examples to paste; as they did if unset.",
     )
     data_dir: Path = Field(

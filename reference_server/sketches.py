@@ -1,7 +1,7 @@
 """Sketches of durations that add up over workers and days: DDSketch (Masson, Rim and Lee, PVLDB 12, 2019).
 
-A value is counted in the bucket ⌈log_γ value⌉ with γ = (1 + α) / (1 − α); whatever quantile is read from the
-counts is then within α of the true one, relative to it.
+A value is counted in the bucket ceil(log(value) / log(g)) with g = (1 + a) / (1 - a). Whatever quantile is
+read from the counts is then within a of the true one, relative to it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def create(call: Call, body: ModelCreate) -> Model:
 
 @routes.route("GET", "/v1/models/<model>", access="models:read")
 def get(call: Call, model: str) -> Model:
-    """Return a model with the description, metrics and signature of its default version, and an example call."""
+    """Return a model with what its default version says, how it was measured, and an example call."""
     found = models.get(call.services.database, call.by, model)
     if found.example is None:
         return found

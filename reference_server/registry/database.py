@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -216,11 +217,12 @@ def _open(url: str) -> Engine:
             parsed,
             connect_args={"timeout": _BUSY_SECONDS},
             hide_parameters=True,
+            json_deserializer=orjson.loads,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True, json_deserializer=orjson.loads)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 

@@ -29,8 +29,18 @@ _Any = aliased(VersionRow)
 _LATEST = select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id).scalar_subquery()
 _CATALOGUE = (
     select(
-        ModelRow,
-        VersionRow,
+        ModelRow.id,
+        ModelRow.name,
+        ModelRow.public_name,
+        ModelRow.created_at,
+        ModelRow.updated_at,
+        ModelRow.recent_calls,
+        ModelRow.recent_rows,
+        VersionRow.number,
+        VersionRow.task,
+        VersionRow.size,
+        VersionRow.manifest,
+        VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
         AliasRow.version.label("default"),
@@ -163,32 +173,31 @@ def owned_models(session: Session, account_id: str) -> list[Model]:
 def to_models(session: Session, rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[str, Model]:
     """Return the wire forms of catalogue rows by the models' ids, in the order of the rows."""
     listed = list(rows)
-    numbers = {row.ModelRow.id: row.VersionRow.number for row in listed if row.VersionRow is not None}
+    numbers = {row.id: row.number for row in listed if row.number is not None}
     measured = performance.of_models(session, numbers)
-    return {row.ModelRow.id: _to_model(row, measured.get(row.ModelRow.id, [])) for row in listed}
+    return {row.id: _to_model(row, measured.get(row.id, [])) for row in listed}
 
 
 def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
-    model: ModelRow = row.ModelRow
     return Model(
-        id=names.shortest(model.name, row.owner, shadowed=row.shadowed),
-        created=int(model.created_at.timestamp()),
+        id=names.shortest(row.name, row.owner, shadowed=row.shadowed),
+        created=int(row.created_at.timestamp()),
         owned_by=row.owner,
-        name=model.name,
-        visibility="private" if model.public_name is None else "public",
+        name=row.name,
+        visibility="private" if row.public_name is None else "public",
         default_version=row.default,
         latest_version=row.latest,
-        updated_at=model.updated_at,
+        updated_at=row.updated_at,
         performance=measured,
-        usage=usage.total(model.recent_calls, model.recent_rows),
-        **({} if row.VersionRow is None else _described(row.VersionRow)),
+        usage=usage.total(row.recent_calls, row.recent_rows),
+        **({} if row.number is None else _described(row)),
     )
 
 
-def _described(version: VersionRow) -> dict[str, Any]:
+def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
-    manifest = {field: version.manifest[field] for field in fields}
-    return {**manifest, "task": version.task, "signature": version.signature, "size": version.size}
+    manifest = {field: row.manifest[field] for field in fields}
+    return {**manifest, "task": row.task, "signature": row.signature, "size": row.size}
 
 
 def _read(session: Session, caller: Caller, model_id: str) -> Model:

@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from sqlalchemy import literal, tuple_
 
@@ -134,7 +134,7 @@ def _revive(value: object, column: Column) -> object:
         return _revive_date(value)
     if kind is int and type(value) is int and abs(value) <= _LARGEST_INTEGER:
         return value
-    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+    if kind is float and _is_number(value) and abs(value) <= sys.float_info.max:
         return float(value)
     raise _bad_cursor()
 
@@ -145,6 +145,10 @@ def _revive_time(text: str) -> datetime:
         return time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _bad_cursor() from None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) in (int, float)
 
 
 def _revive_date(text: str) -> date:

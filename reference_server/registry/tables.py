@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -169,8 +170,8 @@ class ModelRow(Base):
     listed_version: Mapped[int | None]
     task: Mapped[str | None] = mapped_column(String(64))
     license: Mapped[str | None] = mapped_column(Text)
-    accuracy: Mapped[float | None]
-    latency_ms: Mapped[float | None]
+    accuracy: Mapped[float | None] = mapped_column(Double)
+    latency_ms: Mapped[float | None] = mapped_column(Double)
     size: Mapped[int | None] = mapped_column(BigInteger)
     recent_calls: Mapped[int] = mapped_column(BigInteger, default=0)
     recent_rows: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -313,7 +314,7 @@ class VersionPerformanceRow(Base):
     calls: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     failures: Mapped[int] = mapped_column(BigInteger)
-    run_seconds: Mapped[float]
+    run_seconds: Mapped[float] = mapped_column(Double)
     latencies: Mapped[dict[str, JsonValue]]
     since: Mapped[datetime]
     updated_at: Mapped[datetime]

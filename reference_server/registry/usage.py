@@ -1,4 +1,4 @@
-"""Usage: what each account asked of each version, day by day in UTC; of a model as a whole only the totals."""
+"""Usage: what each account asked of each version by day, in UTC; of a model as a whole only the totals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def add(session: Session, more: Mapping[tuple[str, str, int], Asked], *, at: dat
     """
     day = at.astimezone(UTC).date()
     known = _known(session, day, {model_id for _, model_id, _ in more})
-    made, changed = [], []
+    made: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
     for key, asked in more.items():
         before = known.get(key, (0, 0, 0))
         counts = (before[0] + asked.calls, before[1] + asked.rows, before[2] + asked.failures)

@@ -114,6 +114,7 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "models": [],
         "versions": [],
         "alias_changes": {},
+        "usage": [],
     }
 
 

@@ -52,7 +52,7 @@ def row(registry, account, number, rng):
 @pytest.fixture(scope="module")
 def shelf(open_registry, tmp_path_factory):
     """Return a registry with 240 models of three accounts, and their rows as `rows`."""
-    registry, rng = open_registry(tmp_path_factory.mktemp("shelf")), random.Random(7)
+    registry, rng = open_registry(tmp_path_factory.mktemp("shelf")), random.Random(7)  # noqa: S311 - made-up models
     registry.ada, *others = (registry.account(name) for name in ("ada", "bob", "eve"))
     registry.rows = [
         row(registry, (registry.ada, *others)[number % 3 if number % 2 else 0], number, rng)
@@ -124,7 +124,7 @@ def test_pages_are_in_order_and_whole(shelf, every_page, sort, limit):
 )
 def test_filters_keep_the_order(shelf, every_page, sort, query, keeps):
     """Each filter leaves what has the property, and models that lack the figure out."""
-    owners = {each: shelf_id for each, shelf_id in owner_ids(shelf).items()}
+    owners = owner_ids(shelf)
     rows = visible(shelf, shelf.rows)
     if "owner" in query:
         rows = [each for each in rows if each["account_id"] == owners[query["owner"]]]
@@ -146,7 +146,7 @@ def owner_ids(shelf):
 @pytest.mark.parametrize("sort", SORTS)
 def test_models_that_come_meanwhile_shift_no_page(registry, ada, sort):
     """What was there when the first page was read comes exactly once, though others come before and after."""
-    rng = random.Random(3)
+    rng = random.Random(3)  # noqa: S311 - made-up models
     rows = [row(registry, ada, number, rng) for number in range(30)]
     with registry.db.write() as session:
         session.execute(insert(ModelRow), rows)
@@ -169,7 +169,7 @@ def test_models_that_come_meanwhile_shift_no_page(registry, ada, sort):
         ("name", (None, "mdl_1")),
         ("accuracy", ("0.5", "mdl_1")),
         ("accuracy", (True, "mdl_1")),
-        ("accuracy", (10**400, "mdl_1")),
+        ("accuracy", (10**320, "mdl_1")),
         ("accuracy", (0.5, None)),
         ("accuracy", (0.5,)),
         ("size", (1.5, "mdl_1")),
@@ -203,14 +203,14 @@ def plans(shelf, query):
         return [
             [line[3] for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             for statement, parameters in statements
-            if " AS key" in statement
+            if '"key"' in statement
         ]
 
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("owner", ["me", "bob", None])
 def test_a_page_is_a_range_of_an_index(shelf, sort, owner):
-    """Nothing is scanned whole or sorted, but for the two pages that are merged into one."""
+    """Nothing is scanned whole or sorted, but for the two sides' pages when they are merged into one."""
     cursor = models.list_models(shelf.db, shelf.ada, ModelQuery(sort=sort, owner=owner, limit=5)).next_cursor
     for query in (
         ModelQuery(sort=sort, owner=owner, limit=5),
@@ -223,4 +223,4 @@ def test_a_page_is_a_range_of_an_index(shelf, sort, owner):
             assert not [line for line in plan if line.startswith("SCAN models") and "INDEX" not in line], plan
             assert all("ix_models_" in line for line in plan if " models " in f"{line} "), plan
             sorts = [line for line in plan if "TEMP B-TREE" in line]
-            assert len(sorts) == (owner is None), plan
+            assert len(sorts) == (0 if owner else 2), plan
