@@ -30,6 +30,7 @@ _BUSY_SECONDS = 10.0
 _WAL_RETRY_SECONDS = 0.01
 _WRITES = "maas_writes"
 _CLOCK = "maas_clock"
+_CACHE_KIBIBYTES = 8192
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
@@ -233,6 +234,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # With the default of 2 MB a filter over 10,000 models reads each page of their table anew, twice as slow.
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

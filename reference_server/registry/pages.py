@@ -64,7 +64,7 @@ class Keyset:
         """
         if query.cursor is not None:
             position = read_cursor(query.cursor, self.name, self.columns)
-            statement = statement.where(beyond(self.columns, position, descending=self.descending))
+            statement = statement.where(self._after(position))
         order = [column.desc() if self.descending else column.asc() for column in self.columns]
         statement = statement.add_columns(*self.columns).order_by(*order).limit(query.limit + 1)
         rows = list(session.execute(statement))
@@ -73,13 +73,11 @@ class Keyset:
         cursor = write_cursor(self.name, rows[-1][-len(self.columns) :]) if more else None
         return Page(data=build(rows), has_more=more, next_cursor=cursor)
 
-
-def beyond(columns: Sequence[Column], position: Sequence[object], *, descending: bool) -> ColumnElement[bool]:
-    """Return the condition that a row comes after a position in an order."""
-    pairs = zip(position, columns, strict=True)
-    last = tuple_(*(literal(value, column.type) for value, column in pairs))
-    here = tuple_(*columns)
-    return here < last if descending else here > last
+    def _after(self, position: Sequence[object]) -> ColumnElement[bool]:
+        pairs = zip(position, self.columns, strict=True)
+        last = tuple_(*(literal(value, column.type) for value, column in pairs))
+        here = tuple_(*self.columns)
+        return here < last if self.descending else here > last
 
 
 def read_cursor(

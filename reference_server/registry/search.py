@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
-
-from reference_server.registry.tables import ModelRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement
+ESCAPE = "/"
 
 
 def searchable(description: str, tags: Iterable[str]) -> str:
@@ -18,9 +17,10 @@ def searchable(description: str, tags: Iterable[str]) -> str:
     return fold("\n".join((description, *tags)))
 
 
-def has_all_words(query: str) -> list[ColumnElement[bool]]:
-    """Return the conditions that every word of a query is in the name or in the listed version's text."""
-    return [ModelRow.search.contains(word, autoescape=True) for word in fold(query).split()]
+def containing(text: str) -> str:
+    """Return the pattern of SQL's LIKE for texts that contain this one; `ESCAPE` escapes in it."""
+    escaped = re.sub("[/%_]", lambda found: ESCAPE + found[0], text)
+    return f"%{escaped}%"
 
 
 def fold(text: str) -> str:
