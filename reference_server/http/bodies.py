@@ -66,7 +66,7 @@ def query(model: type[RequestT], query_string: str) -> RequestT:
         InvalidRequest: Naming every parameter at fault.
     """
     try:
-        return model.model_validate_strings(_parameters(model, query_string))
+        return model.model_validate(_parameters(model, query_string))
     except ValidationError as error:
         raise invalid_fields(error, where="query") from None
 
