@@ -271,9 +271,9 @@ class AsyncModelsResource(_Resource):
         """Try models on a sample of your own and rank them by how well they do.
 
         Each is run on the sample by ordinary predict calls, which change nothing and of which the server
-        keeps nothing but their number. Labels are held against the predicted ones (accuracy), numbers against
-        the predicted values (mean absolute error); intervals are bootstrapped, and the first is tested against
-        the second on the same rows.
+        keeps nothing but their number. Labels are held against the predicted ones (accuracy), numbers
+        against the predicted values (mean absolute error); intervals are bootstrapped, and the first is
+        tested against the second on the same rows.
 
         Args:
             examples: The inputs of each row by name, up to 10,000 rows; what is no input of a model is not
@@ -293,9 +293,9 @@ class AsyncModelsResource(_Resource):
                 was not tried by then says so.
 
         Returns:
-            The candidates in their order. `best` is None where the sample is too small to tell the first from
-            the second; `verdict` says about how many more rows would be needed. Models that cannot be compared
-            or that fail are listed with the reason.
+            The candidates in their order. `best` is None where the sample is too small to tell the first
+            from the second; `verdict` says about how many more rows would be needed. Models that cannot be
+            compared or that fail are listed with the reason.
 
         Raises:
             ArgumentError: There are not as many labels as examples, or neither task nor candidates.

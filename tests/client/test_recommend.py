@@ -147,7 +147,7 @@ def test_all_right_is_not_claimed_to_be_certain():
 
 
 def test_what_cannot_be_compared_says_why_and_stops_nobody(fake):
-    """Other labels, other inputs, another task, no such model, a failing model: each is listed with its reason."""
+    """Other labels, inputs or tasks, no such model, a failing one: each is listed with its reason."""
     fake.add_model("shouting", answer="POSITIVE", labels=["POSITIVE", "NEGATIVE"])
     fake.add_model("pictures", answer="positive", labels=LABELS, inputs=("image",))
     fake.add_model("prices", answer={"value": 1.0}, task="tabular-regression")
