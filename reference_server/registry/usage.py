@@ -14,7 +14,7 @@ from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, ModelRow, UsageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from sqlalchemy import Row, Select
     from sqlalchemy.orm import Session
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RECENT_DAYS = 30
 # Thirteen months, so that a month can be held against that of a year before.
 _KEPT_DAYS = 400
+_MOST_NAMED = 500
 _NEWEST_FIRST = Keyset("usage", (UsageRow.day, UsageRow.model_id, UsageRow.version), descending=True)
 _ENTRIES: Select[*tuple[Any, ...]] = (
     select(UsageRow, ModelRow.name.label("model"), AccountRow.name.label("owner"))
@@ -87,7 +88,7 @@ def add(session: Session, more: Mapping[tuple[str, str, int], Asked], *, at: dat
         at: Now.
     """
     day = at.astimezone(UTC).date()
-    known = _known(session, day, {model_id for _, model_id, _ in more})
+    known = _known(session, day, more.keys())
     made: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     for key, asked in more.items():
@@ -125,13 +126,18 @@ def _before_recent(at: datetime) -> date:
 
 
 def _known(
-    session: Session, day: date, model_ids: Iterable[str]
+    session: Session, day: date, keys: Collection[tuple[str, str, int]]
 ) -> dict[tuple[str, str, int], tuple[int, int, int]]:
-    statement = select(UsageRow).where(UsageRow.day == day, UsageRow.model_id.in_(model_ids))
-    return {
-        (row.account_id, row.model_id, row.version): (row.calls, row.rows, row.failures)
-        for row in session.scalars(statement)
-    }
+    """Return what is stored of a day, for these accounts and models at least."""
+    columns = (UsageRow.account_id, UsageRow.model_id, UsageRow.version)
+    statement = select(*columns, UsageRow.calls, UsageRow.rows, UsageRow.failures).where(
+        UsageRow.day == day, UsageRow.model_id.in_({model_id for _, model_id, _ in keys})
+    )
+    accounts = {account_id for account_id, _, _ in keys}
+    # Of a popular model thousands of accounts have rows, and few of them called in the last second.
+    if len(accounts) <= _MOST_NAMED:
+        statement = statement.where(UsageRow.account_id.in_(accounts))
+    return {(row[0], row[1], row[2]): (row[3], row[4], row[5]) for row in session.execute(statement)}
 
 
 def _values(day: date, key: tuple[str, str, int], counts: tuple[int, int, int]) -> dict[str, Any]:
