@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Prediction,
         Predictions,
     )
+    from maas_client.recommendations import Recommendation
     from maas_client.types import Evaluation
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "Predictions",
     "RateLimitError",
     "RawResponse",
+    "Recommendation",
     "RedirectError",
     "RetryDecision",
     "ServerError",
@@ -137,6 +139,7 @@ _HOMES = {
     "Outcome": "predictions",
     "Prediction": "predictions",
     "Predictions": "predictions",
+    "Recommendation": "recommendations",
 }
 
 # Hidden from type checkers, which would otherwise take every misspelt name for a lazy one.

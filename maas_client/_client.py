@@ -25,6 +25,7 @@ from maas_client.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
+    from datetime import date
     from os import PathLike
     from types import TracebackType
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from maas_client._frames import Frame
     from maas_client._jobs import JobsResource
     from maas_client._lanes import Source
+    from maas_client._listing import Listing
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
     from maas_client._resources import (
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
         SessionsResource,
     )
     from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
-    from maas_client.types import Account, ExplainMethod, SessionCreated
+    from maas_client.types import Account, ExplainMethod, SessionCreated, UsageEntry
 
 
 class Client:
@@ -197,6 +199,36 @@ class Client:
         from maas_client._jobs import JobsResource
 
         return JobsResource(self._send, self._stream)
+
+    def usage(
+        self,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        page_size: int | None = None,
+    ) -> Listing[UsageEntry]:
+        """List what your account asked for by day, model and version, the newest day first.
+
+        It needs a log-in session, or a key with the scope `audit`.
+
+        Args:
+            model: Only calls of this model.
+            version: Only calls of versions of this number.
+            since: The first day, in UTC.
+            until: The last day, in UTC.
+            page_size: How many entries to fetch at a time, 1 to 1000.
+        """
+        from maas_client._listing import Listing
+        from maas_client._operations import usage
+        from maas_client._operations._contract import build
+        from maas_client.types import UsageQuery
+
+        query = build(UsageQuery, model=model, version=version, since=since, until=until, limit=page_size)
+        return Listing(
+            self._send, lambda cursor: usage.list_page(query.model_copy(update={"cursor": cursor}))
+        )
 
     def model(self, name: str, *, pin: int | None = None, sticky_id: str | None = None) -> ModelHandle:
         """Return a handle on one model.

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -24,13 +24,24 @@ if TYPE_CHECKING:
     from maas_client._tensors import Tensor
     from maas_client.differences import VersionDiff
     from maas_client.predictions import Call, Explanation, Predictions
-    from maas_client.types import Attribution, ConfusionMatrix, Evaluation, JobReply
+    from maas_client.types import Attribution, ConfusionMatrix, Evaluation, JobReply, Model
 
 Item = TypeVar("Item")
 
 # Of things with many fields, those that tell one from the other; the others show all that fit into a cell.
 _COLUMNS = {
-    "Model": ("id", "task", "default_version", "owned_by", "visibility", "description"),
+    "Model": (
+        "id",
+        "task",
+        "default_version",
+        "owned_by",
+        "visibility",
+        "accuracy",
+        "latency",
+        "size",
+        "calls",
+        "description",
+    ),
     "Version": ("version", "state", "aliases", "created_at", "author", "notes"),
     "ModelEvent": ("seq", "kind", "version", "at", "by", "details"),
     "JobReply": ("id", "kind", "state", "model", "version", "created_at", "ended_at"),
@@ -159,7 +170,7 @@ def of_items(items: Sequence[BaseModel]) -> str:
     """Return a row for each thing and a column for each field that tells them apart or identifies them."""
     if not items:
         return _note("nothing")
-    rows = [dict(item) for item in items[:_MOST_ROWS]]
+    rows = [_row(item) for item in items[:_MOST_ROWS]]
     asked = _COLUMNS.get(type(items[0]).__name__, tuple(rows[0]))
     names = [name for name in asked if any(_is_short(row.get(name)) for row in rows)]
     head = "".join(f'<th style="{_CELL}">{escape(name.replace("_", " "))}</th>' for name in names)
@@ -167,9 +178,24 @@ def of_items(items: Sequence[BaseModel]) -> str:
     return f'<table style="{_TABLE}"><tr>{head}</tr>{body}</table>{_more(len(items))}'
 
 
+def of_rows(head: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> str:
+    """Return a table of texts, with a note below it."""
+    heads = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<div><table style="{_TABLE}"><tr>{heads}</tr>{body}</table>{_note(note)}</div>'
+
+
 def made_by(call: Call) -> str:
     """Return what made a prediction, in one line."""
     return f"{call.model} version {call.version} on {call.device}, {call.timing.compute_ms:.2f} ms"
+
+
+def _row(item: BaseModel) -> dict[str, object]:
+    if type(item).__name__ != "Model":
+        return dict(item)
+    from maas_client import _cards
+
+    return _cards.row_of_model(cast("Model", item))
 
 
 def _cell(text: str) -> str:

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Outcome,
         Predictions,
     )
+    from maas_client.recommendations import Recommendation
     from maas_client.types import (
         Account,
         AccountExport,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
         Model,
         ModelEvent,
         ModelMetadata,
+        ModelSort,
         RepositoryEntry,
         Scope,
         Served,
@@ -220,20 +222,44 @@ class ModelsResource(_Resource):
         *,
         task: str | None = None,
         q: str | None = None,
+        tag: str | Iterable[str] | None = None,
+        license: str | None = None,  # noqa: A002 - the field's own name
         owner: str | None = None,
-        sort: str | None = None,
+        max_latency_ms: float | None = None,
+        min_accuracy: float | None = None,
+        max_size_bytes: int | None = None,
+        sort: ModelSort | None = None,
         page_size: int | None = None,
     ) -> Listing[Model]:
-        """List the models that you may see.
+        """List the models that you may see; a filter by a figure leaves out models that lack it.
 
         Args:
             task: Only models of this task, such as `text-classification`.
             q: Words that name, description or tags must contain, all of them.
+            tag: A tag that a model must have, or several, all of them.
+            license: Only models of this licence, such as `Apache-2.0`.
             owner: Only this account's models; `me` is yours.
-            sort: `name`, `-name`, `created` or `-created`; `-` reverses the order.
+            max_latency_ms: The longest median time of a call within the server, in milliseconds, as it was
+                measured on the quickest device.
+            min_accuracy: The least `accuracy`, 0 to 1, that the publisher measured.
+            max_size_bytes: The largest package, in bytes.
+            sort: `name`, `created`, `updated`, `accuracy`, `latency`, `size` or `usage` (calls in the last 30
+                days); `-` before it reverses the order. Models that lack the figure come last in both.
             page_size: How many to fetch at a time, 1 to 1000.
         """
-        query = build(ModelQuery, task=task, q=q, owner=owner, sort=sort, limit=page_size)
+        query = build(
+            ModelQuery,
+            task=task,
+            q=q,
+            tag=tag,
+            license=license,
+            owner=owner,
+            max_latency_ms=max_latency_ms,
+            min_accuracy=min_accuracy,
+            max_size_bytes=max_size_bytes,
+            sort=sort,
+            limit=page_size,
+        )
         return Listing(
             self._send, lambda cursor: models.list_page(query.model_copy(update={"cursor": cursor}))
         )
@@ -241,6 +267,69 @@ class ModelsResource(_Resource):
     def get(self, name: str) -> Model:
         """Return one model with its description and measured metrics."""
         return self._send(models.get(name))
+
+    def recommend(
+        self,
+        examples: Iterable[Mapping[str, object]],
+        labels: Iterable[str] | Iterable[float],
+        *,
+        task: str | None = None,
+        candidates: Iterable[str] | None = None,
+        max_latency_ms: float | None = None,
+        label_map: Mapping[str, str] | None = None,
+        limit: int = 5,
+        seed: int = 0,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Recommendation:
+        """Try models on a sample of your own and rank them by how well they do.
+
+        Each is run on the sample by ordinary predict calls, which change nothing and of which the server
+        keeps nothing but their number. Labels are held against the predicted ones (accuracy), numbers
+        against the predicted values (mean absolute error); intervals are bootstrapped, and the first is
+        tested against the second on the same rows.
+
+        Args:
+            examples: The inputs of each row by name, up to 10,000 rows; what is no input of a model is not
+                sent to it.
+            labels: What is right for each row.
+            task: The task of the models to try, such as `text-classification`: the most accurate by their
+                publishers' own figures.
+            candidates: The models to try by name, in the place of a task.
+            max_latency_ms: The longest median time of a call with one row, within the server, in
+                milliseconds.
+            label_map: What a label of a model is called in your sample, such as `{"POS": "positive"}`.
+            limit: The most models to try, 1 to 50.
+            seed: Of the resampling; the same seed and answers give the same figures.
+            progress: True for a bar, with the extra `progress`; or a function of the rows done and their
+                total.
+            timeout: Seconds in total; five minutes where neither this nor the client says otherwise. What
+                was not tried by then says so.
+
+        Returns:
+            The candidates in their order. `best` is None where the sample is too small to tell the first
+            from the second; `verdict` says about how many more rows would be needed. Models that cannot be
+            compared or that fail are listed with the reason.
+
+        Raises:
+            ArgumentError: There are not as many labels as examples, or neither task nor candidates.
+            AuthenticationError: The credential does not hold.
+        """
+        from maas_client._trials import Trials
+
+        trials = Trials(
+            examples=[*examples],
+            labels=[*labels],
+            task=task,
+            max_latency_ms=max_latency_ms,
+            candidates=None if candidates is None else [*candidates],
+            limit=limit,
+            label_map=dict(label_map or {}),
+            seed=seed,
+            progress=progress,
+            timeout=timeout,
+        )
+        return trials.recommendation(self._send)
 
     def index(self) -> builtins.list[RepositoryEntry]:
         """Return the models in the server's repository, by the Open Inference Protocol.

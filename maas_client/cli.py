@@ -24,6 +24,7 @@ from rich.text import Text
 
 from maas_client import errors
 from maas_client._client import Client
+from maas_client._quantities import in_bytes, in_milliseconds
 from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from maas_client._progress import Progress
     from maas_client.predictions import Explanation, Outcome
-    from maas_client.types import Scope
+    from maas_client.types import Performance, Scope
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 # Pressing the tabulator should not wait for a server that is far away.
@@ -173,22 +174,6 @@ def logout(options: _Options) -> None:
 
 
 @main.command()
-@click.option("--task", help="Only models of this task, such as text-classification.")
-@click.option("-q", "--query", help="Words that name, description or tags must contain.")
-@_JSON
-@_with_options
-def models(options: _Options, *, task: str | None, query: str | None, as_json: bool) -> None:
-    """List the models that you can use."""
-    with options.client() as client:
-        found = list(client.models.list(task=task, q=query))
-    rows = (
-        [model.id, model.task, _number(model.default_version), model.owned_by, model.description]
-        for model in found
-    )
-    _table(found, ("MODEL", "TASK", "DEFAULT", "OWNER", "DESCRIPTION"), rows, as_json=as_json)
-
-
-@main.command()
 @_MODEL
 @_JSON
 @_with_options
@@ -214,9 +199,14 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
             (metric.name, f"{metric.value:.4g} on {metric.rows:,} rows of {metric.dataset}")
             for metric in found.metrics
         ),
+        *((f"measured on {each.device}", _performance(each)) for each in found.performance),
+        ("size", in_bytes(found.size) or ""),
+        ("usage", f"{found.usage.calls:,} calls in the last {found.usage.days} days" if found.usage else ""),
         ("example", json.dumps(found.example, ensure_ascii=False) if found.example else ""),
     ]
     _pairs(found.id, [(name, value) for name, value in lines if value])
+    if found.snippets is not None:
+        click.echo(f"\n{_lines(found.snippets.python)}\n{_lines(found.snippets.curl)}", nl=False)
 
 
 @main.command()
@@ -696,6 +686,16 @@ def _plain(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def _lines(text: str) -> str:
+    return "".join(f"{_plain(line)}\n" for line in text.splitlines())
+
+
+def _performance(measured: Performance) -> str:
+    p50, p95 = (in_milliseconds(each) or "—" for each in (measured.p50_ms, measured.p95_ms))
+    rate = "" if measured.rows_per_second is None else f", {measured.rows_per_second:,.0f} rows/s"
+    return f"{p50} median, {p95} at 95 %{rate}, over {measured.calls:,} calls"
+
+
 def _console() -> Console:
     return Console(highlight=False)
 
@@ -708,5 +708,12 @@ def _day(moment: datetime | None) -> str:
     return "—" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
-# Last, because their commands are made with what stands above.
-from maas_client import _cli_jobs, _cli_traffic, _cli_versions  # noqa: E402, F401
+# Each adds its commands to `main`, and so comes after it.
+from maas_client import (  # noqa: E402
+    _cli_jobs,  # noqa: F401
+    _cli_models,  # noqa: F401
+    _cli_recommend,  # noqa: F401
+    _cli_traffic,  # noqa: F401
+    _cli_usage,  # noqa: F401
+    _cli_versions,  # noqa: F401
+)

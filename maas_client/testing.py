@@ -31,7 +31,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 from requests.structures import CaseInsensitiveDict
 
-from maas_client import _client, _transport
+from maas_client import _client, _fake_catalogue, _transport
 from maas_client._operations._operation import Answer
 from maas_client.errors import MaasError, NotFoundError, UnprocessableError
 from maas_client.types import ErrorDetail
@@ -283,9 +283,8 @@ class FakeMaas:
         return number
 
     def _list_models(self, made: RecordedCall) -> object:
-        task = made.query.get("task")
         return _page(
-            model.description for model in self._models.values() if task in (None, model.description["task"])
+            _fake_catalogue.listed((model.description for model in self._models.values()), made.query)
         )
 
     def _get_model(self, made: RecordedCall) -> object:

@@ -8,13 +8,14 @@ The server imports these same classes; the two sides cannot drift apart.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -505,6 +506,47 @@ class ModelUpdate(Request):
     visibility: Visibility
 
 
+class Performance(Reply):
+    """What this server measured of a version on one device, over whole calls of any number of rows.
+
+    Args:
+        device: What ran it, such as `cpu` or `cuda:0`.
+        calls: Calls that were answered.
+        rows: Their rows.
+        failures: Calls whose run failed.
+        p50_ms: The median time of a call within the server, in milliseconds, to 2 %; None before the first.
+        p95_ms: The time that 95 % of the calls took at most, likewise.
+        rows_per_second: Rows for each second that the model computed; None before the first.
+        since: When measuring began.
+        updated_at: When it was last measured.
+    """
+
+    device: str
+    calls: int
+    rows: int
+    failures: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    rows_per_second: float | None = None
+    since: datetime
+    updated_at: datetime
+
+
+class ModelUsage(Reply):
+    """What all accounts together asked of a model or a version in the last days; never who."""
+
+    calls: int
+    rows: int
+    days: int
+
+
+class Snippets(Reply):
+    """An example call that is ready to paste: a Python program and a shell command."""
+
+    python: str
+    curl: str
+
+
 class Model(Reply):
     """A model in the catalogue; what describes its quality comes from the `default` version."""
 
@@ -524,21 +566,66 @@ class Model(Reply):
     metrics: list[Metric] = []
     signature: TaskSignature | None = None
     example: dict[str, JsonValue] | None = None
+    size: int | None = Field(None, description="Bytes of the stored package.")
+    performance: list[Performance] = Field([], description="As measured here, the quickest device first.")
+    usage: ModelUsage | None = None
+    snippets: Snippets | None = Field(None, description="Left out of listings.")
     default_version: int | None = None
     latest_version: int | None = None
     updated_at: datetime
 
+    def _repr_html_(self) -> str:
+        from maas_client import _cards
+
+        return _cards.of_model(self)
+
+
+ModelSort: TypeAlias = Literal[
+    "name",
+    "-name",
+    "created",
+    "-created",
+    "updated",
+    "-updated",
+    "accuracy",
+    "-accuracy",
+    "latency",
+    "-latency",
+    "size",
+    "-size",
+    "usage",
+    "-usage",
+]
+
+
+def _split_at_commas(values: object) -> object:
+    texts = [values] if isinstance(values, str) else values
+    if not isinstance(texts, list):
+        return values
+    return [part for text in texts for part in (text.split(",") if isinstance(text, str) else [text])]
+
 
 class ModelQuery(PageQuery):
-    """Filters of `GET /v1/models`."""
+    """Filters of `GET /v1/models`; a filter by a figure leaves out models that lack it."""
 
     task: str | None = Field(None, max_length=64, description="Only models of this task.")
     q: str | None = Field(
         None, max_length=200, description="Words that name, description or tags must contain, all of them."
     )
+    tag: Annotated[list[Tag], BeforeValidator(_split_at_commas)] = Field(
+        [], max_length=16, description="Tags that a model must have, all of them: repeated or between commas."
+    )
+    license: str | None = Field(None, max_length=200, description="Only models of this licence.")
     owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
-    sort: Literal["name", "-name", "created", "-created"] = Field(
-        "name", description="`-` reverses the order."
+    max_latency_ms: FiniteFloat | None = Field(
+        None, gt=0, description="The longest median time of a call, as measured here on the quickest device."
+    )
+    min_accuracy: FiniteFloat | None = Field(
+        None, ge=0, le=1, description="The least `accuracy` that the publisher measured."
+    )
+    max_size_bytes: int | None = Field(None, ge=1, description="The largest package.")
+    sort: ModelSort = Field(
+        "name", description="`-` reverses the order; models that lack the figure come last in both."
     )
 
 
@@ -575,6 +662,8 @@ class Version(Reply):
     replacement: str | None = Field(None, description="A version of the same model, or another model.")
     sunset: datetime | None = Field(None, description="When it is to be retired.")
     documentation: str | None = Field(None, description="The address of a page that tells more.")
+    performance: list[Performance] = Field([], description="As measured here, the quickest device first.")
+    usage: ModelUsage | None = None
 
 
 class VersionUpdate(Request):
@@ -904,6 +993,36 @@ class Comparison(Reply):
 
 
 # --- export ---------------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------------
+
+
+class UsageQuery(PageQuery):
+    """Filters of `GET /v1/usage`."""
+
+    model: str | None = Field(None, max_length=200, description="Only calls of this model.")
+    version: int | None = Field(None, ge=1, description="Only calls of versions of this number.")
+    since: date | None = Field(None, description="The first day, in UTC.")
+    until: date | None = Field(None, description="The last day, in UTC.")
+
+
+class UsageEntry(Reply):
+    """What one's own account asked of one version on one day.
+
+    Args:
+        day: The day, in UTC.
+        model: The model, `account~name`.
+        version: The version's number.
+        calls: Calls that were answered.
+        rows: Their rows.
+        failures: Calls whose run failed.
+    """
+
+    day: date
+    model: str
+    version: int
+    calls: int
+    rows: int
+    failures: int
 
 
 class AccountExport(Reply):
@@ -918,6 +1037,7 @@ class AccountExport(Reply):
     jobs: list[JobReply] = []
     events: dict[str, list[ModelEvent]] = {}
     traffic_changes: dict[str, list[Traffic]] = {}
+    usage: list[UsageEntry] = []
 
 
 # --- predictions ----------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from reference_server.http import (
     sessions,
     traffic,
     uploads,
+    usage,
     versions,
 )
 from reference_server.http import metrics as metrics_routes
@@ -85,6 +86,7 @@ ROUTES = (
     open_inference_models.routes,
     embeddings.routes,
     metrics_routes.routes,
+    usage.routes,
 )
 
 

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_server.errors import Unavailable
-from reference_server.registry import comparisons, housekeeping, job_runs, publishing, versions
+from reference_server.errors import ServiceError
+from reference_server.registry import (
+    comparisons,
+    housekeeping,
+    job_runs,
+    measurements,
+    publishing,
+    usage,
+    versions,
+)
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from reference_server.app import Services
 
 _FLUSH_SECONDS = 1.0
@@ -27,6 +37,7 @@ class Housekeeping:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._stop = threading.Event()
+        self._rolled: date | None = None
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -52,10 +63,11 @@ class Housekeeping:
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
                 comparisons.flush(self._services.database, self._services.traffic.sums)
+                self._store_counts()
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, OSError, Unavailable):
+            except (SQLAlchemyError, ServiceError, OSError):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:
@@ -68,3 +80,16 @@ class Housekeeping:
         if loaded := pool.digests:
             for digest in loaded - versions.digests_in_use(self._services.database, loaded):
                 pool.drop(digest)
+
+    def _store_counts(self) -> None:
+        """Store what was counted; what cannot be stored now is kept for the next round."""
+        measured = self._services.metrics.take()
+        try:
+            measurements.store(self._services.database, measured)
+        except BaseException:
+            self._services.metrics.give_back(measured)
+            raise
+        today = self._services.database.clock().date()
+        if today != self._rolled:
+            usage.roll(self._services.database)
+            self._rolled = today

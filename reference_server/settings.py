@@ -47,6 +47,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$",
+        description="Where callers reach this server, for examples to paste; as they did if unset.",
+    )
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("maas-server")),
         description="Where the embedded store keeps everything.",

@@ -19,6 +19,7 @@ from maas_client._async_listing import AsyncListing
 from maas_client._calls import Protocol
 from maas_client._listing import Listing
 from maas_client.predictions import ClassificationPrediction, Explanation, Outcome, Prediction, Predictions
+from maas_client.recommendations import Candidate
 
 
 def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame) -> None:
@@ -31,6 +32,8 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.explain("m", text="a", method="exact"), Explanation)
     assert_type(client.model("m").infer({"x": array})["y"], NDArray[Any])
     assert_type(client.models.list(task="text-classification"), Listing[types.Model])
+    assert_type(client.models.recommend([{"text": "a"}], ["x"], task="t").best, Candidate | None)
+    assert_type(client.usage(model="m"), Listing[types.UsageEntry])
     assert_type([version.version for version in client.model("m").versions.list()], list[int])
     assert_type(client.model("m").aliases.move("default", version=2), types.Alias)
     assert_type(client.keys.create("k", scopes=["predict"]).secret.get_secret_value(), str)
@@ -81,6 +84,7 @@ def mistakes(client: Client, path: Path) -> None:
     client.explain("m", text="a", method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.publish(path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.model("m", pin="default")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.models.list(sort="beauty")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     for _ in client.predict("m", text="a").labels:  # any output may be there
         pass
     with AsyncClient() as _:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]

@@ -66,7 +66,12 @@ PAGES = (
             "RetryDecision",
         ),
     ),
-    Page("results", "Results", "What predictions, explanations and inferences return.", ("predictions",)),
+    Page(
+        "results",
+        "Results",
+        "What predictions, explanations, inferences and recommendations return.",
+        ("predictions", "recommendations"),
+    ),
     Page(
         "differences",
         "Differences",

@@ -25,6 +25,7 @@ FILES = (
     "history",
     "pins",
     "diff",
+    "trials",
 )
 NOTICE = "# Made from {source} by tools/make_sync_face.py: change that file, then run `make format`.\n"
 RULES = (

@@ -115,7 +115,9 @@ def _beginning(body: bytes) -> str:
     return scrub(body[: 4 * MAX_BODY_CHARACTERS].decode("utf-8", "replace"))
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars and objects
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON scalars, lists of them, and objects
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

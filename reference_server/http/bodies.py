@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
@@ -60,15 +60,27 @@ def json_body(model: type[RequestT], body: bytes | bytearray, headers: Mapping[s
 
 
 def query(model: type[RequestT], query_string: str) -> RequestT:
-    """Return the query string as a request type; of a parameter given twice the last wins.
+    """Return the query string as a request type; of a parameter given twice the last wins, lists take all.
 
     Raises:
         InvalidRequest: Naming every parameter at fault.
     """
     try:
-        return model.model_validate_strings(dict(parse_qsl(query_string, keep_blank_values=True)))
+        return model.model_validate(_parameters(model, query_string))
     except ValidationError as error:
         raise invalid_fields(error, where="query") from None
+
+
+def _parameters(model: type[types.Request], query_string: str) -> dict[str, object]:
+    given: dict[str, object] = {}
+    lists: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string, keep_blank_values=True):
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is list:
+            lists.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    return given | lists
 
 
 def body_too_large(max_bytes: int) -> TooLarge:

@@ -91,7 +91,9 @@ def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
 
 def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
-    call.services.metrics.model(pending.key).failures.append(call.services.timer() - pending.began)
+    statistics = call.services.metrics.model(pending.key)
+    statistics.failures.append(call.services.timer() - pending.began)
+    statistics.failed_for.append(call.by.account_id)
     if call.route is not None:
         call.services.traffic.failed(call, call.route, pending, error)
     if call.services.tracing is not None:
@@ -112,12 +114,15 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
     ended = timer()
     if call.services.tracing is not None:
         call.stages = Stages(pending, times, begun, ended)
-    call.services.metrics.model(pending.key).succeeded(
+    rows = pending.work.rows
+    statistics = call.services.metrics.model(pending.key)
+    statistics.answered.append((call.by.account_id, rows))
+    statistics.succeeded(
         queue=times.queue,
         decode=pending.decoded - pending.began,
         compute=times.compute,
         encode=ended - begun,
-        rows=pending.work.rows,
+        rows=rows,
         shared_rows=shared_rows,
     )
     if call.route is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from maas_client._snippets import snippets
 from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
+from reference_server.http.addresses import base_url
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call
 from reference_server.registry import deletion, models
@@ -24,8 +26,11 @@ def create(call: Call, body: ModelCreate) -> Model:
 
 @routes.route("GET", "/v1/models/<model>", access="models:read")
 def get(call: Call, model: str) -> Model:
-    """Return a model with the description, metrics and signature of its default version."""
-    return models.get(call.services.database, call.by, model)
+    """Return a model with what its default version says, how it was measured, and an example call."""
+    found = models.get(call.services.database, call.by, model)
+    if found.example is None:
+        return found
+    return found.model_copy(update={"snippets": snippets(found.id, found.example, base_url(call))})
 
 
 @routes.route("PATCH", "/v1/models/<model>", access="models:write")

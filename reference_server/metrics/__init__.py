@@ -1,10 +1,12 @@
 """Counts what was asked and how long each part took: for Prometheus, and in Triton's cumulative form.
 
-`counts.py` counts, `exposition.py` shows, `shared.py` puts together what several workers counted.
+`counts.py` counts, `exposition.py` shows, `shared.py` puts together what several workers counted,
+`measured.py` holds what is to be stored.
 """
 
 from reference_server.metrics.counts import ModelKey, ModelStatistics
+from reference_server.metrics.measured import Asked, Measured
 from reference_server.metrics.shared import shared_folder
 from reference_server.metrics.worker import Gauge, Metrics
 
-__all__ = ["Gauge", "Metrics", "ModelKey", "ModelStatistics", "shared_folder"]
+__all__ = ["Asked", "Gauge", "Measured", "Metrics", "ModelKey", "ModelStatistics", "shared_folder"]

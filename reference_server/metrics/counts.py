@@ -7,11 +7,14 @@ asks, a thousand at a time. Observing four histograms and two counters of `prome
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from reference_server import sketches
+from reference_server.metrics.measured import Measured
 from reference_server.metrics.states import (
     HistogramState,
     LoadState,
@@ -94,6 +97,9 @@ class ModelStatistics:
     def __init__(self) -> None:
         self.samples: list[tuple[float, float, float, float, float, int, int]] = []
         self.failures: list[float] = []
+        # Who asked: the account and the rows of each call that was answered, the account of each that failed.
+        self.answered: list[tuple[str, int]] = []
+        self.failed_for: list[str] = []
         self.stages = [Histogram() for _ in (*STAGES, "total")]
         self.failed = Histogram()
         self.rows = 0
@@ -101,6 +107,8 @@ class ModelStatistics:
         self.last_inference = 0.0
         # Of many models few are called in any second; only these are described anew for the others to read.
         self._state: ModelState | None = None
+        self._unstored = Measured()
+        self._folding = threading.Lock()
 
     def succeeded(
         self, *, queue: float, decode: float, compute: float, encode: float, rows: int, shared_rows: int
@@ -114,8 +122,28 @@ class ModelStatistics:
 
     def fold(self) -> None:
         """Fold what was appended into the histograms."""
+        with self._folding:
+            self._fold()
+
+    def take(self) -> Measured | None:
+        """Return what was folded since this was called last, to be stored; None if there is nothing."""
+        with self._folding:
+            if not self._unstored:
+                return None
+            taken, self._unstored = self._unstored, Measured()
+            return taken
+
+    def give_back(self, measured: Measured) -> None:
+        """Take back what could not be stored."""
+        with self._folding:
+            self._unstored.absorb(measured)
+
+    def _fold(self) -> None:
         samples, self.samples = self.samples, []
         failures, self.failures = self.failures, []
+        answered, self.answered = self.answered, []
+        failed_for, self.failed_for = self.failed_for, []
+        self._unstored.count(answered, failed_for)
         if failures:
             self.failed.add(np.array(failures))
         if samples:
@@ -127,6 +155,8 @@ class ModelStatistics:
         for stage, histogram in enumerate(self.stages):
             histogram.add(table[:, stage])
         self.rows += int(table[:, _ROWS].sum())
+        self._unstored.latencies.update(_sketched(table[:, _TOTAL]))
+        self._unstored.run_seconds += float(table[table[:, _SHARED] > 0, STAGES.index("compute")].sum())
         self.last_inference = time.time()
         sizes = table[:, _SHARED].astype(np.int64)
         for size in np.unique(sizes[sizes > 0]).tolist():
@@ -200,6 +230,12 @@ class ModelStatistics:
                 for size, (count, seconds) in sorted(self.runs.items())
             ],
         }
+
+
+def _sketched(seconds: NDArray[np.float64]) -> dict[int, int]:
+    logarithms = np.log(np.maximum(seconds, sketches.SHORTEST))
+    buckets, counts = np.unique(np.ceil(logarithms / sketches.LOG_GAMMA).astype(np.int64), return_counts=True)
+    return dict(zip(buckets.tolist(), counts.tolist(), strict=True))
 
 
 class Requests:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from reference_server.metrics.counts import ModelKey
+    from reference_server.metrics.measured import Measured
     from reference_server.metrics.states import WorkerState
     from reference_server.runtime.load_counts import LoadCounts
 
@@ -89,6 +90,15 @@ class Metrics:
             self._counts.fold()
             if self._slot is not None:
                 self._write(self._slot, self._state())
+
+    def take(self) -> dict[ModelKey, Measured]:
+        """Return what was published since this was called last, to be stored."""
+        return {key: taken for key, each in list(self._models.items()) if (taken := each.take()) is not None}
+
+    def give_back(self, measured: Mapping[ModelKey, Measured]) -> None:
+        """Take back what could not be stored; the next `take` returns it again."""
+        for key, each in measured.items():
+            self.model(key).give_back(each)
 
     def close(self) -> None:
         """Tell the other workers for the last time."""

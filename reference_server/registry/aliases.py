@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, Alias, AliasChange, Page, PageQuery
 from reference_server.errors import Conflict, NotFound, PreconditionFailed, Unprocessable
-from reference_server.registry import events, names
+from reference_server.registry import events, facts, names
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.pages import Keyset
@@ -271,6 +271,8 @@ def record_move(
         from_version=earlier,
         note=note,
     )
+    if alias == DEFAULT:
+        facts.refresh(session, model_id)
 
 
 def read_changes(session: Session, model_id: str) -> list[AliasChange]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 10.0
 _WAL_RETRY_SECONDS = 0.01
 _WRITES = "maas_writes"
+_CLOCK = "maas_clock"
+_CACHE_KIBIBYTES = 8192
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
@@ -57,6 +60,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def now(session: Session) -> datetime:
+    """Return the time by the clock of the store that a session is of."""
+    time: datetime = session.info[_CLOCK]()
+    return time
+
+
 class Database:
     """The registry's store.
 
@@ -73,7 +82,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session whose queries see one state of the store; nothing it does is kept."""
-        with Session(self._reader, expire_on_commit=False) as session:
+        with self._session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -84,7 +93,7 @@ class Database:
             Unavailable: When another writer holds the store for too long.
         """
         try:
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            with self._session(self._writer) as session, session.begin():
                 yield session
         except OperationalError as error:
             if not _is_busy(error):
@@ -92,6 +101,9 @@ class Database:
             raise Unavailable(
                 "the store is busy with other changes; repeat the request", code="store_busy", retry_after=1.0
             ) from error
+
+    def _session(self, engine: Engine) -> Session:
+        return Session(engine, expire_on_commit=False, info={_CLOCK: self.clock})
 
     def dispose(self) -> None:
         """Close every pooled connection."""
@@ -223,13 +235,14 @@ def _open(url: str, *, for_migration: bool = False) -> Engine:
             parsed,
             connect_args={"timeout": _BUSY_SECONDS},
             hide_parameters=True,
+            json_deserializer=orjson.loads,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         if not for_migration:
             event.listen(engine, "connect", _hold_references)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True, json_deserializer=orjson.loads)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -243,6 +256,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 def _hold_references(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
+    # With the default of 2 MB a filter over 10,000 models reads each page of their table anew, twice as slow.
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

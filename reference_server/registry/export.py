@@ -16,6 +16,7 @@ from reference_server.registry import (
     models,
     sessions,
     traffic,
+    usage,
     versions,
 )
 from reference_server.registry.tables import KeyRow, ModelRow, SessionRow
@@ -49,4 +50,5 @@ def export(db: Database, account_id: str) -> AccountExport:
             jobs=jobs.all_of(session, account_id),
             events={name: events.read_all(session, id_) for id_, name in owned},
             traffic_changes={name: traffic.read_changes(session, id_) for id_, name in owned},
+            usage=usage.of_account(session, account_id),
         )

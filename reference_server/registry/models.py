@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, and_, func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import Model, ModelQuery, Page, Visibility
 from reference_server.errors import Conflict
-from reference_server.registry import names
+from reference_server.registry import listing, names, performance, usage
 from reference_server.registry.ids import new_id
-from reference_server.registry.pages import Keyset
-from reference_server.registry.search import has_all_words
+from reference_server.registry.search import fold
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 from reference_server.registry.versions import RETIRED
 
@@ -23,18 +22,28 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select
     from sqlalchemy.orm import Session
 
+    from maas_client.types import Performance
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
-_OWNER_IS_CALLER = "me"
 _Any = aliased(VersionRow)
 _LATEST = (
     select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id, _Any.state != RETIRED).scalar_subquery()
 )
 _CATALOGUE = (
     select(
-        ModelRow,
-        VersionRow,
+        ModelRow.id,
+        ModelRow.name,
+        ModelRow.public_name,
+        ModelRow.created_at,
+        ModelRow.updated_at,
+        ModelRow.recent_calls,
+        ModelRow.recent_rows,
+        VersionRow.number,
+        VersionRow.task,
+        VersionRow.size,
+        VersionRow.manifest,
+        VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
         AliasRow.version.label("default"),
@@ -50,15 +59,7 @@ _CATALOGUE = (
         ),
     )
 )
-# The cursor must know what it holds, and SQLAlchemy does not know what `lower` returns.
-_BY_NAME = (func.lower(ModelRow.name, type_=String), ModelRow.id)
-_BY_AGE = (ModelRow.created_at, ModelRow.id)
-_ORDERS = {
-    "name": Keyset("models by name", _BY_NAME),
-    "-name": Keyset("models by -name", _BY_NAME, descending=True),
-    "created": Keyset("models by created", _BY_AGE),
-    "-created": Keyset("models by -created", _BY_AGE, descending=True),
-}
+_BY_NAME = (ModelRow.folded_name, ModelRow.id)
 
 
 def create(db: Database, caller: Caller, *, name: str, visibility: Visibility) -> Model:
@@ -91,18 +92,12 @@ def list_models(db: Database, caller: Caller, query: ModelQuery) -> Page[Model]:
     Raises:
         InvalidRequest: With code `bad_cursor`.
     """
-    statement = _CATALOGUE.where(names.VISIBLE)
-    if query.task is not None:
-        statement = statement.where(VersionRow.task == query.task)
-    if query.q is not None:
-        statement = statement.where(has_all_words(query.q))
-    if query.owner == _OWNER_IS_CALLER:
-        statement = statement.where(names.MINE)
-    elif query.owner is not None:
-        statement = statement.where(AccountRow.name == query.owner)
-    statement = statement.params(caller=caller.account_id)
     with db.read() as session:
-        return _ORDERS[query.sort].page(session, statement, query, to_models)
+        page = listing.ORDERS[query.sort].read(session, caller, query)
+        statement = _CATALOGUE.where(ModelRow.id.in_(page.ids))
+        found = to_models(session, session.execute(statement, {"caller": caller.account_id}))
+        listed = [found[model_id] for model_id in page.ids if model_id in found]
+    return Page(data=listed, has_more=page.next_cursor is not None, next_cursor=page.next_cursor)
 
 
 def set_unloaded(db: Database, caller: Caller, name: str, *, unloaded: bool) -> None:
@@ -165,6 +160,8 @@ def add(session: Session, caller: Caller, name: str, visibility: Visibility, *, 
         versions_made=0,
         created_at=now,
         updated_at=now,
+        folded_name=name.lower(),
+        search=fold(name),
     )
     session.add(row)
     return row
@@ -173,36 +170,43 @@ def add(session: Session, caller: Caller, name: str, visibility: Visibility, *, 
 def owned_models(session: Session, account_id: str) -> list[Model]:
     """Return every model of an account, by name."""
     statement = _CATALOGUE.where(names.MINE).params(caller=account_id).order_by(*_BY_NAME)
-    return to_models(session.execute(statement))
+    return list(to_models(session, session.execute(statement)).values())
 
 
-def to_models(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Model]:
-    """Return the wire forms of catalogue rows."""
-    return [
-        Model(
-            id=names.shortest(row.ModelRow.name, row.owner, shadowed=row.shadowed),
-            created=int(row.ModelRow.created_at.timestamp()),
-            owned_by=row.owner,
-            name=row.ModelRow.name,
-            visibility="private" if row.ModelRow.public_name is None else "public",
-            default_version=row.default,
-            latest_version=row.latest,
-            updated_at=row.ModelRow.updated_at,
-            **({} if row.VersionRow is None else _described(row.VersionRow)),
-        )
-        for row in rows
-    ]
+def to_models(session: Session, rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[str, Model]:
+    """Return the wire forms of catalogue rows by the models' ids, in the order of the rows."""
+    listed = list(rows)
+    numbers = {row.id: row.number for row in listed if row.number is not None}
+    measured = performance.of_models(session, numbers)
+    return {row.id: _to_model(row, measured.get(row.id, [])) for row in listed}
 
 
-def _described(version: VersionRow) -> dict[str, Any]:
+def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
+    return Model(
+        id=names.shortest(row.name, row.owner, shadowed=row.shadowed),
+        created=int(row.created_at.timestamp()),
+        owned_by=row.owner,
+        name=row.name,
+        visibility="private" if row.public_name is None else "public",
+        default_version=row.default,
+        latest_version=row.latest,
+        updated_at=row.updated_at,
+        performance=measured,
+        usage=usage.total(row.recent_calls, row.recent_rows),
+        **({} if row.number is None else _described(row)),
+    )
+
+
+def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
-    manifest = {field: version.manifest[field] for field in fields}
-    return {**manifest, "task": version.task, "signature": version.signature}
+    manifest = {field: row.manifest[field] for field in fields}
+    return {**manifest, "task": row.task, "signature": row.signature, "size": row.size}
 
 
 def _read(session: Session, caller: Caller, model_id: str) -> Model:
     statement: Select[*tuple[Any, ...]] = _CATALOGUE.where(ModelRow.id == model_id)
-    return to_models(session.execute(statement, {"caller": caller.account_id}))[0]
+    rows = session.execute(statement, {"caller": caller.account_id})
+    return to_models(session, rows)[model_id]
 
 
 def _check_public_name(session: Session, name: str) -> None:

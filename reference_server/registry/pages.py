@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from sqlalchemy import literal, tuple_
 
@@ -15,7 +16,7 @@ from maas_client.types import Page
 from reference_server.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -62,27 +63,49 @@ class Keyset:
             InvalidRequest: With code `bad_cursor`, for one that this listing did not give.
         """
         if query.cursor is not None:
-            statement = statement.where(self._after(query.cursor))
+            position = read_cursor(query.cursor, self.name, self.columns)
+            statement = statement.where(self._after(position))
         order = [column.desc() if self.descending else column.asc() for column in self.columns]
         statement = statement.add_columns(*self.columns).order_by(*order).limit(query.limit + 1)
         rows = list(session.execute(statement))
         more = len(rows) > query.limit
         rows = rows[: query.limit]
-        cursor = _encode(self.name, rows[-1][-len(self.columns) :]) if more else None
+        cursor = write_cursor(self.name, rows[-1][-len(self.columns) :]) if more else None
         return Page(data=build(rows), has_more=more, next_cursor=cursor)
 
-    def _after(self, cursor: str) -> ColumnElement[bool]:
-        name, *values = _decode(cursor)
-        if name != self.name or len(values) != len(self.columns):
-            raise _bad_cursor()
-        pairs = zip(values, self.columns, strict=True)
-        last = tuple_(*(literal(_revive(value, column), column.type) for value, column in pairs))
+    def _after(self, position: Sequence[object]) -> ColumnElement[bool]:
+        pairs = zip(position, self.columns, strict=True)
+        last = tuple_(*(literal(value, column.type) for value, column in pairs))
         here = tuple_(*self.columns)
         return here < last if self.descending else here > last
 
 
-def _encode(name: str, values: tuple[object, ...]) -> str:
-    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+def read_cursor(
+    cursor: str, name: str, columns: Sequence[Column], *, may_lack_first: bool = False
+) -> list[object]:
+    """Return the sort key of the item that a cursor comes after.
+
+    Args:
+        cursor: As the caller sent it.
+        name: The listing that must have given it.
+        columns: What the listing is sorted by.
+        may_lack_first: Whether the first value may be None.
+
+    Raises:
+        InvalidRequest: With code `bad_cursor`.
+    """
+    found, *values = _decode(cursor)
+    if found != name or len(values) != len(columns):
+        raise _bad_cursor()
+    return [
+        None if value is None and may_lack_first and index == 0 else _revive(value, column)
+        for index, (value, column) in enumerate(zip(values, columns, strict=True))
+    ]
+
+
+def write_cursor(name: str, values: Sequence[object]) -> str:
+    """Return the cursor of what comes after an item with this sort key."""
+    plain = [value.isoformat() if isinstance(value, date) else value for value in values]
     text = json.dumps([name, *plain], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -105,8 +128,12 @@ def _revive(value: object, column: Column) -> object:
         return _revive_time(value)
     if kind is str and isinstance(value, str) and value.isprintable():
         return value
+    if kind is date and isinstance(value, str):
+        return _revive_date(value)
     if kind is int and type(value) is int and abs(value) <= _LARGEST_INTEGER:
         return value
+    if kind is float and _is_number(value) and abs(value) <= sys.float_info.max:
+        return float(value)
     raise _bad_cursor()
 
 
@@ -115,6 +142,17 @@ def _revive_time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
         return time.astimezone(UTC)
     except (ValueError, OverflowError):
+        raise _bad_cursor() from None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) in (int, float)
+
+
+def _revive_date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
         raise _bad_cursor() from None
 
 

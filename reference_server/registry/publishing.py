@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
-from reference_server.registry import aliases, events, models, names, versions
+from reference_server.registry import aliases, events, facts, models, names, versions
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
@@ -204,7 +204,7 @@ class _Publication:
         row.notes, row.author_id, row.created_at = query.notes, self.caller.account_id, now
         row.origin, row.parent, row.lineage = query.origin, query.parent, query.lineage
         session.add(row)
-        session.flush()
+        facts.refresh(session, found.row.id)
         events.record(
             session,
             found.row.id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from maas_client.types import VERSION_NUMBER
 from reference_server.errors import Unprocessable
-from reference_server.registry import events, names, versions
+from reference_server.registry import events, facts, names, versions
 from reference_server.registry.pointers import check_unused
 from reference_server.registry.tables import ModelRow, VersionRow
 from reference_server.registry.versions import ACTIVE, DEPRECATED, RETIRED
@@ -47,6 +47,7 @@ def update(db: Database, caller: Caller, model: str, version: str, change: Versi
         row = versions.find_exactly(session, found.row.id, version)
         if "metrics" in change.model_fields_set:
             row.measured_metrics = [metric.model_dump(mode="json") for metric in change.metrics or ()] or None
+        facts.refresh(session, found.row.id)
         if _apply(session, caller, found.row, row, change, now=db.clock()):
             _tell(session, caller, row, now=db.clock())
         session.flush()

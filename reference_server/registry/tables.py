@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -130,11 +131,36 @@ class KeySecretRow(Base):
     valid_until: Mapped[datetime | None] = mapped_column(index=True)
 
 
+# What the catalogue is sorted by; each has an index of one's own models and one of the public ones.
+CATALOGUE_KEYS = (
+    "folded_name",
+    "created_at",
+    "updated_at",
+    "accuracy",
+    "latency_ms",
+    "size",
+    "recent_calls",
+)
+_PUBLIC = text("public_name IS NOT NULL")
+
+
 class ModelRow(Base):
-    """A model. `public_name` repeats the name while it is public, so that its uniqueness is the claim."""
+    """A model. `public_name` repeats the name while it is public, so that its uniqueness is the claim.
+
+    The columns after `updated_at` repeat what the catalogue sorts and filters by, so that a page of it is a
+    range of an index; `facts.py` keeps them. `folded_name`, `license`, `tags` and `search` are case-folded,
+    tags stand between line feeds. `latency_ms` is that of the listed version on its quickest device.
+    """
 
     __tablename__ = "models"
-    __table_args__ = (UniqueConstraint("account_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("account_id", "name"),
+        *(Index(f"ix_models_mine_{key}", "account_id", key, "id") for key in CATALOGUE_KEYS),
+        *(
+            Index(f"ix_models_public_{key}", key, "id", sqlite_where=_PUBLIC, postgresql_where=_PUBLIC)
+            for key in CATALOGUE_KEYS
+        ),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
@@ -144,6 +170,17 @@ class ModelRow(Base):
     unloaded: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    folded_name: Mapped[str] = mapped_column(String(128))
+    listed_version: Mapped[int | None]
+    task: Mapped[str | None] = mapped_column(String(64))
+    license: Mapped[str | None] = mapped_column(Text)
+    accuracy: Mapped[float | None] = mapped_column(Double)
+    latency_ms: Mapped[float | None] = mapped_column(Double)
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    recent_calls: Mapped[int] = mapped_column(BigInteger, default=0)
+    recent_rows: Mapped[int] = mapped_column(BigInteger, default=0)
+    tags: Mapped[str] = mapped_column(Text, default="")
+    search: Mapped[str] = mapped_column(Text, default="", deferred=True)
 
 
 class VersionRow(Base):
@@ -387,3 +424,44 @@ class TrafficComparisonRow(Base):
     timed: Mapped[int] = mapped_column(BigInteger)
     log_sum: Mapped[float] = mapped_column(Double)
     log_squares: Mapped[float] = mapped_column(Double)
+
+
+class UsageRow(Base):
+    """What an account asked of a version on one day, in UTC; a deleted version's stays, it was asked for."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index(None, "model_id", "day"),)
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+
+
+class VersionPerformanceRow(Base):
+    """What a version was measured to do on one device, by all workers since `since`.
+
+    `latencies` is a sketch of whole calls (`sketches.py`); `run_seconds` counts a run once, however many
+    calls shared it.
+    """
+
+    __tablename__ = "version_performance"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model_id", "version"], ["versions.model_id", "versions.number"], ondelete="CASCADE"
+        ),
+    )
+
+    model_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    device: Mapped[str] = mapped_column(String(64), primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(BigInteger)
+    run_seconds: Mapped[float] = mapped_column(Double)
+    latencies: Mapped[dict[str, JsonValue]]
+    since: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, VERSION_NUMBER, Page, PageQuery, Version
 from reference_server.errors import Conflict, Gone, NotFound, Unprocessable
-from reference_server.registry import names
+from reference_server.registry import names, performance, usage
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 
@@ -347,6 +347,8 @@ def to_versions(
 ) -> list[Version]:
     """Return the wire forms of versions, with the aliases that point to each."""
     aliases = _aliases_by_version(session, model_id)
+    measured = performance.of_versions(session, model_id)
+    used = usage.of_versions(session, model_id)
     return [
         Version(
             model=reached_as,
@@ -372,6 +374,8 @@ def to_versions(
             replacement=row.VersionRow.replacement,
             sunset=row.VersionRow.sunset,
             documentation=row.VersionRow.documentation,
+            performance=measured.get(row.VersionRow.number, []),
+            usage=used.get(row.VersionRow.number, usage.total(0, 0)),
         )
         for row in rows
     ]

@@ -158,3 +158,32 @@ def test_versions_that_are_the_same_say_so():
     diff = VersionDiff(model="m", before=1, after=2, same_content=True)
     assert "the same content" in shown(diff)
     assert "<table" not in diff._repr_html_()
+
+
+def test_a_model_is_a_card_with_an_example_to_paste():
+    """Its figures with their units, and programs as they are, without becoming markup."""
+    fake = FakeMaas()
+    measured = {
+        "device": "cpu",
+        "calls": 3,
+        "rows": 4,
+        "p50_ms": 0.25,
+        "p95_ms": 1.5,
+        "rows_per_second": 90.0,
+    }
+    moments = {"since": "2030-01-01T00:00:00Z", "updated_at": "2030-01-01T00:00:00Z"}
+    fake.add_model(
+        "mood",
+        size=1_270_000,
+        metrics=[{"name": "accuracy", "value": 0.875, "dataset": "d", "rows": 9}],
+        performance=[{**measured, **moments}],
+        usage={"calls": 12_345, "rows": 67_890, "days": 30},
+        snippets={"python": f"print({HOSTILE!r})", "curl": "curl -d '{}'"},
+    )
+    client = fake.client()
+    card = shown(client.models.get("mood"))
+    for text in ("1.27 MB", "0.25", "12,345 calls, 67,890 rows in 30 days", "<script>", "curl -d '{}'"):
+        assert text in card
+    listed = shown(client.models.list())
+    for text in ("accuracy", "0.875", "0.25 ms", "1.27 MB", "12345"):
+        assert text in listed

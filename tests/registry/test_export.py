@@ -117,6 +117,7 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "events": {},
         "jobs": [],
         "traffic_changes": {},
+        "usage": [],
     }
 
 

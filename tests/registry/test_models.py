@@ -21,6 +21,7 @@ def test_a_new_model_has_a_name_and_nothing_to_tell(registry, ada):
         "name": "words",
         "visibility": "public",
         "updated_at": made.updated_at,
+        "usage": {"calls": 0, "rows": 0, "days": 30},
     }
     assert models.get(registry.db, ada, "words") == made
 

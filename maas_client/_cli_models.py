@@ -1,0 +1,77 @@
+"""`maas models`: the catalogue, filtered and sorted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from maas_client._quantities import in_bytes, in_milliseconds
+from maas_client.cli import _JSON, _number, _table, _with_options, main
+from maas_client.types import ModelSort
+
+if TYPE_CHECKING:
+    from maas_client.cli import _Options
+    from maas_client.types import Model
+
+_COLUMNS = (
+    "MODEL",
+    "TASK",
+    "DEFAULT",
+    "OWNER",
+    "ACCURACY",
+    "LATENCY",
+    "SIZE",
+    "CALLS",
+    "DESCRIPTION",
+)
+
+
+@main.command()
+@click.option("--task", help="Only models of this task, such as text-classification.")
+@click.option("-q", "--query", "q", help="Words that name, description or tags must contain.")
+@click.option("--tag", multiple=True, help="A tag that models must have; may be repeated.")
+@click.option("--license", help="Only models of this licence.")
+@click.option("--owner", help="Only this account's models; `me` is yours.")
+@click.option(
+    "--max-latency-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The longest median time of a call, as the server measured it.",
+)
+@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="The least accuracy, 0 to 1.")
+@click.option("--max-size-bytes", type=click.IntRange(1), help="The largest package.")
+@click.option(
+    "--sort", type=click.Choice(get_args(ModelSort)), help="The order; `-` reverses it.  [default: name]"
+)
+@click.option("--limit", type=click.IntRange(1), help="How many to list; all of them if left out.")
+@_JSON
+@_with_options
+def models(options: _Options, /, *, limit: int | None, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - the options above
+    """List the models that you can use.
+
+    CALLS are those of the last 30 days; LATENCY is the median of what this server measured. A filter by a
+    figure leaves out models that lack it, an order puts them last.
+    """
+    found: list[Model] = []
+    with options.client() as client:
+        for model in client.models.list(page_size=min(limit or 1000, 1000), **filters):
+            found.append(model)
+            if len(found) == limit:
+                break
+    _table(found, _COLUMNS, map(_row, found), as_json=as_json)
+
+
+def _row(model: Model) -> list[str | None]:
+    accuracy = next((each.value for each in model.metrics if each.name.lower() == "accuracy"), None)
+    latency = next((each.p50_ms for each in model.performance if each.p50_ms is not None), None)
+    return [
+        model.id,
+        model.task,
+        _number(model.default_version),
+        model.owned_by,
+        None if accuracy is None else f"{accuracy:.3f}",
+        in_milliseconds(latency),
+        in_bytes(model.size),
+        None if model.usage is None else f"{model.usage.calls:,}",
+        model.description,
+    ]

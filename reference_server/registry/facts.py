@@ -1,0 +1,65 @@
+"""What the catalogue sorts and filters by, repeated in each model's row: whoever changes it says so here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, func, select
+
+from reference_server.registry import performance
+from reference_server.registry.search import fold
+from reference_server.registry.tables import AliasRow, ModelRow, VersionRow
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+_ACCURACY = "accuracy"
+_DEFAULT = (
+    select(AliasRow.version)
+    .where(AliasRow.model_id == bindparam("model"), AliasRow.name == "default")
+    .scalar_subquery()
+)
+_NEWEST = select(func.max(VersionRow.number)).where(VersionRow.model_id == bindparam("model"))
+# The version that the catalogue shows: the one behind `default`, or else the newest.
+_LISTED = select(VersionRow).where(
+    VersionRow.model_id == bindparam("model"),
+    VersionRow.number == func.coalesce(_DEFAULT, _NEWEST.scalar_subquery()),
+)
+
+
+def refresh(session: Session, model_id: str) -> None:
+    """Bring a model's row up to date after a change to its versions or to its alias `default`."""
+    session.flush()
+    row = session.get_one(ModelRow, model_id)
+    version = session.scalar(_LISTED, {"model": model_id})
+    if version is None:
+        _clear(row)
+        return
+    manifest, tags = version.manifest, version.manifest["tags"]
+    row.listed_version, row.task, row.size = version.number, version.task, version.size
+    row.license = fold(str(manifest["license"]))
+    row.accuracy = _accuracy(version)
+    row.tags = "".join(f"\n{fold(str(tag))}\n" for tag in tags) if isinstance(tags, list) else ""
+    row.search = f"{fold(row.name)}\n{version.search}"
+    refresh_latency(session, row)
+
+
+def refresh_latency(session: Session, row: ModelRow) -> None:
+    """Bring the latency up to date that a model's listed version was measured with."""
+    measured = [] if row.listed_version is None else performance.of(session, row.id, row.listed_version)
+    row.latency_ms = min((each.p50_ms for each in measured if each.p50_ms is not None), default=None)
+
+
+def _clear(row: ModelRow) -> None:
+    row.listed_version = row.task = row.license = row.accuracy = row.latency_ms = row.size = None
+    row.tags, row.search = "", fold(row.name)
+
+
+def _accuracy(version: VersionRow) -> float | None:
+    metrics = version.manifest["metrics"]
+    # What the owner measured after the publish goes before what the package says.
+    for metric in [*(version.measured_metrics or ()), *(metrics if isinstance(metrics, list) else ())]:
+        if isinstance(metric, dict) and str(metric["name"]).lower() == _ACCURACY:
+            value = metric["value"]
+            return float(value) if isinstance(value, int | float) else None
+    return None

@@ -1,0 +1,60 @@
+import ast
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from maas_client._snippets import snippets
+
+URL = "https://models.example.com"
+EXAMPLES = [
+    {"text": "a good day"},
+    {"text": 'it\'s "quoted", $HOME `id` \\ and\nmore\té😀'},
+    {"class": "reserved", "x": 1},
+    {"version": 3, "text": "clashes"},
+    {"sepal length": 5.1, "known": True, "none": None},
+    {"values": [[1.5, -2.0], [0.0, 1e-9]]},
+]
+
+
+def called(python):
+    """Return the arguments of the prediction in a program, read and not run."""
+    calls = [node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call)]
+    (call,) = [each for each in calls if getattr(each.func, "attr", "") == "predict"]
+    given = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    return ast.literal_eval(call.args[0]), given.pop("inputs", given)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=repr)
+def test_the_program_calls_the_model_with_its_example(example):
+    """Whatever the inputs are called and hold, the program is Python and passes them."""
+    assert called(snippets("ada~words", example, URL).python) == ("ada~words", example)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=repr)
+def test_the_command_sends_the_example(example):
+    """A shell reads the command as one call with the example as its body."""
+    words = shlex.split(snippets("ada~words", example, URL).curl.replace("\\\n", " "))
+    assert words[:2] == ["curl", f"{URL}/v1/models/ada~words/predict"]
+    assert json.loads(words[words.index("-d") + 1]) == example
+
+
+def test_a_large_example_is_fetched():
+    """A picture does not stand in a line of a program; both snippets ask the catalogue for it."""
+    found = snippets("words", {"image": "A" * 5000}, URL)
+    assert "client.models.get('words').example" in found.python
+    ast.parse(found.python)
+    assert max(map(len, (found.python, found.curl))) < 600
+    take = found.curl.splitlines()[1].strip().removesuffix("\\").strip().removeprefix("| ")
+    command = shlex.split(take)
+    assert command[0] == "python3"
+    done = subprocess.run(
+        [sys.executable, *command[1:]],
+        input='{"example": {"image": "é"}}',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"image": "é"}
