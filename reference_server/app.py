@@ -38,6 +38,7 @@ from reference_server.http import metrics as metrics_routes
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
+from reference_server.http.idempotency import Claims
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.metrics import Gauge, Metrics
@@ -105,6 +106,7 @@ class Services:
     tracing: Tracing | None
     passwords: Passwords
     authenticate: Authenticator
+    claims: Claims
     targets: Targets
     calls: RateLimit
     logins: RateLimit
@@ -188,7 +190,7 @@ class Services:
 
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""
-        self.targets.forget()
+        self.database.when_committed(self.targets.forget)
 
     @contextmanager
     def _package(self, target: ServingTarget) -> Iterator[Package]:
@@ -248,6 +250,7 @@ def open_services(
         tracing=_tracing(settings, timer),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
+        claims=Claims(database, timer=timer),
         targets=Targets(database, timer=timer),
         calls=RateLimit(
             per_minute=settings.calls_per_second * 60,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from reference_server.errors import Unavailable
 from reference_server.registry import housekeeping, publishing
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ class Housekeeping:
             self._services.metrics.publish()
             self._services.pool.tidy()
             try:
+                self._services.claims.renew()
                 self._services.authenticate.flush()
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, Unavailable):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:

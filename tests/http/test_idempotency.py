@@ -1,10 +1,13 @@
 import json
 import threading
+from datetime import timedelta
 
 import pytest
 
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.http import keys as keys_endpoints
+from reference_server.http.idempotency import Claims
+from reference_server.registry import idempotency
 
 
 def create(server, name="one", key="k-1", **options):
@@ -134,3 +137,43 @@ def test_an_upload_is_repeatable_by_its_content(server, text_package, token_pack
     third = server.publish(server.ada, "words", token_package, **options)
     assert (first.status, second.status, third.status) == (201, 201, 409)
     assert first.body == second.body
+
+
+def test_a_long_call_keeps_its_claim(server, monkeypatch):
+    """What is under way is leased anew, so that a repeat never runs beside it; a dead worker's is not."""
+    database, passed = server.services.database, [0.0]
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=passed[0]))
+    claims = Claims(database, timer=lambda: passed[0])
+    monkeypatch.setattr(server.services, "claims", claims)
+    issue, repeats = keys_endpoints.credentials.issue, []
+
+    def take_long(kind):
+        if not repeats:
+            for passed[0] in (10, 20):
+                claims.renew()
+            repeats.append(create(server))
+        return issue(kind)
+
+    monkeypatch.setattr(keys_endpoints.credentials, "issue", take_long)
+    assert create(server).status == 201
+    assert (repeats[0].status, repeats[0].json["error"]["code"]) == (409, "idempotency_in_flight")
+
+
+def test_a_dead_workers_claim_ends_soon(server, monkeypatch):
+    """Whoever repeats a call that a death has cut short waits for seconds, not for minutes."""
+    database, passed = server.services.database, [0.0]
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=passed[0]))
+    complete = idempotency.complete
+
+    def die(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(idempotency, "complete", die)
+    with pytest.raises(KeyboardInterrupt):
+        create(server)
+    monkeypatch.setattr(idempotency, "complete", complete)
+    assert create(server).status == 409
+    passed[0] = 15.001
+    assert create(server).status == 201
