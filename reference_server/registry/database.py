@@ -210,9 +210,9 @@ def _schema(script: ScriptDirectory, connection: Connection | None) -> Schema:
 def _refuse_newer(schema: Schema) -> None:
     if not schema.is_known:
         raise StoreError(
-            f"the store was made by a newer server: its tables are at revision {schema.current}, and this one "
-            f"knows them up to {schema.newest}; run the newer server, or set the data directory or database_url "
-            "(MAAS_SERVER_DATABASE_URL) to a copy from before the upgrade"
+            f"the store was made by a newer server: its tables are at revision {schema.current}, and this "
+            f"server knows them up to {schema.newest}; run the newer one, or set the data directory or "
+            "database_url (MAAS_SERVER_DATABASE_URL) to a copy from before the upgrade"
         )
 
 

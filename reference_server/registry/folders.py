@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for its owner alone, and those above it, if it is not there; lasting when this returns."""
+    """Make a folder that is not there, for its owner alone, and those above it; lasting when this returns."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in missing:

@@ -73,7 +73,7 @@ def begin(
 
 
 def renew(db: Database, claims: Collection[tuple[str, str]], *, lease_seconds: float) -> None:
-    """Let claims, each an owner and the hash of a key, hold for that long from now on; ended ones stay ended."""
+    """Let claims, each an owner and a key's hash, hold for so long from now on; ended ones stay ended."""
     leased_until = db.clock() + timedelta(seconds=lease_seconds)
     with db.write() as session:
         for owner, key_hash in claims:

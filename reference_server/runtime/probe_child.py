@@ -1,6 +1,6 @@
 """What tries a package out, in a process of its own.
 
-Loading the runtime costs a second of processor time and a trial some milliseconds. So on Linux one process
+Loading what a trial needs costs a second of processor time, a trial some hundredths. So on Linux one process
 loads it and forks a child for each trial, which takes its limits on itself; elsewhere each trial is a process
 that loads it anew.
 
@@ -61,7 +61,8 @@ def inspect(memory_bytes: int) -> dict[str, object]:
 
 
 def _serve(control: socket.socket) -> None:
-    from reference_server.runtime import batch_invariance, sessions, tasks  # noqa: F401 - loaded for all
+    # All but ONNX Runtime, which starts a thread, and a fork does not take threads along; it loads in 30 ms.
+    from reference_server.runtime import batch_invariance, graph_rules, tasks  # noqa: F401 - loaded for all
 
     # Nothing here is garbage; a collector that marks it would copy every page in every child.
     gc.freeze()

@@ -198,7 +198,7 @@ def _received(answer: socket.socket, ends_at: float) -> bytes:
     Raises:
         TimeoutError: It did not come in time.
     """
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         answer.settimeout(max(0.001, ends_at - time.monotonic()))
         chunk = answer.recv(2**16)

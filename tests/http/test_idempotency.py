@@ -160,20 +160,53 @@ def test_a_long_call_keeps_its_claim(server, monkeypatch):
     assert (repeats[0].status, repeats[0].json["error"]["code"]) == (409, "idempotency_in_flight")
 
 
-def test_a_dead_workers_claim_ends_soon(server, monkeypatch):
+def test_a_dead_workers_claim_ends_soon(server, text_package, monkeypatch):
     """Whoever repeats a call that a death has cut short waits for seconds, not for minutes."""
     database, passed = server.services.database, [0.0]
     now = database.clock()
     monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=passed[0]))
-    complete = idempotency.complete
 
-    def die(*_arguments, **_options):
-        raise KeyboardInterrupt
+    def publish():
+        return server.publish(server.ada, "words", text_package, **{"idempotency-key": "u-1"}).status
 
-    monkeypatch.setattr(idempotency, "complete", die)
-    with pytest.raises(KeyboardInterrupt):
-        create(server)
-    monkeypatch.setattr(idempotency, "complete", complete)
-    assert create(server).status == 409
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "complete", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            publish()
+    assert publish() == 409
     passed[0] = 15.001
+    assert publish() == 200
+
+
+def interrupt(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+
+def test_an_effect_without_its_reply_is_undone(server, monkeypatch):
+    """What a repeat could not be told of has not happened, where both are one transaction."""
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "complete", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            create(server)
+    assert server.through_flask("GET", "/v1/keys", headers=server.ada).json["data"] == []
     assert create(server).status == 201
+
+
+def test_what_is_remembered_is_forgotten_after_the_commit(server, text_package, token_package, monkeypatch):
+    """Whoever calls while an alias is rolled back does not make the server remember the old version."""
+    for package in (text_package, token_package):
+        assert server.publish(server.ada, "words", package, query="set_default=true").status in (200, 201)
+    complete, seen = idempotency.complete, []
+
+    def predict():
+        return server.post("/v1/models/words/predict", {"text": "good"}, headers=server.ada).json["version"]
+
+    def complete_late(*arguments, **options):
+        seen.append(predict())
+        complete(*arguments, **options)
+
+    monkeypatch.setattr(idempotency, "complete", complete_late)
+    path = "/v1/models/words/aliases/default/rollback"
+    headers = {**server.ada, "idempotency-key": "b-1"}
+    assert server.post(path, {}, headers=headers).json["version"] == 1
+    assert (seen, predict()) == ([2], 1)

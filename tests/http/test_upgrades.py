@@ -60,7 +60,7 @@ def digests(text_package, token_package, tmp_path_factory):
                     for each in row.values()
                 ]
                 places = ", ".join("?" * len(row))
-                connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)
+                connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", values)  # noqa: S608
     return folder, digests
 
 

@@ -38,6 +38,8 @@ from reference_server.security.callers import ALL_SCOPES, Caller
 
 KILLED = 9
 idempotency._LEASE_SECONDS = 0.0
+# One for all folders, each in its turn the current one, so that statements are compiled once.
+DATABASE = Database("sqlite:///file:maas.db?uri=true", clock=lambda: NOW)
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CHUNK = 200
 TWO_HOURS = 7200
@@ -58,7 +60,8 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        self.db = Database(f"sqlite:///{folder / 'maas.db'}", clock=lambda: NOW)
+        os.chdir(folder)
+        self.db = DATABASE
         self.store = ArtifactStore(str(folder / "artifacts"))
         found = accounts.find(self.db, "ada")
         self.ada = Caller(found.id, found.name, found.role, "ses_of_ada", "session", ALL_SCOPES)
@@ -112,16 +115,15 @@ def prepare(folder):
     """Make a store with a model, its history, an upload that has begun and one that is whole."""
     folder.mkdir()
     upgrade(f"sqlite:///{folder / 'maas.db'}")
-    db = Database(f"sqlite:///{folder / 'maas.db'}", clock=lambda: NOW)
+    os.chdir(folder)
     accounts.create(
-        db,
+        DATABASE,
         email="ada@example.com",
         password_hash="$argon2id$of-ada",
         name="ada",
         role="user",
         policy_version="2030-01",
     )
-    db.dispose()
     place = Place(folder)
     for content in ("one", "two", "three"):
         place.publish(io.BytesIO(package(content)))
@@ -146,7 +148,7 @@ def roll_back(place, expected=2):
 
 
 def roll_back_under_a_key(place):
-    """Roll back as the endpoint does for a call that carries an Idempotency-Key, whose lease is over at once."""
+    """Roll back as the endpoint does for a call with an Idempotency-Key; its lease is over at once."""
 
     def run():
         roll_back(place, expected=None)
@@ -235,9 +237,12 @@ def state(folder):
         tables = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         ]
-        rows = {table: sorted(map(repr, connection.execute(f'SELECT * FROM "{table}"'))) for table in tables}
+        rows = {}
+        for table in tables:
+            found = connection.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - our own tables
+            rows[table] = sorted(map(repr, found))
         rows["upload_chunks"] = list(
-            connection.execute('SELECT upload_id, "offset" FROM upload_chunks ORDER BY 2')
+            connection.execute('SELECT upload_id, "offset" FROM upload_chunks ORDER BY 1, 2')
         )
         rows["integrity"] = list(connection.execute("PRAGMA integrity_check"))
         rows["references"] = list(connection.execute("PRAGMA foreign_key_check"))
@@ -334,7 +339,7 @@ def referenced(folder):
 
 def main():
     """Go through all changes."""
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).absolute()
     before = folder / "before"
     prepare(before)
     gc.freeze()

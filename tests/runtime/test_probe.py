@@ -257,7 +257,10 @@ def test_a_process_that_cannot_start_is_our_own_defect(text_package, monkeypatch
 
 def test_one_package_is_tried_at_a_time(text_package, monkeypatch):
     """Who waits for too long is told to come back."""
-    with probe_processes._one_at_a_time, open_package(text_package) as package:
-        with pytest.raises(Unavailable) as caught:
-            probe(package, seconds=0.01)
+    with (
+        probe_processes._one_at_a_time,
+        open_package(text_package) as package,
+        pytest.raises(Unavailable) as caught,
+    ):
+        probe(package, seconds=0.01)
     assert caught.value.code == "busy"

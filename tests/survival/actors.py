@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import requests
-from ledger import Ledger
 from packages import write_package
 
 import maas_client
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ledger import Change
+    from ledger import Change, Ledger
 
 SHARED = ("shared-0", "shared-1")
 ALIASES = ("default", "stable", "canary")
@@ -33,7 +32,7 @@ _DELETES = {
 }
 
 
-class Gone(Exception):
+class Gone(Exception):  # noqa: N818 - a state of the server
     """The server no longer answers."""
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterable, Mapping
 
     from actors import World
@@ -31,7 +32,7 @@ _TWO_HOURS = 7200
 _SAMPLE = 5
 
 
-class Lost(AssertionError):
+class Lost(AssertionError):  # noqa: N818 - what it says
     """Something is not as it must be."""
 
 
@@ -98,7 +99,7 @@ class Checks:
             raise Lost(f"{where} is at {alias}, its history ends with {newest}")
         if alias.version not in listed:
             raise Lost(f"{where} points to version {alias.version}, which is not there")
-        for later, earlier in zip(moves, moves[1:], strict=False):
+        for later, earlier in pairwise(moves):
             if later.from_version != earlier.to_version:
                 raise Lost(f"{where}: {later} does not follow {earlier}")
         by_note = {move.note: move for move in moves}
@@ -242,7 +243,7 @@ def _check_artifacts(folder: Path, artifacts: Mapping[str, str], chunks: set[str
 
 
 def _settle(change: Change, listed: Mapping[int, Version]) -> None:
-    """Write down what is now known of a change without an answer, so that it cannot turn out otherwise later."""
+    """Write down what is now known of a change without an answer; it must stay so."""
     if change.kind == "delete_version" and change.outcome == "unanswered":
         change.outcome = "refused" if change.said["version"] in listed else "acknowledged"
     if change.kind == "publish" and change.outcome == "unanswered":
