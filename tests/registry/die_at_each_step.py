@@ -20,6 +20,7 @@ import sys
 import zipfile
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -180,6 +181,15 @@ CHANGES = {
     "show": lambda place: models.update(place.db, place.ada, "words", visibility="public"),
 }
 
+# Where this server can delete.
+if find_spec("reference_server.registry.deletion"):
+    from reference_server.registry import deletion
+
+    CHANGES["delete a version"] = lambda place: deletion.delete_version(
+        place.db, place.store, place.ada, "words", "1"
+    )
+    CHANGES["delete a model"] = lambda place: deletion.delete_model(place.db, place.store, place.ada, "words")
+
 
 class Steps:
     """Counts the steps of a change, and dies at one of them if it is told to.
@@ -250,7 +260,7 @@ def state(folder):
 
 
 def in_child(folder, act, *, fatal=0):
-    """Run a function of a place and its steps in a child; return its status and what the function returned."""
+    """Run a function of a place and its steps in a child; return its status and what it returned."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -21,7 +21,10 @@ REFUSED = {
     "publish an upload": {None, "upload_not_found"},
     "give an upload up": {None, "upload_not_found"},
     "show": {None},
+    "delete a version": {None, "version_not_found"},
+    "delete a model": {None, "model_not_found"},
 }
+DELETES = {"delete a version", "delete a model"}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,8 @@ def deaths(tmp_path_factory):
 @pytest.fixture(params=REFUSED)
 def change(request, deaths):
     """Return how one change goes, and its name."""
+    if request.param not in deaths:
+        pytest.skip("this server does not delete")
     found = deaths[request.param]
     assert found["status"] == 0
     return request.param, found
@@ -43,7 +48,8 @@ def change(request, deaths):
 
 def test_every_change_is_tried(deaths):
     """Whoever adds a change to the script says here what its repeat may be told."""
-    assert set(deaths) == set(REFUSED)
+    assert set(REFUSED) - set(deaths) in (set(), DELETES)
+    assert set(deaths) <= set(REFUSED)
 
 
 def test_a_death_leaves_a_whole_change_or_none(change):

@@ -181,6 +181,11 @@ def _check_visibility(visibility: str, model: str, updates: Iterable[Change]) ->
 def _check_versions(listed: Mapping[int, Version], model: str, changes: Iterable[Change]) -> None:
     deletes = [change for change in changes if change.kind == "delete_version"]
     publishes = {change.note: change for change in changes if change.kind == "publish"}
+    numbers: dict[int, str] = {}
+    for change in publishes.values():
+        number, digest = change.told.get("version"), change.said["digest"]
+        if number is not None and numbers.setdefault(number, digest) != digest:
+            raise Lost(f"{model}: the number of {change} was given to another content as well")
     maybe_gone = {change.said["version"] for change in deletes if change.outcome != "refused"}
     for change in deletes:
         if change.outcome == "acknowledged" and change.said["version"] in listed:
