@@ -181,11 +181,6 @@ def _check_visibility(visibility: str, model: str, updates: Iterable[Change]) ->
 def _check_versions(listed: Mapping[int, Version], model: str, changes: Iterable[Change]) -> None:
     deletes = [change for change in changes if change.kind == "delete_version"]
     publishes = {change.note: change for change in changes if change.kind == "publish"}
-    numbers: dict[int, str] = {}
-    for change in publishes.values():
-        number, digest = change.told.get("version"), change.said["digest"]
-        if number is not None and numbers.setdefault(number, digest) != digest:
-            raise Lost(f"{model}: the number of {change} was given to another content as well")
     maybe_gone = {change.said["version"] for change in deletes if change.outcome != "refused"}
     for change in deletes:
         if change.outcome == "acknowledged" and change.said["version"] in listed:
@@ -198,6 +193,10 @@ def _check_versions(listed: Mapping[int, Version], model: str, changes: Iterable
             raise Lost(f"{model}: {change} was acknowledged, and {listed.get(number)} is there")
     if not maybe_gone and sorted(listed) != list(range(1, len(listed) + 1)):
         raise Lost(f"{model} has the versions {sorted(listed)}")
+    _check_numbers(listed, model, publishes)
+
+
+def _check_numbers(listed: Mapping[int, Version], model: str, publishes: Mapping[str, Change]) -> None:
     digests = [version.digest for version in listed.values()]
     if len(set(digests)) != len(digests):
         raise Lost(f"{model}: the same content is two versions: {listed}")
@@ -205,6 +204,11 @@ def _check_versions(listed: Mapping[int, Version], model: str, changes: Iterable
         asked = publishes.get(version.notes)
         if asked is None or asked.said["digest"] != version.digest:
             raise Lost(f"{model}: nobody published {version}")
+    given: dict[int, str] = {}
+    for change in publishes.values():
+        number, digest = change.told.get("version"), change.said["digest"]
+        if number is not None and given.setdefault(number, digest) != digest:
+            raise Lost(f"{model}: the number of {change} was given to another content as well")
 
 
 def _check_move(where: str, change: Change, found: AliasChange | None) -> None:
