@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks bench bench-peers bench-memory bench-gpu bench-sdk format clean
+.PHONY: help install demo test test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu bench-sdk format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ $(PEERS)/%/.installed: tests/peers/%.txt | $(BIN)/python
 
 test-peers: $(INSTALLED)-test $(PEERS)/mlserver/.installed $(PEERS)/kserve/.installed $(PEERS)/triton/.installed ## Run the SDK against real MLServer, KServe and Triton servers (large downloads)
 	$(BIN)/python -m pytest tests/peers
+
+# How often to kill, what the choices follow from, and the server's worker processes.
+KILLS := 200
+SEED :=
+WORKERS := 1
+survive: $(INSTALLED)-test ## Kill a server at random moments and look for what it has lost (KILLS=200 SEED= WORKERS=1; 20 minutes)
+	$(BIN)/python tests/survival/survive.py --kills $(KILLS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
 
 COMPARED := build/compare-sdks
 compare-sdks: | $(BIN)/python ## Compare the SDK with others, by what they do (minutes; docs/comparison.md)

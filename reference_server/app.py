@@ -42,6 +42,7 @@ from reference_server.http import metrics as metrics_routes
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
+from reference_server.http.idempotency import Claims
 from reference_server.http.job_events import Streams
 from reference_server.http.live_traffic import LiveTraffic, routed
 from reference_server.http.request_log import RequestLog
@@ -119,6 +120,7 @@ class Services:
     tracing: Tracing | None
     passwords: Passwords
     authenticate: Authenticator
+    claims: Claims
     targets: Targets
     calls: RateLimit
     logins: RateLimit
@@ -207,7 +209,7 @@ class Services:
 
     def forget_targets(self) -> None:
         """Resolve names and aliases again, as after a change to a model."""
-        self.targets.forget()
+        self.database.when_committed(self.targets.forget)
 
     def forget_contents(self, digests: Iterable[str]) -> None:
         """Take what was deleted or retired out of memory, unless another version has the same content.
@@ -275,6 +277,7 @@ def open_services(
         tracing=_tracing(settings, timer),
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
+        claims=Claims(database, timer=timer),
         targets=Targets(database, timer=timer),
         calls=RateLimit(
             per_minute=settings.calls_per_second * 60,

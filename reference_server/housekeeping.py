@@ -58,6 +58,7 @@ class Housekeeping:
             self._services.pool.tidy()
             self._services.traffic.keep(self._services.targets.routes())
             try:
+                self._services.claims.renew()
                 self._services.authenticate.flush()
                 self._unload_gone()
                 if rounds % _RECOVER_EVERY == 0:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 routes = Routes("accounts")
 
 
-@routes.route("POST", "/v1/accounts", access="open", status=201)
+@routes.route("POST", "/v1/accounts", access="open", status=201, one_transaction=True)
 def register(call: Call, body: AccountCreate) -> Account:
     """Register an account, accepting the usage policy that `GET /` shows."""
     services = call.services

@@ -44,7 +44,9 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     return _tagged(moved)
 
 
-@routes.route("POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write")
+@routes.route(
+    "POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write", one_transaction=True
+)
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""
     earlier = aliases.earlier_version(call.services.database, call.by, model, alias, force=body.force)

@@ -78,6 +78,9 @@ class Authenticator:
 
     def forget(self) -> None:
         """Look everybody up again, as after a change to keys, sessions or accounts."""
+        self._database.when_committed(self._clear)
+
+    def _clear(self) -> None:
         with self._lock:
             self._known.clear()
             self._recent.clear()

@@ -34,6 +34,7 @@ class Endpoint:
             scope that a credential must carry.
         others: Statuses beside `status` that the handler itself answers, and what they mean.
         replayable: Whether it honours `Idempotency-Key`.
+        one_transaction: Whether its effect and the reply that is kept for a repeat are committed together.
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
         produces: The media type of what it answers, if that is no JSON.
         answers: What it replies by status, where the annotation of its handler cannot tell.
@@ -56,6 +57,7 @@ class Endpoint:
     reply: type[Reply] | None
     others: Mapping[int, str] = field(hash=False)
     replayable: bool
+    one_transaction: bool
     inference: bool
     produces: str | None
     answers: Mapping[int, type[Reply]] = field(hash=False)
@@ -93,6 +95,7 @@ class Routes:
         status: int | None = None,
         others: Mapping[int, str] | None = None,
         replayable: bool | None = None,
+        one_transaction: bool = False,
         inference: bool = False,
         produces: str | None = None,
         answers: Mapping[int, type[Reply]] | None = None,
@@ -106,6 +109,8 @@ class Routes:
             status: What success answers: 200 when left out, or 204 for a handler that returns nothing.
             others: The meanings of other statuses that the handler's own `Replied` may have.
             replayable: Whether it honours Idempotency-Key.
+            one_transaction: Whether what it writes and the reply that is kept for a repeat are committed
+                together: for a handler that after its write does nothing slow and nothing outside the store.
             inference: Whether it runs a model, and so in a lane.
             produces: The media type of an `Answer` that is no JSON.
             answers: What it replies by status, where the annotation cannot tell.
@@ -136,6 +141,7 @@ class Routes:
                     reply=_reply_type(returned),
                     others=others or {},
                     replayable=method == "POST" and not inference if replayable is None else replayable,
+                    one_transaction=one_transaction,
                     inference=inference,
                     produces=produces,
                     answers=answers or {},

@@ -94,10 +94,12 @@ def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> 
     return idempotency.once(
         lambda: _create(call, target, body),
         database=call.services.database,
+        claims=call.services.claims,
         key=key,
         owner=call.by.account_id,
         fingerprint=hashlib.sha256(said).digest(),
         secret=False,
+        one_transaction=True,
     )
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,33 +21,80 @@ from reference_server.registry.idempotency import StoredReply
 from reference_server.security.sealing import seal, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from reference_server.registry.database import Database
 
 HEADER = "Idempotency-Key"
 _FORM = re.compile(r"[\x21-\x7e]{1,255}")
-# Longer than any request may take; a server that died in the middle holds its callers up no longer than this.
-_LEASE_SECONDS = 120.0
+# A server that died in the middle holds its callers up no longer than this; a living worker renews the leases
+# of what it has under way.
+_LEASE_SECONDS = 15.0
+_RENEWED_AFTER_SECONDS = 3.0
 _NEVER_STORED = 500
 _TOO_MANY = 429
+
+
+class Claims:
+    """The keys of the requests that this worker has under way.
+
+    Args:
+        database: Where their leases are.
+        timer: The clock of durations.
+    """
+
+    def __init__(self, database: Database, *, timer: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._leased_at: dict[tuple[str, str], float] = {}
+
+    @contextmanager
+    def held(self, owner: str, key_hash: str) -> Iterator[None]:
+        """Hold a claim, just made, for as long as the block takes."""
+        with self._lock:
+            self._leased_at[owner, key_hash] = self._timer()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leased_at.pop((owner, key_hash), None)
+
+    def renew(self) -> None:
+        """Renew the leases that need it; called every second."""
+        now = self._timer()
+        with self._lock:
+            due = [claim for claim, at in self._leased_at.items() if now - at > _RENEWED_AFTER_SECONDS]
+        if not due:
+            return
+        idempotency.renew(self._database, due, lease_seconds=_LEASE_SECONDS)
+        with self._lock:
+            self._leased_at.update((claim, now) for claim in due if claim in self._leased_at)
 
 
 def once(
     run: Callable[[], Answer],
     *,
     database: Database,
+    claims: Claims,
     key: str,
     owner: str,
     fingerprint: bytes,
     secret: bool,
+    one_transaction: bool,
 ) -> Answer:
     """Run a call once for its key and replay its answer afterwards.
 
     Args:
+        run: The call.
+        database: Where replies are stored.
+        claims: What this worker has under way.
+        key: The Idempotency-Key.
         owner: Whose key it is; two owners never share one.
         fingerprint: What the call says: the same key with another fingerprint is a conflict.
         secret: Whether the answer holds a secret, so that it is stored sealed under the key itself.
+        one_transaction: Whether what the call writes and its stored answer are committed together, so that no
+            death comes between them.
 
     Raises:
         InvalidRequest: If the key is malformed.
@@ -66,20 +116,31 @@ def once(
     if stored is not None:
         body = unseal(stored.body, secret=key, bound_to=bound_to) if stored.sealed else stored.body
         return _unpacked(stored.status, body)
-    try:
-        answer = run()
-    except BaseException:
-        idempotency.abandon(database, owner=owner, key_hash=key_hash)
-        raise
-    if answer.status >= _NEVER_STORED or answer.status == _TOO_MANY:
-        idempotency.abandon(database, owner=owner, key_hash=key_hash)
-        return answer
-    body = _packed(answer)
-    body = seal(body, secret=key, bound_to=bound_to) if secret else body
-    idempotency.complete(
-        database, owner=owner, key_hash=key_hash, reply=StoredReply(answer.status, body, secret)
-    )
+
+    def keep(answer: Answer) -> None:
+        body = _packed(answer)
+        body = seal(body, secret=key, bound_to=bound_to) if secret else body
+        reply = StoredReply(answer.status, body, secret)
+        idempotency.complete(database, owner=owner, key_hash=key_hash, reply=reply)
+
+    with claims.held(owner, key_hash):
+        try:
+            with database.together() if one_transaction else nullcontext():
+                answer = run()
+                if one_transaction and _is_kept(answer):
+                    keep(answer)
+        except BaseException:
+            idempotency.abandon(database, owner=owner, key_hash=key_hash)
+            raise
+        if not _is_kept(answer):
+            idempotency.abandon(database, owner=owner, key_hash=key_hash)
+        elif not one_transaction:
+            keep(answer)
     return answer
+
+
+def _is_kept(answer: Answer) -> bool:
+    return answer.status < _NEVER_STORED and answer.status != _TOO_MANY
 
 
 def _packed(answer: Answer) -> bytes:

@@ -23,7 +23,7 @@ def list_keys(call: Call, query: PageQuery) -> Page[Key]:
     return keys.list_keys(call.services.database, call.by.account_id, query)
 
 
-@routes.route("POST", "/v1/keys", access="keys", status=201)
+@routes.route("POST", "/v1/keys", access="keys", status=201, one_transaction=True)
 def create(call: Call, body: KeyCreate) -> KeyCreated:
     """Make a key with scopes among one's own; its secret is shown in this reply and never again."""
     caller, database = call.by, call.services.database
@@ -54,7 +54,7 @@ def revoke(call: Call, key: str) -> None:
     call.services.authenticate.forget()
 
 
-@routes.route("POST", "/v1/keys/<key>/rotate", access="keys")
+@routes.route("POST", "/v1/keys/<key>/rotate", access="keys", one_transaction=True)
 def rotate(call: Call, key: str, body: KeyRotate) -> KeyCreated:
     """Give a key a new secret; the old one stops after the overlap."""
     caller, database = call.by, call.services.database

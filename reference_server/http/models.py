@@ -18,7 +18,7 @@ def list_models(call: Call, query: ModelQuery) -> Page[Model]:
     return models.list_models(call.services.database, call.by, query)
 
 
-@routes.route("POST", "/v1/models", access="models:write", status=201)
+@routes.route("POST", "/v1/models", access="models:write", status=201, one_transaction=True)
 def create(call: Call, body: ModelCreate) -> Model:
     """Claim a name for a model that has no versions yet."""
     return models.create(call.services.database, call.by, name=body.name, visibility=body.visibility)

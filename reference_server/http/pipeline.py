@@ -211,10 +211,12 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
     return idempotency.once(
         run,
         database=call.services.database,
+        claims=call.services.claims,
         key=key,
         owner=owner,
         fingerprint=said,
         secret=call.endpoint.secret,
+        one_transaction=call.endpoint.one_transaction,
     )
 
 

@@ -11,10 +11,13 @@ import hashlib
 import os
 import secrets
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from reference_server.registry.folders import make_folder, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -68,7 +71,7 @@ class ArtifactStore:
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._is_local = isinstance(self._files, LocalFileSystem)
         if self._is_local:
-            os.makedirs(self._root, mode=0o700, exist_ok=True)  # noqa: PTH103 - fsspec speaks in strings
+            make_folder(Path(self._root))
 
     @contextlib.contextmanager
     def open_writer(self) -> Iterator[Writer]:
@@ -135,7 +138,7 @@ class ArtifactStore:
         os.fsync(file.fileno())
         file.close()
         os.replace(temporary, path)  # noqa: PTH105 - fsspec speaks in strings
-        _sync_folder(self._root)
+        sync_folder(Path(self._root))
 
     def _discard(self, writer: Writer, temporary: str) -> None:
         if not writer.committed:
@@ -147,14 +150,3 @@ class ArtifactStore:
         if self._is_local:
             return cast("float", entry["mtime"])
         return cast("datetime", self._files.modified(entry["name"])).timestamp()
-
-
-def _sync_folder(path: str) -> None:
-    # Without this a crash may forget the new name though the bytes are there (fsync(2), "Description").
-    if os.name != "posix":  # Windows cannot open a folder
-        return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from reference_server.errors import Unavailable
+from reference_server.registry.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Connection, Engine
 
 _BUSY_SECONDS = 10.0
@@ -53,6 +56,17 @@ class Schema:
     current: str | None
     newest: str | None
     is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Joint:
+    """A transaction of several writes, and what is to be done after its commit."""
+
+    session: Session
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+
+_joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
 
 
 def utc_now() -> datetime:
@@ -93,7 +107,7 @@ class Database:
             Unavailable: When another writer holds the store for too long.
         """
         try:
-            with self._session(self._writer) as session, session.begin():
+            with self._transaction() as session:
                 yield session
         except OperationalError as error:
             if not _is_busy(error):
@@ -101,6 +115,41 @@ class Database:
             raise Unavailable(
                 "the store is busy with other changes; repeat the request", code="store_busy", retry_after=1.0
             ) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make everything that the block writes one transaction, which begins with the first write.
+
+        A `write` in it that raises is undone by itself. Readers do not see what is not committed.
+        """
+        with self._session(self._writer) as session:
+            joint = _Joint(session)
+            token = _joint.set(joint)
+            try:
+                yield
+                session.commit()
+            finally:
+                _joint.reset(token)
+        for act in joint.afterwards:
+            act()
+
+    def when_committed(self, act: Callable[[], None]) -> None:
+        """Do something once what was written can be seen: now, or at the end of `together`."""
+        joint = _joint.get()
+        if joint is None:
+            act()
+        else:
+            joint.afterwards.append(act)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        joint = _joint.get()
+        if joint is None:
+            with self._session(self._writer) as session, session.begin():
+                yield session
+        else:
+            with joint.session.begin_nested():
+                yield joint.session
 
     def _session(self, engine: Engine) -> Session:
         return Session(engine, expire_on_commit=False, info={_CLOCK: self.clock})
@@ -142,34 +191,47 @@ def look_at_schema(url: str) -> Schema:
 
     config = Config()
     config.set_main_option("script_location", _MIGRATIONS)
-    script = ScriptDirectory.from_config(config)
-    known = {revision.revision for revision in script.walk_revisions()}
     try:
-        current = _current_revision(url)
+        return _read_schema(ScriptDirectory.from_config(config), url)
     except (OSError, ImportError, ValueError, SQLAlchemyError, CommandError) as error:
         raise StoreError(f"the store cannot be read: {_cause(error)}") from error
-    return Schema(current, script.get_current_head(), current is None or current in known)
 
 
-def _current_revision(url: str) -> str | None:
-    from alembic.migration import MigrationContext
-
+def _read_schema(script: ScriptDirectory, url: str) -> Schema:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(_sqlite_path(parsed)).exists():
-        return None
+        return _schema(script, None)
     # Not `_open`: what it sets would change the file.
     engine = create_engine(parsed, hide_parameters=True)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return _schema(script, connection)
     finally:
         engine.dispose()
+
+
+def _schema(script: ScriptDirectory, connection: Connection | None) -> Schema:
+    from alembic.migration import MigrationContext
+
+    context = None if connection is None else MigrationContext.configure(connection)
+    current = None if context is None else context.get_current_revision()
+    known = {revision.revision for revision in script.walk_revisions()}
+    return Schema(current, script.get_current_head(), current is None or current in known)
+
+
+def _refuse_newer(schema: Schema) -> None:
+    if not schema.is_known:
+        raise StoreError(
+            f"the store was made by a newer server: its tables are at revision {schema.current}, and this "
+            f"server knows them up to {schema.newest}; run the newer one, or set the data directory or "
+            "database_url (MAAS_SERVER_DATABASE_URL) to a copy from before the upgrade"
+        )
 
 
 def _upgrade(url: str) -> None:
     from alembic import command
     from alembic.config import Config
-    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
     _make_file(make_url(url))
     engine = _open(url, for_migration=True)
@@ -177,10 +239,10 @@ def _upgrade(url: str) -> None:
         with engine.execution_options(**{_WRITES: True}).begin() as connection:
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", _MIGRATIONS)
-            migration = MigrationContext.configure(connection)
-            before = migration.get_current_revision()
-            command.upgrade(config, "head")
-            if migration.get_current_revision() != before:
+            schema = _schema(ScriptDirectory.from_config(config), connection)
+            if schema.current != schema.newest:
+                _refuse_newer(schema)
+                command.upgrade(config, "head")
                 _check_references(connection)
     finally:
         engine.dispose()
@@ -194,8 +256,12 @@ def _check_references(connection: Connection) -> None:
     """
     if connection.dialect.name != "sqlite":
         return
-    if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-        raise ValueError(f"the migration left a row of {broken[0]!r} that refers to nothing in {broken[2]!r}")
+    if dangling := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+        tables = ", ".join(sorted({row[0] for row in dangling}))
+        raise StoreError(
+            f"the store was not upgraded: {len(dangling)} rows of {tables} refer to rows that are not there; "
+            "restore a copy that passes SQLite's PRAGMA foreign_key_check"
+        )
 
 
 def _cause(error: Exception) -> str:
@@ -210,8 +276,7 @@ def _make_file(url: URL) -> None:
     if url.get_backend_name() != "sqlite":
         return
     file = Path(_sqlite_path(url))
-    if not file.parent.exists():
-        file.parent.mkdir(mode=0o700, parents=True)
+    make_folder(file.parent)
     # SQLite gives its -wal and -shm files the mode of the database file.
     file.touch(mode=0o600)
     file.chmod(0o600)

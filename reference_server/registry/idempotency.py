@@ -12,6 +12,7 @@ from reference_server.errors import Conflict
 from reference_server.registry.tables import IdempotencyRow
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -42,7 +43,7 @@ def begin(
         owner: Whose key it is; keys of different owners never meet.
         key_hash: The hash of the Idempotency-Key.
         fingerprint: What the request asks for; the same key must always come with the same.
-        lease_seconds: How long the claim holds if neither `complete` nor `abandon` follows.
+        lease_seconds: How long the claim holds if none of `renew`, `complete` and `abandon` follows.
 
     Returns:
         None when the caller may run, else the reply to send again.
@@ -69,6 +70,16 @@ def begin(
             )
         )
     return None
+
+
+def renew(db: Database, claims: Collection[tuple[str, str]], *, lease_seconds: float) -> None:
+    """Let claims, each an owner and a key's hash, hold for so long from now on; ended ones stay ended."""
+    leased_until = db.clock() + timedelta(seconds=lease_seconds)
+    with db.write() as session:
+        for owner, key_hash in claims:
+            session.execute(
+                update(IdempotencyRow).where(*_claim(owner, key_hash)).values(leased_until=leased_until)
+            )
 
 
 def complete(db: Database, *, owner: str, key_hash: str, reply: StoredReply) -> None:

@@ -1,10 +1,13 @@
 import json
 import threading
+from datetime import timedelta
 
 import pytest
 
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.http import keys as keys_endpoints
+from reference_server.http.idempotency import Claims
+from reference_server.registry import idempotency
 
 
 def create(server, name="one", key="k-1", **options):
@@ -134,3 +137,76 @@ def test_an_upload_is_repeatable_by_its_content(server, text_package, token_pack
     third = server.publish(server.ada, "words", token_package, **options)
     assert (first.status, second.status, third.status) == (201, 201, 409)
     assert first.body == second.body
+
+
+def test_a_long_call_keeps_its_claim(server, monkeypatch):
+    """What is under way is leased anew, so that a repeat never runs beside it; a dead worker's is not."""
+    database, passed = server.services.database, [0.0]
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=passed[0]))
+    claims = Claims(database, timer=lambda: passed[0])
+    monkeypatch.setattr(server.services, "claims", claims)
+    issue, repeats = keys_endpoints.credentials.issue, []
+
+    def take_long(kind):
+        if not repeats:
+            for passed[0] in (10, 20):
+                claims.renew()
+            repeats.append(create(server))
+        return issue(kind)
+
+    monkeypatch.setattr(keys_endpoints.credentials, "issue", take_long)
+    assert create(server).status == 201
+    assert (repeats[0].status, repeats[0].json["error"]["code"]) == (409, "idempotency_in_flight")
+
+
+def test_a_dead_workers_claim_ends_soon(server, text_package, monkeypatch):
+    """Whoever repeats a call that a death has cut short waits for seconds, not for minutes."""
+    database, passed = server.services.database, [0.0]
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + timedelta(seconds=passed[0]))
+
+    def publish():
+        return server.publish(server.ada, "words", text_package, **{"idempotency-key": "u-1"}).status
+
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "complete", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            publish()
+    assert publish() == 409
+    passed[0] = 15.001
+    assert publish() == 200
+
+
+def interrupt(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+
+def test_an_effect_without_its_reply_is_undone(server, monkeypatch):
+    """What a repeat could not be told of has not happened, where both are one transaction."""
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency, "complete", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            create(server)
+    assert server.through_flask("GET", "/v1/keys", headers=server.ada).json["data"] == []
+    assert create(server).status == 201
+
+
+def test_what_is_remembered_is_forgotten_after_the_commit(server, text_package, token_package, monkeypatch):
+    """Whoever calls while an alias is rolled back does not make the server remember the old version."""
+    for package in (text_package, token_package):
+        assert server.publish(server.ada, "words", package, query="set_default=true").status in (200, 201)
+    complete, seen = idempotency.complete, []
+
+    def predict():
+        return server.post("/v1/models/words/predict", {"text": "good"}, headers=server.ada).json["version"]
+
+    def complete_late(*arguments, **options):
+        seen.append(predict())
+        complete(*arguments, **options)
+
+    monkeypatch.setattr(idempotency, "complete", complete_late)
+    path = "/v1/models/words/aliases/default/rollback"
+    headers = {**server.ada, "idempotency-key": "b-1"}
+    assert server.post(path, {}, headers=headers).json["version"] == 1
+    assert (seen, predict()) == ([2], 1)

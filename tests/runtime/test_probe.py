@@ -9,19 +9,24 @@ import pytest
 from onnx import TensorProto, helper
 
 from maas_client._package import open_package
-from reference_server.errors import Unprocessable
-from reference_server.runtime import probe as module
+from reference_server.errors import Unavailable, Unprocessable
+from reference_server.runtime import probe_processes
 from reference_server.runtime.probe import probe
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and signals are POSIX's")
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_behind():
-    """Check that no child, zombie or open file outlives a probe."""
+@pytest.fixture(autouse=True, params=[True, False], ids=["forked", "started"])
+def _each_way(request, monkeypatch):
+    """Try packages in forks of a process that waits, and in a process of their own; leave nothing behind."""
+    if request.param and sys.platform != "linux":
+        pytest.skip("only Linux forks")
+    monkeypatch.setattr(probe_processes, "_CAN_FORK", request.param)
+    probe_processes.close()
     process = psutil.Process()
     files = process.num_fds() if os.name == "posix" else 0
     yield
+    probe_processes.close()
     assert process.children() == []
     assert (process.num_fds() if os.name == "posix" else 0) <= files
 
@@ -67,11 +72,15 @@ def _runs(pid):
 
 @pytest.fixture
 def child(monkeypatch, tmp_path):
-    """Return a function that puts other code in the place of the child's."""
+    """Return a function that puts other code in the place of the trial."""
 
-    def replace(code):
-        (tmp_path / "stand_in.py").write_text(code)
-        monkeypatch.setattr(module, "__name__", "stand_in")
+    def replace(*lines):
+        code = "\n    ".join(("def inspect(memory_bytes):", *lines))
+        (tmp_path / "stand_in.py").write_text(
+            f"from reference_server.runtime import probe_child\n{code}\n"
+            "probe_child.inspect = inspect\nprobe_child.main()\n"
+        )
+        monkeypatch.setattr(probe_processes, "_CHILD", "stand_in")
         monkeypatch.syspath_prepend(tmp_path)
 
     return replace
@@ -141,12 +150,14 @@ def test_a_child_that_hangs_is_killed_with_its_children(text_package, child, tmp
     """At the time limit the whole process group goes, grandchildren included."""
     pid_file = tmp_path / "pid"
     child(
-        "import pathlib, subprocess, sys, time\n"
-        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        f"pathlib.Path({str(pid_file)!r}).write_text(str(started.pid))\n"
-        "time.sleep(60)\n"
+        "import pathlib, subprocess, sys, time",
+        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])",
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(started.pid))",
+        "time.sleep(60)",
     )
-    assert "longer than the 1 s" in _refusal(text_package, seconds=1).message
+    # One that starts anew has to load Python first.
+    seconds = 1 if probe_processes._CAN_FORK else 4
+    assert f"longer than the {seconds} s" in _refusal(text_package, seconds=seconds).message
     grandchild = int(pid_file.read_text())
     for _ in range(500):
         if not _runs(grandchild):
@@ -167,10 +178,89 @@ def test_the_child_gets_no_secrets(text_package, child, monkeypatch):
     """Only a few harmless variables are inherited."""
     monkeypatch.setenv("MAAS_SERVER_SECRET", "hunter2")
     child(
-        "import json, os\n"
-        "error = {'message': ' '.join(os.environ), 'code': 'c', 'param': None}\n"
-        "print(json.dumps({'error': error}))\n"
+        "import os",
+        "return {'error': {'message': ' '.join(os.environ), 'code': 'c', 'param': None}}",
     )
     names = _refusal(text_package).message.split()
     assert "PYTHONPATH" in names
     assert "MAAS_SERVER_SECRET" not in names
+
+
+@POSIX
+def test_the_clock_of_a_trial_outlives_whoever_waits(text_package, child):
+    """A child whose server has died ends by itself, even when it only sleeps."""
+    child("import signal", "return {'error': {'message': str(signal.alarm(0)), 'code': 'c', 'param': None}}")
+    assert _refusal(text_package, seconds=7).message in ("6", "7")
+
+
+@pytest.fixture
+def forked(request):
+    """Run a test where packages are tried in forks only."""
+    if "started" in request.node.name:
+        pytest.skip("of the process that waits for packages")
+
+
+@pytest.mark.usefixtures("forked")
+def test_the_next_package_finds_the_runtime_loaded(text_package, token_package):
+    """Two packages are tried by one process, each in a child with limits and a processor time of its own."""
+    for folder in (text_package, token_package):
+        with open_package(folder) as package:
+            probe(package)
+    (waiting,) = psutil.Process().children()
+    assert waiting.num_threads() == 1  # a fork takes one thread along
+    assert waiting.cpu_times().children_user < 1
+
+
+@pytest.mark.usefixtures("forked")
+def test_after_a_crash_another_process_waits(text_package, child, monkeypatch):
+    """A process whose child has crashed tries no further package."""
+    child("import os", "os.abort()")
+    assert "SIGABRT" in _refusal(text_package).message
+    assert psutil.Process().children() == []
+    monkeypatch.setattr(probe_processes, "_CHILD", "reference_server.runtime.probe_child")
+    with open_package(text_package) as package:
+        assert probe(package).batch_invariant
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_process_that_was_killed_meanwhile_is_replaced(text_package):
+    """Whatever ended the process that waits, the next package is not to blame."""
+    with open_package(text_package) as package:
+        probe(package)
+        (waiting,) = psutil.Process().children()
+        waiting.kill()
+        waiting.wait()
+        assert probe(package).batch_invariant
+
+
+@pytest.mark.usefixtures("forked")
+def test_nobody_waits_for_packages_for_ever(text_package, monkeypatch):
+    """After a while without packages the process ends, and its memory is free."""
+    monkeypatch.setattr(probe_processes, "_KEPT_SECONDS", 0.01)
+    with open_package(text_package) as package:
+        probe(package)
+    for _ in range(500):
+        if not psutil.Process().children():
+            break
+        time.sleep(0.01)
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_process_that_cannot_start_is_our_own_defect(text_package, monkeypatch, caplog):
+    """What it says as it fails is in the log."""
+    monkeypatch.setattr(probe_processes, "_CHILD", "no_such_module")
+    with open_package(text_package) as package, pytest.raises(RuntimeError, match="no answer"):
+        probe(package)
+    assert "no_such_module" in caplog.text
+
+
+def test_one_package_is_tried_at_a_time(text_package, monkeypatch):
+    """Who waits for too long is told to come back."""
+    with (
+        probe_processes._one_at_a_time,
+        open_package(text_package) as package,
+        pytest.raises(Unavailable) as caught,
+    ):
+        probe(package, seconds=0.01)
+    assert caught.value.code == "busy"

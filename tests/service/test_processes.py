@@ -99,7 +99,7 @@ def test_a_killed_worker_is_replaced(serve):
             try:
                 if requests.get(running.url + "/healthz", timeout=5).status_code == 200:
                     break
-            except requests.ConnectionError:
+            except requests.RequestException:  # while the next one starts, nobody answers
                 time.sleep(0.05)
         else:
             pytest.fail(running.output())
