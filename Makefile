@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu bench-sdk format clean
+.PHONY: help install demo test test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
+	bench-jobs bench-sdk format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +92,9 @@ bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.install
 
 bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
 	$(BIN)/python benchmarks/serving/memory.py
+
+bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job runs
+	$(BIN)/python benchmarks/jobs.py
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py
