@@ -38,6 +38,7 @@ class Targets:
         self._database = database
         self._known: Recent[_Key, ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
         self._ran: Recent[_Key, ServingTarget] = Recent(_MOST, _RAN_SECONDS, timer=timer)
+        self._changes = 0
         self._routes: Recent[str, Route] = Recent(_MOST, _RAN_SECONDS, timer=timer)
 
     def __call__(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
@@ -49,8 +50,12 @@ class Targets:
         """
         target = self.known(caller, model, selector)
         if target is None:
+            changes = self._changes
             target = self._resolved(caller, model, selector)
             self._known.put((caller.account_id, model, selector), target)
+            if changes != self._changes:
+                # It was read before a change that was made here, and written after everything was forgotten.
+                self._known.clear()
         return target
 
     def known(self, caller: Caller, model: str, selector: str | None) -> ServingTarget | None:
@@ -84,6 +89,7 @@ class Targets:
 
     def forget(self) -> None:
         """Resolve everything again; who changed something here sees it at once."""
+        self._changes += 1
         self._known.clear()
         self._ran.clear()
         self._routes.clear()
