@@ -298,7 +298,7 @@ class AsyncModelsResource(_Resource):
             max_latency_ms: The longest median time of a call with one row, within the server, in
                 milliseconds.
             label_map: What a label of a model is called in your sample, such as `{"POS": "positive"}`.
-            limit: The most models to try, 1 to 50.
+            limit: The most models to try of those that the task finds, 1 to 50; named ones are all tried.
             seed: Of the resampling; the same seed and answers give the same figures.
             progress: True for a bar, with the extra `progress`; or a function of the rows done and their
                 total.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from time import perf_counter
@@ -47,7 +48,7 @@ class AsyncTrials:
         task: The task of the candidates, where none are named.
         max_latency_ms: The longest median time of a call that is of use.
         candidates: Names of models; None for those that the task finds.
-        limit: The most candidates that are tried.
+        limit: The most candidates that are tried of those that the task finds.
         label_map: What a label of a model is called in `labels`.
         seed: Of the resampling.
         progress: Whether and how progress is shown.
@@ -70,6 +71,8 @@ class AsyncTrials:
 
     def __post_init__(self) -> None:
         checked_count(self.limit, "limit", most=MOST_CANDIDATES)
+        if self.candidates is not None:
+            checked_count(len(self.candidates), "the number of candidates", most=MOST_CANDIDATES)
         if (self.task is None) == (self.candidates is None):
             raise ArgumentError("say which models: with task='…' or with candidates=['…'], one of them")
         if not 1 <= len(self.examples) == len(self.labels) <= MOST_ROWS:
@@ -81,7 +84,7 @@ class AsyncTrials:
             predict.instance_json(row, what=f"examples[{index}]")
         kinds = {_kind(label) for label in self.labels}
         if kinds not in ({str}, {float}):
-            raise ArgumentError("labels must be texts, or numbers, and all of one kind")
+            raise ArgumentError("labels must be texts, or finite numbers, and all of one kind")
 
     async def recommendation(self, send: AsyncSend) -> Recommendation:
         """Try the candidates and rank them.
@@ -120,7 +123,7 @@ class AsyncTrials:
         if self.candidates is None:
             return await self._by_task(send, budget)
         names = [_names.model(name) for name in dict.fromkeys(self.candidates)]
-        return [await _described(send, name, budget) for name in names[: self.limit]]
+        return [await _described(send, name, budget) for name in names]
 
     async def _by_task(self, send: AsyncSend, budget: Budget) -> list[Trial]:
         """Return the most accurate by their publishers' figures, without those that are known to be slow."""
@@ -197,4 +200,6 @@ def _output(prediction: AnyPrediction, *, is_regression: bool) -> str | float:
 def _kind(label: object) -> type[str | float] | None:
     if isinstance(label, str):
         return str
-    return float if not isinstance(label, bool) and isinstance(label, Real) else None
+    if isinstance(label, bool) or not isinstance(label, Real):
+        return None
+    return float if math.isfinite(label) else None

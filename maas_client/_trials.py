@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from time import perf_counter
@@ -48,7 +49,7 @@ class Trials:
         task: The task of the candidates, where none are named.
         max_latency_ms: The longest median time of a call that is of use.
         candidates: Names of models; None for those that the task finds.
-        limit: The most candidates that are tried.
+        limit: The most candidates that are tried of those that the task finds.
         label_map: What a label of a model is called in `labels`.
         seed: Of the resampling.
         progress: Whether and how progress is shown.
@@ -71,6 +72,8 @@ class Trials:
 
     def __post_init__(self) -> None:
         checked_count(self.limit, "limit", most=MOST_CANDIDATES)
+        if self.candidates is not None:
+            checked_count(len(self.candidates), "the number of candidates", most=MOST_CANDIDATES)
         if (self.task is None) == (self.candidates is None):
             raise ArgumentError("say which models: with task='…' or with candidates=['…'], one of them")
         if not 1 <= len(self.examples) == len(self.labels) <= MOST_ROWS:
@@ -82,7 +85,7 @@ class Trials:
             predict.instance_json(row, what=f"examples[{index}]")
         kinds = {_kind(label) for label in self.labels}
         if kinds not in ({str}, {float}):
-            raise ArgumentError("labels must be texts, or numbers, and all of one kind")
+            raise ArgumentError("labels must be texts, or finite numbers, and all of one kind")
 
     def recommendation(self, send: Send) -> Recommendation:
         """Try the candidates and rank them.
@@ -121,7 +124,7 @@ class Trials:
         if self.candidates is None:
             return self._by_task(send, budget)
         names = [_names.model(name) for name in dict.fromkeys(self.candidates)]
-        return [_described(send, name, budget) for name in names[: self.limit]]
+        return [_described(send, name, budget) for name in names]
 
     def _by_task(self, send: Send, budget: Budget) -> list[Trial]:
         """Return the most accurate by their publishers' figures, without those that are known to be slow."""
@@ -198,4 +201,6 @@ def _output(prediction: AnyPrediction, *, is_regression: bool) -> str | float:
 def _kind(label: object) -> type[str | float] | None:
     if isinstance(label, str):
         return str
-    return float if not isinstance(label, bool) and isinstance(label, Real) else None
+    if isinstance(label, bool) or not isinstance(label, Real):
+        return None
+    return float if math.isfinite(label) else None

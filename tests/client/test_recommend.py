@@ -157,7 +157,7 @@ def test_what_cannot_be_compared_says_why_and_stops_nobody(fake):
 
     fake.add_model("broken", answer=broken, labels=LABELS)
     names = ["nothing", "shouting", "pictures", "prices", "broken", "good"]
-    found = fake.client(max_retries=0).models.recommend(*sample(40), candidates=names, limit=10)
+    found = fake.client(max_retries=0).models.recommend(*sample(40), candidates=names, limit=1)
     reasons = {each.model: each.problem for each in found}
     assert reasons["good"] is None
     assert found.best.model == "good"
@@ -242,6 +242,8 @@ def test_progress_is_told(fake):
         ({"examples": ["a"], "labels": ["x"], "task": "t"}, "examples[0]"),
         ({"examples": [{"text": "a"}], "labels": [True], "task": "t"}, "labels must be"),
         ({"examples": [{"text": "a"}] * 2, "labels": ["x", 1], "task": "t"}, "of one kind"),
+        ({"examples": [{"text": "a"}], "labels": [math.nan], "task": "t"}, "finite"),
+        ({"examples": [{"text": "a"}], "labels": ["x"], "candidates": []}, "number of candidates"),
         ({"examples": [{"text": "a"}], "labels": ["x"], "task": "t", "limit": 0}, "limit"),
         (
             {"examples": [{"text": "a"}], "labels": ["x"], "candidates": ["no name"]},
