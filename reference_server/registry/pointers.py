@@ -38,7 +38,7 @@ def check_unused(session: Session, model_id: str, number: int, *, to: str) -> No
     """
     if pointers := pointing_to(session, model_id, number):
         raise Conflict(
-            f"version {number} is in use by {' and by '.join(pointers)}: let that go to another version "
+            f"version {number} is in use by {', '.join(pointers)}: let that go to another version "
             f"first, then {to} this one",
             code="version_in_use",
             param="version",

@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     Float,
     Integer,
@@ -90,14 +91,15 @@ def value_of(column):
     for kinds, value in (
         (JSON, {}),
         (Boolean, False),
-        (DateTime, None),
+        (DateTime, database.utc_now()),
+        (Date, database.utc_now().date()),
         (LargeBinary, b"bytes"),
         ((Integer, BigInteger), 1),
         (Float, 0.5),
         (String, "a text"),
     ):
         if isinstance(column.type, kinds):
-            return database.utc_now() if kinds is DateTime else value
+            return value
     raise AssertionError(
         f"{column} has a type of which this test knows no value: {column.type.compile(dialect())}"
     )
