@@ -112,7 +112,9 @@ def work(
     from reference_server.http.front import Front
     from reference_server.http.request_log import start_logging
     from reference_server.runtime.execution_providers import ExecutionProviderError
+    from reference_server.runtime.memory import limit_arenas
 
+    limit_arenas()
     log = start_logging(settings.log_level)
     _end_with_parent()
     try:
