@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -54,6 +54,7 @@ _EDGES = np.array(BOUNDS)
 _MOST_UNFOLDED = 20_000
 _TOTAL, _ROWS, _SHARED = len(STAGES), len(STAGES) + 1, len(STAGES) + 2
 
+ItemT = TypeVar("ItemT")
 
 # What inference is counted by: the exact name, `account~name`, the version, the device.
 ModelKey: TypeAlias = tuple[str, int, str]
@@ -139,10 +140,8 @@ class ModelStatistics:
             self._unstored.absorb(measured)
 
     def _fold(self) -> None:
-        samples, self.samples = self.samples, []
-        failures, self.failures = self.failures, []
-        answered, self.answered = self.answered, []
-        failed_for, self.failed_for = self.failed_for, []
+        samples, failures = _emptied(self.samples), _emptied(self.failures)
+        answered, failed_for = _emptied(self.answered), _emptied(self.failed_for)
         self._unstored.count(answered, failed_for)
         if failures:
             self.failed.add(np.array(failures))
@@ -232,6 +231,13 @@ class ModelStatistics:
         }
 
 
+def _emptied(appended: list[ItemT]) -> list[ItemT]:
+    """Take out what a list holds; who found the list a moment ago and appends to it loses nothing."""
+    taken = appended[:]
+    del appended[: len(taken)]
+    return taken
+
+
 def _sketched(seconds: NDArray[np.float64]) -> dict[int, int]:
     logarithms = np.log(np.maximum(seconds, sketches.SHORTEST))
     buckets, counts = np.unique(np.ceil(logarithms / sketches.LOG_GAMMA).astype(np.int64), return_counts=True)
@@ -247,7 +253,7 @@ class Requests:
 
     def fold(self) -> None:
         """Fold what was appended into the histogram."""
-        seconds, self.seconds = self.seconds, []
+        seconds = _emptied(self.seconds)
         if seconds:
             self.histogram.add(np.array(seconds))
 
