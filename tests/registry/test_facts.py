@@ -64,6 +64,10 @@ def test_the_facts_are_those_of_the_version_behind_default(registry, ada, measur
     aliases.rollback(registry.db, ada, "words", "default", note="", expected_revision=None, force=True)
     assert facts(registry)["listed_version"] == 1
     registry.publish(
-        ada, "words", measured("2", OTHER, task="regression", tags=[], description="Zwei"), set_default=True, force=True
+        ada,
+        "words",
+        measured("2", OTHER, task="regression", tags=[], description="Zwei"),
+        set_default=True,
+        force=True,
     )
     assert facts(registry)["listed_version"] == 2
