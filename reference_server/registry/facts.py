@@ -11,6 +11,9 @@ from reference_server.registry.search import fold
 from reference_server.registry.tables import AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import JsonValue
     from sqlalchemy.orm import Session
 
 _ACCURACY = "accuracy"
@@ -50,16 +53,32 @@ def refresh_latency(session: Session, row: ModelRow) -> None:
     row.latency_ms = min((each.p50_ms for each in measured if each.p50_ms is not None), default=None)
 
 
+def metrics_of(
+    manifest: Mapping[str, JsonValue], measured: Iterable[Mapping[str, JsonValue]] | None
+) -> list[Mapping[str, JsonValue]]:
+    """Return what is known of a version's quality.
+
+    What its owner measured goes first, and in the place of what the package says of the same.
+    """
+    said = manifest["metrics"]
+    own = list(measured or ())
+    known = {_subject(metric) for metric in own}
+    packed = [metric for metric in said if isinstance(metric, dict)] if isinstance(said, list) else []
+    return [*own, *(metric for metric in packed if _subject(metric) not in known)]
+
+
+def _subject(metric: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:
+    return tuple(metric.get(name) for name in ("name", "dataset", "split"))
+
+
 def _clear(row: ModelRow) -> None:
     row.listed_version = row.task = row.license = row.accuracy = row.latency_ms = row.size = None
     row.tags, row.search = "", fold(row.name)
 
 
 def _accuracy(version: VersionRow) -> float | None:
-    metrics = version.manifest["metrics"]
-    # What the owner measured after the publish goes before what the package says.
-    for metric in [*(version.measured_metrics or ()), *(metrics if isinstance(metrics, list) else ())]:
-        if isinstance(metric, dict) and str(metric["name"]).lower() == _ACCURACY:
+    for metric in metrics_of(version.manifest, version.measured_metrics):
+        if str(metric["name"]).lower() == _ACCURACY:
             value = metric["value"]
             return float(value) if isinstance(value, int | float) else None
     return None

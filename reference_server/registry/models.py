@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import Model, ModelQuery, Page, Visibility
 from reference_server.errors import Conflict
-from reference_server.registry import listing, names, performance, usage
+from reference_server.registry import facts, listing, names, performance, usage
 from reference_server.registry.ids import new_id
 from reference_server.registry.search import fold
 from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
@@ -43,6 +43,7 @@ _CATALOGUE = (
         VersionRow.task,
         VersionRow.size,
         VersionRow.manifest,
+        VersionRow.measured_metrics,
         VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
@@ -198,9 +199,15 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
 
 
 def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
+    fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "example")
     manifest = {field: row.manifest[field] for field in fields}
-    return {**manifest, "task": row.task, "signature": row.signature, "size": row.size}
+    return {
+        **manifest,
+        "metrics": facts.metrics_of(row.manifest, row.measured_metrics),
+        "task": row.task,
+        "signature": row.signature,
+        "size": row.size,
+    }
 
 
 def _read(session: Session, caller: Caller, model_id: str) -> Model:

@@ -4,7 +4,8 @@ import zipfile
 import pytest
 from sqlalchemy import select
 
-from reference_server.registry import aliases, models
+from maas_client.types import ModelQuery, VersionUpdate
+from reference_server.registry import aliases, models, states
 from reference_server.registry.tables import ModelRow
 
 ACCURACY = {"name": "Accuracy", "value": 0.9, "dataset": "d", "rows": 10}
@@ -71,3 +72,19 @@ def test_the_facts_are_those_of_the_version_behind_default(registry, ada, measur
         force=True,
     )
     assert facts(registry)["listed_version"] == 2
+
+
+def test_what_was_measured_later_is_in_the_catalogue(registry, ada, measured):
+    """It is shown, filtered and sorted by, before what the package says; of the same data set it is all."""
+    registry.publish(ada, "words", measured("1", OTHER, ACCURACY))
+    states.update(registry.db, ada, "words", "1", VersionUpdate(metrics=[{**ACCURACY, "value": 0.7}]))
+    found = models.get(registry.db, ada, "words")
+    assert [(each.name, each.value) for each in found.metrics] == [("Accuracy", 0.7), ("macro_f1", 0.5)]
+    assert facts(registry)["accuracy"] == 0.7
+    elsewhere = {**ACCURACY, "value": 0.6, "dataset": "reviews of May"}
+    states.update(registry.db, ada, "words", "1", VersionUpdate(metrics=[elsewhere]))
+    (found,) = models.list_models(registry.db, ada, ModelQuery(min_accuracy=0.6)).data
+    assert [each.value for each in found.metrics] == [0.6, 0.5, 0.9]
+    assert models.list_models(registry.db, ada, ModelQuery(min_accuracy=0.65)).data == []
+    states.update(registry.db, ada, "words", "1", VersionUpdate(metrics=[]))
+    assert [each.value for each in models.get(registry.db, ada, "words").metrics] == [0.5, 0.9]
