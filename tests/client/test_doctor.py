@@ -247,8 +247,8 @@ def fake():
 
 
 def test_names_of_models_are_completed(fake):
-    """From the server, those that begin so."""
-    assert completed(["predict"], "mo") == ["mood", "monkeys"]
+    """From the server, those that begin so, in the catalogue's order."""
+    assert completed(["predict"], "mo") == ["monkeys", "mood"]
     assert completed(["versions"], "t") == ["tax"]
 
 
