@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from maas_client.types import Comparison, Estimate, Traffic
 
 _NOTE = click.option("--note", default="", help="Why, for the record.")
+_FORCE = click.option(
+    "--force", is_flag=True, help="Take versions that break calls which work with the one of `default`."
+)
 
 
 def _moment(text: str) -> datetime:
@@ -60,6 +63,7 @@ def show_traffic(options: _Options, name: str, *, as_json: bool) -> None:
     "--shadow", "shadows", type=click.IntRange(1), multiple=True, help="A version that gets copies."
 )
 @_NOTE
+@_FORCE
 @_JSON
 @_with_options
 def split_traffic(
@@ -69,6 +73,7 @@ def split_traffic(
     *,
     shadows: tuple[int, ...],
     note: str,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Let versions share the calls: `maas traffic split NAME 3=95 4=5`.
@@ -76,7 +81,7 @@ def split_traffic(
     Without WEIGHTS `default` goes on to serve alone, and shadows get copies.
     """
     with options.client() as client:
-        changed = client.model(name).traffic.split(dict(weights), shadows=shadows, note=note)
+        changed = client.model(name).traffic.split(dict(weights), shadows=shadows, note=note, force=force)
     _show_traffic(changed, as_json=as_json)
 
 
@@ -84,12 +89,13 @@ def split_traffic(
 @_MODEL
 @click.argument("version", type=click.IntRange(1))
 @_NOTE
+@_FORCE
 @_JSON
 @_with_options
-def promote(options: _Options, name: str, version: int, *, note: str, as_json: bool) -> None:
+def promote(options: _Options, name: str, version: int, *, note: str, force: bool, as_json: bool) -> None:
     """Move `default` to VERSION and end the split."""
     with options.client() as client:
-        changed = client.model(name).traffic.promote(version, note=note)
+        changed = client.model(name).traffic.promote(version, note=note, force=force)
     _show(changed, as_json=as_json, text=f"{name}: version {version} is `default` and serves alone")
 
 

@@ -63,7 +63,6 @@ def test_a_split_is_sent_as_the_contract_has_it(mood, fake):
         "splits": [{"version": 1, "weight": 9.0}, {"version": 2, "weight": 1.0}],
         "shadows": [2],
         "note": "try",
-        "promote": False,
     }
 
 
@@ -258,3 +257,13 @@ def test_the_compare_command(maas):
     assert "line 1 is no object with 'right'" in maas(
         "compare", "mood", "1", "2", "-f", "-", "--target", "right", text='{"text": "a"}', code=2
     )
+
+
+def test_versions_that_break_calls_are_taken_on_the_command_line_too(maas, fake):
+    """When it is said to be meant, as with aliases; nothing is sent of it otherwise."""
+    maas("traffic", "split", "mood", "1=95", "2=5")
+    assert "force" not in fake.calls[-1].json
+    maas("traffic", "split", "mood", "1=95", "2=5", "--force")
+    assert fake.calls[-1].json["force"] is True
+    maas("traffic", "promote", "mood", "2", "--force")
+    assert fake.calls[-1].json["force"] is True
