@@ -492,7 +492,7 @@ class AsyncVersionsResource(_OfModel):
             replacement: What to use instead; that of its deprecation when left out.
 
         Raises:
-            ConflictError: An alias points to it; the message names it.
+            ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
         return await self._send(
             versions.update(self._model, version, state="retired", reason=reason, replacement=replacement)
@@ -506,7 +506,7 @@ class AsyncVersionsResource(_OfModel):
         """Delete a version and its package for good; its number is never used again.
 
         Raises:
-            ConflictError: An alias points to it; the message names it.
+            ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
         await self._send(versions.delete(self._model, version))
 
@@ -987,7 +987,9 @@ class AsyncModelHandle:
         """
         from maas_client._async_evaluation import AsyncEvaluations
 
-        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        work = AsyncEvaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
         return await work.measured(inputs, targets, progress=progress, timeout=timeout)
 
     async def evaluate_in_background(
@@ -1005,7 +1007,9 @@ class AsyncModelHandle:
         """
         from maas_client._async_evaluation import AsyncEvaluations
 
-        work = AsyncEvaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        work = AsyncEvaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
         return await work.job(inputs, targets, timeout=timeout)
 
     def predict_many(

@@ -493,7 +493,7 @@ class VersionsResource(_OfModel):
             replacement: What to use instead; that of its deprecation when left out.
 
         Raises:
-            ConflictError: An alias points to it; the message names it.
+            ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
         return self._send(
             versions.update(self._model, version, state="retired", reason=reason, replacement=replacement)
@@ -507,7 +507,7 @@ class VersionsResource(_OfModel):
         """Delete a version and its package for good; its number is never used again.
 
         Raises:
-            ConflictError: An alias points to it; the message names it.
+            ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
         self._send(versions.delete(self._model, version))
 
@@ -986,7 +986,9 @@ class ModelHandle:
         """
         from maas_client._evaluation import Evaluations
 
-        work = Evaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        work = Evaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
         return work.measured(inputs, targets, progress=progress, timeout=timeout)
 
     def evaluate_in_background(
@@ -1004,7 +1006,9 @@ class ModelHandle:
         """
         from maas_client._evaluation import Evaluations
 
-        work = Evaluations(self._send, self._stream, self.name, version=version, parameters=parameters)
+        work = Evaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
         return work.job(inputs, targets, timeout=timeout)
 
     def predict_many(

@@ -180,3 +180,34 @@ def test_a_pinned_handle_falls_behind(make, ask):
 
     with pytest.warns(maas_client.VersionWarning, match="version 2 is the default"):
         assert ask(make(), act).version == 1
+
+
+def test_a_pinned_handle_evaluates_its_own_version(make, ask, fake):
+    """As it predicts with it, whatever `default` is by now; a version that is named goes before."""
+    measured = {
+        "model": "mood",
+        "version": 1,
+        "digest": "sha256:" + "0" * 64,
+        "device": "cpu",
+        "task": "text-classification",
+        "rows": 1,
+        "metrics": [],
+        "resamples": 1000,
+        "seed": 0,
+    }
+    route = "POST /v1/models/{model}/versions/{version}/evaluate"
+    fake.reply(route, measured, headers={"X-Maas-Default-Version": "2"})
+
+    def pinned(client):
+        return client.model("mood", pin=1).evaluate(["!"], ["glad"])
+
+    with pytest.warns(maas_client.VersionWarning, match="version 2 is the default"):
+        assert ask(make(), pinned).version == 1
+    assert (fake.calls[-1].route, fake.calls[-1].parts["version"]) == (route, "1")
+
+    def named(client):
+        return client.model("mood", pin=1).evaluate([{"text": "!"}], ["glad"], version=2)
+
+    with pytest.warns(maas_client.VersionWarning):
+        ask(make(), named)
+    assert fake.calls[-1].parts["version"] == "2"
