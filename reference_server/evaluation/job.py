@@ -14,6 +14,7 @@ from reference_server.evaluation.targets import targets_for
 from reference_server.evaluation.work import EvaluationWork, decode, joined
 from reference_server.loadables import loadable, operators_options
 from reference_server.registry import versions
+from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
     from maas_client.types import Evaluation, Version
@@ -88,6 +89,8 @@ def _version(context: Context) -> tuple[ServingTarget, Version]:
 
 def _load(context: Context, target: ServingTarget) -> LoadedModel:
     services = context.services
+    if target.unloaded:
+        raise model_unloaded()
     # One thread, whatever the manifest wants: serving comes first.
     options = {**operators_options(services.settings, target), "lanes": 1, "intra_op_threads": 1}
     return services.pool.get(loadable(target, services.artifacts, options))

@@ -371,3 +371,33 @@ def test_silence_is_broken_before_a_proxy_cuts_it(office, follow, monkeypatch):
     stream = follow(queue(office))
     stream.event()
     assert stream.chunk() == b": alive\n\n"
+
+
+@pytest.mark.parametrize("rows", [ROWS, {**ROWS, "background": True}], ids=["at once", "job"])
+def test_who_evaluates_a_deprecated_version_is_told(office, send, rows):
+    """As who predicts with it; an evaluation asks for the exact version, of which no caller is to hear."""
+    assert "deprecation" not in send("POST", PATH, rows).headers
+    version = "/v1/models/words/versions/1"
+    try:
+        assert send("PATCH", version, {"state": "deprecated", "reason": "old"}).status == 200
+        told = send("POST", PATH, rows).headers
+        assert (told["deprecation"][0], told["x-maas-version"]) == ("@", "1")
+        assert "x-maas-default-version" not in told
+        assert send("POST", f"{version}/evaluate", rows).headers["x-maas-default-version"] == "1"
+    finally:
+        assert send("PATCH", version, {"state": "active"}).status == 200
+
+
+@pytest.mark.parametrize("rows", [ROWS, {**ROWS, "background": True}], ids=["at once", "job"])
+def test_a_model_that_is_kept_out_of_memory_is_not_evaluated(office, send, rows):
+    """Nor by a job, which would load it in a process of its own."""
+    assert send("POST", PATH, {**ROWS, "background": True}).status == 202
+    assert send("POST", "/v2/repository/models/words/unload", {}).status == 200
+    try:
+        answer = send("POST", PATH, rows)
+        assert (answer.status, answer.json["error"]["code"]) == (503, "model_unloaded")
+        run_next(office)
+        (queued,) = send("GET", "/v1/jobs").json["data"]
+        assert (queued["state"], queued["error"]["code"]) == ("failed", "model_unloaded")
+    finally:
+        assert send("POST", "/v2/repository/models/words/load", {}).status == 200
