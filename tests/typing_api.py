@@ -36,6 +36,9 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.usage(model="m"), Listing[types.UsageEntry])
     assert_type([version.version for version in client.model("m").versions.list()], list[int])
     assert_type(client.model("m").aliases.move("default", version=2), types.Alias)
+    assert_type(client.model("m", pin=1, sticky_id="u").traffic.split({1: 9, 2: 1}), types.Traffic)
+    assert_type(client.model("m").evaluate(["a"], ["x"]), types.Evaluation)
+    assert_type(client.model("m").evaluate_in_background(["a"], ["x"]).wait(), types.Evaluation)
     assert_type(client.keys.create("k", scopes=["predict"]).secret.get_secret_value(), str)
     assert_type(client.with_raw_response().last_response.headers["X"], str)
     assert_type(client.models.index(), list[types.RepositoryEntry])
@@ -58,6 +61,8 @@ async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
     assert_type(client.models.list(), AsyncListing[types.Model])
     assert_type(client.model("m").versions.watch(), AsyncIterator[types.ModelEvent])
     assert_type((await client.model("m").versions.diff(1, 2)).signature, list[types.SignatureDifference])
+    assert_type(await client.model("m").traffic.promote(2, force=True), types.Traffic)
+    assert_type(await (await client.model("m").evaluate_in_background(["a"], ["x"])).wait(), types.Evaluation)
     assert_type([model.id async for model in client.models.list()], list[str])
     async with client as same:
         assert_type(same, AsyncClient)
@@ -71,7 +76,7 @@ def results(prediction: ClassificationPrediction, outcome: Outcome, error: error
     assert_type(outcome.result(), ClassificationPrediction | Prediction)
     assert_type(outcome.error, errors.MaasError | None)
     assert_type(error.retry_after, float | None)
-    assert_type(errors.PreconditionFailedError().current, types.Alias | None)
+    assert_type(errors.PreconditionFailedError().current, types.Alias | types.Traffic | None)
     assert_type(errors.NotFoundError("no").errors, list[types.ErrorDetail])
 
 
