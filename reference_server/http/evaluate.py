@@ -17,6 +17,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
 from reference_server.http.jobs import queued
+from reference_server.http.notices import with_notices
 from reference_server.jobs.context import keep
 from reference_server.registry import versions
 from reference_server.registry.jobs import NewJob
@@ -79,7 +80,7 @@ def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateReques
     work = EvaluationWork(loaded.task, batch, targets, subject_of(target, version, loaded))
 
     def encode(evaluation: Evaluation, _times: Times) -> Answer:
-        return Answer(200, _HEADERS, pydantic_core.to_json(evaluation))
+        return Answer(200, with_notices(_HEADERS, target), pydantic_core.to_json(evaluation))
 
     key = (target.exact, target.version, loaded.runner.device)
     return Pending(key, loaded, work, encode, began, services.timer())
@@ -110,7 +111,7 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
         call,
         lambda: NewJob(
             kind=KIND,
-            request={"rows": rows, "parameters": body.parameters},
+            request={"rows": rows, "parameters": body.parameters, "digest": target.digest},
             model=target.exact,
             version=target.version,
             input=keep(call.services.artifacts, "input", content),
@@ -118,7 +119,8 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
             unit="row",
         ),
     )
-    return Answer(202, {**_HEADERS, "location": f"/v1/jobs/{job.id}"}, pydantic_core.to_json(job))
+    headers = {**_HEADERS, "location": f"/v1/jobs/{job.id}"}
+    return Answer(202, with_notices(headers, target), pydantic_core.to_json(job))
 
 
 def _sent(call: Call) -> bytes:

@@ -43,6 +43,7 @@ _CATALOGUE = (
         VersionRow.task,
         VersionRow.size,
         VersionRow.manifest,
+        VersionRow.measured_metrics,
         VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
@@ -200,6 +201,8 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
 def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
     manifest = {field: row.manifest[field] for field in fields}
+    # As `facts` has it: what the owner measured after the publish goes before what the package says.
+    manifest["metrics"] = [*(row.measured_metrics or ()), *manifest["metrics"]]
     return {**manifest, "task": row.task, "signature": row.signature, "size": row.size}
 
 
