@@ -28,6 +28,8 @@ from maas_client.cli import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pydantic import JsonValue
+
     from maas_client._diff_tables import Table as DiffTable
     from maas_client.types import ModelEvent, Version
 
@@ -103,7 +105,7 @@ def retire(
     replacement: str | None,
     as_json: bool,
 ) -> None:
-    """Retire a version that no alias points to: calls of it fail."""
+    """Retire a version that nobody is sent to, by an alias or the traffic: calls of it fail."""
     with options.client() as client:
         changed = client.model(name).versions.retire(version, reason=reason, replacement=replacement)
     _show_state(changed, as_json=as_json)
@@ -203,12 +205,21 @@ def _show_state(version: Version, *, as_json: bool) -> None:
 
 
 def _told(event: ModelEvent) -> str:
-    details = {name: value for name, value in event.details.items() if value not in (None, "")}
+    details = {name: value for name, value in event.details.items() if value not in (None, "", [])}
     about = "" if event.version is None else f"version {event.version}"
     if (alias := details.pop("alias", None)) is not None:
         return f"{alias} → {about}" + (f": {note}" if (note := details.get("note")) else "")
-    said = ", ".join(f"{name} {value}" for name, value in details.items() if name != "digest")
+    said = ", ".join(f"{name} {_plainly(value)}" for name, value in details.items() if name != "digest")
     return ": ".join(part for part in (about, said) if part)
+
+
+def _plainly(value: JsonValue) -> str:
+    """Return a detail in words: the parts of a split as `1 at weight 95`."""
+    if isinstance(value, list):
+        return " and ".join(map(_plainly, value))
+    if isinstance(value, dict) and value.keys() >= {"version", "weight"}:
+        return f"{value['version']} at weight {value['weight']:g}"
+    return str(value)
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

@@ -563,7 +563,9 @@ class Model(Reply):
     license: str | None = None
     tags: list[str] = []
     labels: list[str] = []
-    metrics: list[Metric] = []
+    metrics: list[Metric] = Field(
+        [], description="What was measured after the publish, then what the package says."
+    )
     signature: TaskSignature | None = None
     example: dict[str, JsonValue] | None = None
     size: int | None = Field(None, description="Bytes of the stored package.")
@@ -786,12 +788,14 @@ class ModelEvent(Reply):
     Args:
         seq: Its number in the model's history, from 1 in the order of what happened.
         kind: `published`, `alias_moved`, `alias_rolled_back`, `deprecated`, `restored`, `retired`,
-            `version_deleted`, or another that a newer server tells of.
+            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; or another that a
+            newer server tells of.
         at: When it happened.
         by: The name of the account that did it.
         version: The version that it is about; None where it is about none.
         details: What else is known, by kind: the alias and `from_version` of a move, the reason and the
-            replacement of a deprecation, the digest of what was published or deleted.
+            replacement of a deprecation, the digest of what was published or deleted, the splits, the shadows
+            and the revision of the traffic.
     """
 
     seq: int

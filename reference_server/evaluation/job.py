@@ -8,6 +8,7 @@ import orjson
 from pydantic import Field, JsonValue
 
 from maas_client.types import Request
+from reference_server.errors import Conflict
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
@@ -30,6 +31,7 @@ class EvaluationTask(Request):
 
     rows: int = Field(ge=1)
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    digest: str | None = Field(None, description="Of the version that was meant.")
 
 
 def run(context: Context) -> Evaluation:
@@ -41,7 +43,7 @@ def run(context: Context) -> Evaluation:
     task = EvaluationTask.model_validate(context.request)
     with context.input() as file:
         given: dict[str, Any] = orjson.loads(file.read())
-    target, version = _version(context)
+    target, version = _version(context, task)
     loaded = _load(context, target)
     work = EvaluationWork(
         loaded.task,
@@ -80,10 +82,17 @@ def _rows(context: Context, work: EvaluationWork) -> Classified | Valued:
     return joined(parts)
 
 
-def _version(context: Context) -> tuple[ServingTarget, Version]:
+def _version(context: Context, task: EvaluationTask) -> tuple[ServingTarget, Version]:
     database, caller = context.services.database, context.caller
     model, number = context.claim.model or "", str(context.claim.version)
     target = versions.serving_target(database, caller, model, number)
+    if task.digest not in (None, target.digest):
+        # A model that was deleted and made again counts from 1 again.
+        raise Conflict(
+            f"version {number} of {model!r} is another than when this was asked for: the model was deleted "
+            "and made again; evaluate it anew",
+            code="version_replaced",
+        )
     return target, versions.get(database, caller, model, number)
 
 

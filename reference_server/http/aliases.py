@@ -27,8 +27,17 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
 @routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
-    services = call.services
-    aliases.check_move(services.database, call.by, model, alias, version=body.version, force=body.force)
+    services, expected = call.services, expected_revision(call, "alias")
+    aliases.check_move(
+        services.database,
+        call.by,
+        model,
+        alias,
+        version=body.version,
+        note=body.note,
+        expected_revision=expected,
+        force=body.force,
+    )
     warm(services, call.by, model, alias=alias, to=body.version)
     moved = aliases.move(
         services.database,
@@ -37,7 +46,7 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
         alias,
         version=body.version,
         note=body.note,
-        expected_revision=expected_revision(call, "alias"),
+        expected_revision=expected,
         force=body.force,
     )
     services.forget_targets()
@@ -49,18 +58,21 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
 )
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""
-    earlier = aliases.earlier_version(call.services.database, call.by, model, alias, force=body.force)
-    warm(call.services, call.by, model, alias=alias, to=earlier)
+    services, expected = call.services, expected_revision(call, "alias")
+    earlier = aliases.earlier_version(
+        services.database, call.by, model, alias, expected_revision=expected, force=body.force
+    )
+    warm(services, call.by, model, alias=alias, to=earlier)
     moved = aliases.rollback(
-        call.services.database,
+        services.database,
         call.by,
         model,
         alias,
         note=body.note,
-        expected_revision=expected_revision(call, "alias"),
+        expected_revision=expected,
         force=body.force,
     )
-    call.services.forget_targets()
+    services.forget_targets()
     return _tagged(moved)
 
 

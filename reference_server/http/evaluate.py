@@ -115,7 +115,7 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
         call,
         lambda: NewJob(
             kind=KIND,
-            request={"rows": rows, "parameters": body.parameters},
+            request={"rows": rows, "parameters": body.parameters, "digest": target.digest},
             model=target.exact,
             version=target.version,
             input=keep(call.services.artifacts, "input", content),

@@ -38,7 +38,7 @@ def change(call: Call, model: str, body: TrafficUpdate) -> Replied[Traffic]:
     """
     services = call.services
     expected = expected_revision(call, "traffic")
-    traffic.check(services.database, call.by, model, body)
+    traffic.check(services.database, call.by, model, body, expected_revision=expected)
     numbers = {split.version for split in body.splits} | set(body.shadows)
     warm_together(services, call.by, model, [str(number) for number in sorted(numbers)])
     changed = traffic.change(services.database, call.by, model, body, expected_revision=expected)

@@ -55,7 +55,7 @@ def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version
 
 @routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write")
 def delete(call: Call, model: str, version: str) -> None:
-    """Delete a version that no alias points to; its number is never used again."""
+    """Delete a version that no alias and no traffic sends calls to; its number is never used again."""
     services = call.services
     held = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
     services.forget_contents(content.digest for content in held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, literal, select, union_all
@@ -67,6 +68,19 @@ _CHANGES = select(AliasChangeRow, AccountRow.name.label("by")).join(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A move that somebody asks for; see `move`."""
+
+    caller: Caller
+    model: str
+    alias: str
+    version: int
+    note: str
+    expected_revision: int | None
+    force: bool
+
+
 def list_aliases(db: Database, caller: Caller, model: str, query: PageQuery) -> Page[Alias]:
     """Return a page of a model's aliases by name, `latest` among them.
 
@@ -116,34 +130,37 @@ def move(
         NotFound: When the model or the version is not there.
         Forbidden: With code `not_owner`.
         Unprocessable: When no alias can have that name, or it is `latest`.
-        Conflict: With code `version_retired`, or `breaking_signature` without `force`.
+        Conflict: With code `version_retired`; for `default` also with code `traffic_split_in_force`, or
+            `breaking_signature` without `force`.
         PreconditionFailed: When somebody moved it since.
     """
-    _check_movable(alias)
+    wanted = _Move(caller, model, alias, version, note, expected_revision, force)
     with db.write() as session:
-        model_id = names.owned(session, caller, model).row.id
-        target = select_number(session, model_id, str(version))
-        if _is_repeat(session, (model_id, alias), (target, note, caller.account_id), expected_revision):
-            return _read(session, model_id, alias)
-        row = _compare(session, model_id, alias, expected_revision)
-        check_target(session, model_id, alias, target, force=force)
-        if row is None or (row.version, row.note) != (target, note):
-            record_move(session, model_id, alias, version=target, note=note, by=caller, at=db.clock())
+        model_id, is_due = _checked(session, wanted)
+        if is_due:
+            record_move(session, model_id, alias, version=version, note=note, by=caller, at=db.clock())
             session.flush()
         return _read(session, model_id, alias)
 
 
-def check_move(db: Database, caller: Caller, model: str, alias: str, *, version: int, force: bool) -> None:
+def check_move(
+    db: Database,
+    caller: Caller,
+    model: str,
+    alias: str,
+    *,
+    version: int,
+    note: str,
+    expected_revision: int | None,
+    force: bool,
+) -> None:
     """Refuse what `move` would refuse, before anything is loaded for it.
 
     Raises:
-        NotFound, Forbidden, Conflict, Unprocessable: As `move`.
+        NotFound, Forbidden, Conflict, Unprocessable, PreconditionFailed: As `move`.
     """
-    _check_movable(alias)
     with db.read() as session:
-        model_id = names.owned(session, caller, model).row.id
-        target = select_number(session, model_id, str(version))
-        check_target(session, model_id, alias, target, force=force)
+        _checked(session, _Move(caller, model, alias, version, note, expected_revision, force))
 
 
 def rollback(
@@ -162,7 +179,7 @@ def rollback(
         NotFound: When the model or the alias is not there.
         Forbidden: With code `not_owner`.
         Conflict: With code `no_earlier_version`, when it never pointed elsewhere or that version was deleted;
-            with code `version_retired`, or `breaking_signature` without `force`.
+            otherwise as `move`.
         Unprocessable: When the alias is `latest`.
         PreconditionFailed: When somebody moved it since.
     """
@@ -187,15 +204,17 @@ def rollback(
         return _read(session, model_id, alias)
 
 
-def earlier_version(db: Database, caller: Caller, model: str, alias: str, *, force: bool) -> int:
+def earlier_version(
+    db: Database, caller: Caller, model: str, alias: str, *, expected_revision: int | None, force: bool
+) -> int:
     """Return the version to which `rollback` would point an alias.
 
     Raises:
-        NotFound, Forbidden, Conflict, Unprocessable: As `rollback`.
+        NotFound, Forbidden, Conflict, Unprocessable, PreconditionFailed: As `rollback`.
     """
     _check_movable(alias)
     with db.read() as session:
-        row = session.get(AliasRow, (names.owned(session, caller, model).row.id, alias))
+        row = _compare(session, names.owned(session, caller, model).row.id, alias, expected_revision)
         if row is None:
             raise _not_found(alias)
         return _earlier_version(session, row, force=force)
@@ -299,6 +318,26 @@ def _check_movable(alias: str) -> None:
         )
 
 
+def _checked(session: Session, wanted: _Move) -> tuple[str, bool]:
+    """Refuse a move that cannot be; return the model's id, and whether the alias is elsewhere now."""
+    _check_movable(wanted.alias)
+    model_id = names.owned(session, wanted.caller, wanted.model).row.id
+    target = select_number(session, model_id, str(wanted.version))
+    if _is_repeat(session, model_id, wanted):
+        return model_id, False
+    row = _compare(session, model_id, wanted.alias, wanted.expected_revision)
+    _check_target(session, model_id, wanted.alias, target, force=wanted.force)
+    return model_id, row is None or (row.version, row.note) != (target, wanted.note)
+
+
+def _check_target(session: Session, model_id: str, alias: str, version: int, *, force: bool) -> None:
+    # A split is told of first: nothing that `force` could mean moves `default` then.
+    row = session.get(AliasRow, (model_id, alias))
+    if alias == DEFAULT and row is not None and row.version != version:
+        refuse_while_split(session, model_id)
+    check_target(session, model_id, alias, version, force=force)
+
+
 def _compare(session: Session, model_id: str, alias: str, expected_revision: int | None) -> AliasRow | None:
     row = session.get(AliasRow, (model_id, alias))
     revision = 0 if row is None else row.revision
@@ -313,16 +352,13 @@ def _compare(session: Session, model_id: str, alias: str, expected_revision: int
     return row
 
 
-def _is_repeat(
-    session: Session, key: tuple[str, str], move: tuple[int, str, str], expected_revision: int | None
-) -> bool:
+def _is_repeat(session: Session, model_id: str, wanted: _Move) -> bool:
     """Tell whether the last move is this very one, whose reply its caller may have lost."""
-    row = session.get(AliasRow, key)
-    return (
-        row is not None
-        and row.revision - 1 == expected_revision
-        and (row.version, row.note, row.moved_by) == move
-    )
+    row = session.get(AliasRow, (model_id, wanted.alias))
+    if row is None or row.revision - 1 != wanted.expected_revision:
+        return False
+    last = (row.version, row.note, row.moved_by)
+    return last == (wanted.version, wanted.note, wanted.caller.account_id)
 
 
 def _earlier_version(session: Session, row: AliasRow, *, force: bool) -> int:
@@ -348,7 +384,7 @@ def _earlier_version(session: Session, row: AliasRow, *, force: bool) -> int:
             "alias to another",
             code="no_earlier_version",
         )
-    check_target(session, row.model_id, row.name, earlier, force=force)
+    _check_target(session, row.model_id, row.name, earlier, force=force)
     return earlier
 
 

@@ -57,7 +57,7 @@ def delete_version(
     Raises:
         NotFound: When the model or the version is not there.
         Forbidden: With code `not_owner`.
-        Conflict: With code `version_in_use`, naming the aliases that point to it.
+        Conflict: With code `version_in_use`, naming what sends calls to it.
         Unprocessable: When the version is named by an alias.
     """
     with db.write() as session:

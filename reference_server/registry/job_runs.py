@@ -20,7 +20,7 @@ from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessR
 from reference_server.security.callers import ALL_SCOPES, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pydantic import JsonValue
     from sqlalchemy import Select
@@ -149,14 +149,30 @@ def save(db: Database, store: ArtifactStore, claim: Claim, *, artifact: str, don
     discard(store, [before] if before else [])
 
 
-def succeed(db: Database, store: ArtifactStore, claim: Claim, result: Mapping[str, JsonValue]) -> None:
-    """Give a job its result."""
+def succeed(
+    db: Database,
+    store: ArtifactStore,
+    claim: Claim,
+    result: Mapping[str, JsonValue],
+    *,
+    beside: Callable[[Session], None] = lambda _: None,
+) -> None:
+    """Give a job its result.
+
+    Args:
+        db: The store.
+        store: Where its artifacts are.
+        claim: The job.
+        result: What came out.
+        beside: Writes what else becomes true with that, in the same transaction.
+    """
     useless: list[str] = []
-    with _writing(db, claim) as row:
-        if row is not None:
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
             row.result = dict(result)
             row.done = row.done if row.total is None else row.total
             useless = end(row, "succeeded", at=db.clock())
+            beside(session)
     discard(store, useless)
 
 

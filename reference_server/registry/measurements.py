@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from reference_server.metrics import Measured
 from reference_server.registry import facts, performance, usage
 from reference_server.registry.tables import AccountRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from reference_server.metrics import Asked, Measured, ModelKey
+    from reference_server.metrics import Asked, ModelKey
     from reference_server.registry.database import Database
+
+_NO_DEVICE = ""
 
 
 def store(db: Database, measured: Mapping[ModelKey, Measured]) -> None:
@@ -32,6 +36,22 @@ def store(db: Database, measured: Mapping[ModelKey, Measured]) -> None:
         return
     with db.write() as session:
         _store(session, measured, _model_ids(session, measured), db)
+
+
+def count(session: Session, key: tuple[str, int], account_id: str, asked: Asked, *, at: datetime) -> None:
+    """Add what a job asked of a version; how long that took tells nothing of calls.
+
+    Args:
+        session: The writer's.
+        key: The model's `account~name` and the version.
+        account_id: Whose job it is.
+        asked: What it asked for.
+        at: Now.
+    """
+    measured = {(*key, _NO_DEVICE): Measured(accounts={account_id: asked})}
+    model_ids = _model_ids(session, measured)
+    usage.add(session, _by_account(session, measured, model_ids), at=at)
+    _refresh(session, measured, model_ids)
 
 
 def _store(

@@ -39,7 +39,8 @@ def update(db: Database, caller: Caller, model: str, version: str, change: Versi
     Raises:
         NotFound: When the model or the version is not there.
         Forbidden: With code `not_owner`.
-        Conflict: With code `version_in_use`, when one is to be retired to which an alias points.
+        Conflict: With code `version_in_use`, when one is to be retired to which an alias or the traffic sends
+            calls.
         Unprocessable: When the version is named by an alias, or the notice cannot be.
     """
     with db.write() as session:

@@ -59,17 +59,12 @@ def change(
         PreconditionFailed: When somebody changed it since.
     """
     with db.write() as session:
-        model_id = _check(session, caller, model, update)
-        row = newest_change(session, model_id)
-        made = _Change(session, caller, model_id, db.clock(), row)
-        if made.is_repeat(update, expected_revision):
-            return _read(session, model_id)
-        _compare(session, model_id, row, expected_revision)
-        if update.promote:
+        made, is_due = _checked(session, db, caller, model, update, expected_revision=expected_revision)
+        if is_due and update.promote:
             made.promote(update.splits[0].version, update.note)
-        else:
+        elif is_due:
             made.split(update)
-        return _read(session, model_id)
+        return _read(session, made.model_id)
 
 
 def withdraw(
@@ -102,14 +97,16 @@ def check_default_is_free(db: Database, caller: Caller, model: str) -> None:
         refuse_while_split(session, names.visible(session, caller, model).row.id)
 
 
-def check(db: Database, caller: Caller, model: str, update: TrafficUpdate) -> None:
+def check(
+    db: Database, caller: Caller, model: str, update: TrafficUpdate, *, expected_revision: int | None
+) -> None:
     """Refuse early what `change` would refuse, before versions are loaded for it.
 
     Raises:
-        NotFound, Forbidden, Unprocessable: As `change`.
+        NotFound, Forbidden, Unprocessable, Conflict, PreconditionFailed: As `change`.
     """
     with db.read() as session:
-        _check(session, caller, model, update)
+        _checked(session, db, caller, model, update, expected_revision=expected_revision)
 
 
 def versions_in_traffic(session: Session, model_id: str) -> dict[int, str]:
@@ -133,8 +130,22 @@ def read_changes(session: Session, model_id: str) -> list[Traffic]:
     return [_to_traffic(row, by) for row, by in session.execute(statement)]
 
 
-def _check(session: Session, caller: Caller, model: str, update: TrafficUpdate) -> str:
+def _checked(
+    session: Session,
+    db: Database,
+    caller: Caller,
+    model: str,
+    update: TrafficUpdate,
+    *,
+    expected_revision: int | None,
+) -> tuple[_Change, bool]:
+    """Refuse a change that cannot be; return it, and whether it is another than the last."""
     model_id = names.owned(session, caller, model).row.id
+    row = newest_change(session, model_id)
+    made = _Change(session, caller, model_id, db.clock(), row)
+    if made.is_repeat(update, expected_revision):
+        return made, False
+    _compare(session, model_id, row, expected_revision)
     for split in update.splits:
         versions.select_number(session, model_id, str(split.version))
         # Any caller of `default` may get it.
@@ -143,7 +154,7 @@ def _check(session: Session, caller: Caller, model: str, update: TrafficUpdate) 
         versions.select_number(session, model_id, str(shadow))
         check_runs(session, model_id, shadow)
     _check_shares(update)
-    return model_id
+    return made, True
 
 
 def _check_shares(update: TrafficUpdate) -> None:

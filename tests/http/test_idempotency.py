@@ -195,7 +195,8 @@ def test_an_effect_without_its_reply_is_undone(server, monkeypatch):
 def test_what_is_remembered_is_forgotten_after_the_commit(server, text_package, token_package, monkeypatch):
     """Whoever calls while an alias is rolled back does not make the server remember the old version."""
     for package in (text_package, token_package):
-        assert server.publish(server.ada, "words", package, query="set_default=true").status in (200, 201)
+        query = "set_default=true&force=true"
+        assert server.publish(server.ada, "words", package, query=query).status == 201
     complete, seen = idempotency.complete, []
 
     def predict():
@@ -208,5 +209,5 @@ def test_what_is_remembered_is_forgotten_after_the_commit(server, text_package, 
     monkeypatch.setattr(idempotency, "complete", complete_late)
     path = "/v1/models/words/aliases/default/rollback"
     headers = {**server.ada, "idempotency-key": "b-1"}
-    assert server.post(path, {}, headers=headers).json["version"] == 1
+    assert server.post(path, {"force": True}, headers=headers).json["version"] == 1
     assert (seen, predict()) == ([2], 1)

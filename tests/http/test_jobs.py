@@ -132,7 +132,8 @@ def test_more_rows_than_a_call_takes_become_a_job(office, send):
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert (job["kind"], job["state"], job["model"], job["version"]) == ("evaluate", "queued", "ada~words", 1)
     assert job["progress"]["total"] == 6
-    assert job["request"] == {"rows": 6, "parameters": {}}
+    digest = send("GET", "/v1/models/words/versions/1").json["digest"]
+    assert job["request"] == {"rows": 6, "parameters": {}, "digest": digest}
     run_next(office)
     found = send("GET", f"/v1/jobs/{job['id']}").json
     assert found["state"] == "succeeded", found

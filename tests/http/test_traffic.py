@@ -59,7 +59,9 @@ def ask(server, method, path, value=None, *, query="", **headers):
 
 def put(server, splits, shadows=(), **more):
     chosen = [{"version": version, "weight": weight} for version, weight in splits.items()]
-    answer = ask(server, "PUT", TRAFFIC, {"splits": chosen, "shadows": list(shadows), **more})
+    # The two versions take the same instances, and their tensors are not the same.
+    body = {"splits": chosen, "shadows": list(shadows), "force": True, **more}
+    answer = ask(server, "PUT", TRAFFIC, body)
     assert answer.status == 200, answer.body
     return answer
 
@@ -129,10 +131,11 @@ def test_a_sticky_id_that_cannot_be_one_is_refused(server, way, sticky):
 def test_the_revision_is_the_etag(server):
     """Read, decide, change; whoever was slower gets 412 and changes nothing."""
     assert ask(server, "GET", TRAFFIC).headers["etag"] == '"0"'
-    update = {"splits": [{"version": 1, "weight": 9}, {"version": 2, "weight": 1}], "note": "try"}
+    splits = [{"version": 1, "weight": 9}, {"version": 2, "weight": 1}]
+    update = {"splits": splits, "note": "try", "force": True}
     made = ask(server, "PUT", TRAFFIC, update, **{"if-match": '"0"'})
     assert (made.status, made.headers["etag"]) == (200, '"1"')
-    other = {"splits": [{"version": 2, "weight": 1}]}
+    other = {"splits": [{"version": 2, "weight": 1}], "force": True}
     assert ask(server, "PUT", TRAFFIC, other, **{"if-match": '"0"'}).status == 412
     assert ask(server, "DELETE", TRAFFIC, **{"if-match": '"0"'}).status == 412
     assert ask(server, "PUT", TRAFFIC, other, **{"if-match": "one"}).status == 400
@@ -176,7 +179,7 @@ def test_a_version_that_cannot_be_loaded_takes_no_traffic(server, monkeypatch):
 
     monkeypatch.setattr("reference_server.runtime.pool.OnnxRunner", Broken)
     for update in (
-        {"splits": [{"version": 1, "weight": 9}, {"version": 2, "weight": 1}]},
+        {"splits": [{"version": 1, "weight": 9}, {"version": 2, "weight": 1}], "force": True},
         {"shadows": [2]},
     ):
         answer = ask(server, "PUT", TRAFFIC, update)

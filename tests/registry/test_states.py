@@ -99,7 +99,9 @@ def test_no_alias_can_point_to_what_is_retired(words):
     for act in (
         lambda: aliases.move(words.db, words.ada, "words", "x", version=2, note="", expected_revision=None),
         lambda: aliases.rollback(words.db, words.ada, "words", "best", note="", expected_revision=None),
-        lambda: aliases.check_move(words.db, words.ada, "words", "best", version=2, force=True),
+        lambda: aliases.check_move(
+            words.db, words.ada, "words", "best", version=2, note="", expected_revision=None, force=True
+        ),
     ):
         with pytest.raises(Conflict) as caught:
             act()
