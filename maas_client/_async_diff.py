@@ -45,7 +45,9 @@ async def diff(
         same_content=old.digest == new.digest,
         manifest=changed_fields(old.manifest, new.manifest),
         signature=differences(Interface.of(old), Interface.of(new)),
-        metrics=changed_metrics(old.manifest.metrics, new.manifest.metrics),
+        metrics=changed_metrics(
+            [*old.manifest.metrics, *old.measured_metrics], [*new.manifest.metrics, *new.measured_metrics]
+        ),
         graph=None if isinstance(graphs, str) else graphs,
         graph_missing=graphs if isinstance(graphs, str) else None,
         predictions=await comparing.predictions() if predictions else [],
