@@ -563,7 +563,9 @@ class Model(Reply):
     license: str | None = None
     tags: list[str] = []
     labels: list[str] = []
-    metrics: list[Metric] = []
+    metrics: list[Metric] = Field(
+        [], description="What its owner measured after the publish, then what the package says."
+    )
     signature: TaskSignature | None = None
     example: dict[str, JsonValue] | None = None
     size: int | None = Field(None, description="Bytes of the stored package.")

@@ -43,6 +43,7 @@ _CATALOGUE = (
         VersionRow.task,
         VersionRow.size,
         VersionRow.manifest,
+        VersionRow.measured_metrics,
         VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
@@ -198,9 +199,11 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
 
 
 def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
-    fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "metrics", "example")
+    fields = ("description", "intended_use", "limitations", "license", "tags", "labels", "example")
     manifest = {field: row.manifest[field] for field in fields}
-    return {**manifest, "task": row.task, "signature": row.signature, "size": row.size}
+    # In the order in which the catalogue's filter by accuracy looks at them.
+    metrics = [*(row.measured_metrics or ()), *row.manifest["metrics"]]
+    return {**manifest, "metrics": metrics, "task": row.task, "signature": row.signature, "size": row.size}
 
 
 def _read(session: Session, caller: Caller, model_id: str) -> Model:
