@@ -17,6 +17,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
 from reference_server.http.jobs import queued
+from reference_server.http.notices import with_notices
 from reference_server.jobs.context import keep
 from reference_server.registry import versions
 from reference_server.registry.jobs import NewJob
@@ -68,18 +69,18 @@ def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateReques
         raise Cold
     services = call.services
     began = services.timer()
-    target = services.targets(call.by, model, selector)
-    version = versions.get(services.database, call.by, target.exact, str(target.version))
+    asked = services.targets(call.by, model, selector)
+    version = versions.get(services.database, call.by, asked.exact, str(asked.version))
     rows = len(body.inputs)
     targets = targets_for(version.task, version.manifest.labels, body.targets, rows)
     if body.background or rows > services.settings.max_instances:
-        return _in_background(call, target, body)
-    target, loaded = services.serve(call, target.exact, str(target.version))
+        return _in_background(call, asked, body)
+    target, loaded = services.serve(call, asked.exact, str(asked.version))
     batch = decode(loaded.task, body.inputs, body.parameters)
     work = EvaluationWork(loaded.task, batch, targets, subject_of(target, version, loaded))
 
     def encode(evaluation: Evaluation, _times: Times) -> Answer:
-        return Answer(200, _HEADERS, pydantic_core.to_json(evaluation))
+        return Answer(200, with_notices(_HEADERS, asked), pydantic_core.to_json(evaluation))
 
     key = (target.exact, target.version, loaded.runner.device)
     return Pending(key, loaded, work, encode, began, services.timer())
@@ -118,7 +119,8 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
             unit="row",
         ),
     )
-    return Answer(202, {**_HEADERS, "location": f"/v1/jobs/{job.id}"}, pydantic_core.to_json(job))
+    headers = {**_HEADERS, "location": f"/v1/jobs/{job.id}"}
+    return Answer(202, with_notices(headers, target), pydantic_core.to_json(job))
 
 
 def _sent(call: Call) -> bytes:
