@@ -511,9 +511,9 @@ class Performance(Reply):
 
     Args:
         device: What ran it, such as `cpu` or `cuda:0`.
-        calls: Calls that were answered.
+        calls: Predictions that were answered; evaluations are usage, and not measured here.
         rows: Their rows.
-        failures: Calls whose run failed.
+        failures: Predictions whose run failed.
         p50_ms: The median time of a call within the server, in milliseconds, to 2 %; None before the first.
         p95_ms: The time that 95 % of the calls took at most, likewise.
         rows_per_second: Rows for each second that the model computed; None before the first.

@@ -51,7 +51,7 @@ def _run(context: Context, kind: Kind) -> None:
     try:
         context.log(_beginning(claim))
         result = kind.run(context)
-        job_runs.succeed(database, artifacts, claim, result.model_dump(mode="json"))
+        job_runs.succeed(database, artifacts, claim, result.model_dump(mode="json"), counted=context.counted)
     except Cancelled:
         job_runs.cancel(database, artifacts, claim)
     except Stopping:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.orm import aliased
 
+from reference_server.registry import measurements
 from reference_server.registry.jobs import discard, end
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
 from reference_server.security.callers import ALL_SCOPES, Caller
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+    from reference_server.metrics import Measured, ModelKey
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
 
@@ -149,14 +152,23 @@ def save(db: Database, store: ArtifactStore, claim: Claim, *, artifact: str, don
     discard(store, [before] if before else [])
 
 
-def succeed(db: Database, store: ArtifactStore, claim: Claim, result: Mapping[str, JsonValue]) -> None:
-    """Give a job its result."""
+def succeed(
+    db: Database,
+    store: ArtifactStore,
+    claim: Claim,
+    result: Mapping[str, JsonValue],
+    *,
+    counted: Mapping[ModelKey, Measured] = MappingProxyType({}),
+) -> None:
+    """Give a job its result, and count once, however often it was resumed, what it asked of versions."""
     useless: list[str] = []
-    with _writing(db, claim) as row:
-        if row is not None:
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
             row.result = dict(result)
             row.done = row.done if row.total is None else row.total
             useless = end(row, "succeeded", at=db.clock())
+            if counted:
+                measurements.add(session, counted, at=db.clock())
     discard(store, useless)
 
 
