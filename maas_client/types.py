@@ -511,9 +511,9 @@ class Performance(Reply):
 
     Args:
         device: What ran it, such as `cpu` or `cuda:0`.
-        calls: Calls that were answered.
+        calls: Predictions that were answered; evaluations are usage, and not measured here.
         rows: Their rows.
-        failures: Calls whose run failed.
+        failures: Predictions whose run failed.
         p50_ms: The median time of a call within the server, in milliseconds, to 2 %; None before the first.
         p95_ms: The time that 95 % of the calls took at most, likewise.
         rows_per_second: Rows for each second that the model computed; None before the first.
@@ -564,7 +564,7 @@ class Model(Reply):
     tags: list[str] = []
     labels: list[str] = []
     metrics: list[Metric] = Field(
-        [], description="What was measured after the publish, then what the package says."
+        [], description="What its owner measured after the publish, then what the package says."
     )
     signature: TaskSignature | None = None
     example: dict[str, JsonValue] | None = None

@@ -14,6 +14,7 @@ from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
 from reference_server.evaluation.work import EvaluationWork, decode, joined
 from reference_server.loadables import loadable, operators_options
+from reference_server.metrics import Asked, Measured
 from reference_server.registry import versions
 from reference_server.runtime.pool import model_unloaded
 
@@ -51,7 +52,10 @@ def run(context: Context) -> Evaluation:
         targets_for(version.task, version.manifest.labels, given["targets"], task.rows),
         subject_of(target, version, loaded),
     )
-    return summarise(_rows(context, work), work.subject, each=context.check)
+    rows = _rows(context, work)
+    measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=work.rows)})
+    context.counted[target.exact, target.version, loaded.runner.device] = measured
+    return summarise(rows, work.subject, each=context.check)
 
 
 def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> Subject:

@@ -84,7 +84,7 @@ def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateReques
         return Answer(200, with_notices(_HEADERS, asked), pydantic_core.to_json(evaluation))
 
     key = (target.exact, target.version, loaded.runner.device)
-    return Pending(key, loaded, work, encode, began, services.timer())
+    return Pending(key, loaded, work, encode, began, services.timer(), is_evaluation=True)
 
 
 def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:

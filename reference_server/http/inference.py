@@ -38,6 +38,7 @@ class Pending:
         began: When decoding began, on the services' timer.
         decoded: When it ended.
         again: Decodes the call for another version of the model, for shadows; None where it has none.
+        is_evaluation: Whether it is one: that counts as usage, and its times are no prediction's.
     """
 
     key: ModelKey
@@ -47,6 +48,7 @@ class Pending:
     began: float
     decoded: float
     again: Callable[[LoadedModel], ComparableWork] | None = None
+    is_evaluation: bool = False
 
 
 @dataclass(slots=True)
@@ -92,8 +94,11 @@ def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
 def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
     statistics = call.services.metrics.model(pending.key)
-    statistics.failures.append(call.services.timer() - pending.began)
-    statistics.failed_for.append(call.by.account_id)
+    if pending.is_evaluation:
+        statistics.evaluations_failed_for.append(call.by.account_id)
+    else:
+        statistics.failures.append(call.services.timer() - pending.began)
+        statistics.failed_for.append(call.by.account_id)
     if call.route is not None:
         call.services.traffic.failed(call, call.route, pending, error)
     if call.services.tracing is not None:
@@ -116,6 +121,9 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
         call.stages = Stages(pending, times, begun, ended)
     rows = pending.work.rows
     statistics = call.services.metrics.model(pending.key)
+    if pending.is_evaluation:
+        statistics.evaluated.append((call.by.account_id, rows))
+        return answer
     statistics.answered.append((call.by.account_id, rows))
     statistics.succeeded(
         queue=times.queue,

@@ -18,7 +18,6 @@ from reference_server.registry import (
     packages,
     publishing,
     states,
-    traffic,
     uploads,
     versions,
 )
@@ -126,8 +125,6 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
     now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
     # A bare name may mean somebody else's model as long as the caller has none.
     takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
-    if takes_over:
-        traffic.check_default_is_free(services.database, call.by, model)
     version, new = publishing.publish(
         services.database,
         services.artifacts,

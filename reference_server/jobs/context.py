@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from reference_server.metrics import Measured, ModelKey
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
     from reference_server.registry.job_runs import Claim, Verdict
@@ -62,6 +63,7 @@ class Context:
         verdict: Returns what was last heard of its lease; never waits.
         stopping: Tells whether the process is to end.
         timer: Seconds, monotonic.
+        counted: What it asked of versions, which counts as its account's usage once it has succeeded.
     """
 
     claim: Claim
@@ -69,6 +71,7 @@ class Context:
     verdict: Callable[[], Verdict]
     stopping: Callable[[], bool]
     timer: Callable[[], float]
+    counted: dict[ModelKey, Measured] = field(init=False, default_factory=dict)
     _began: tuple[float, int] = field(init=False)
     _reported: float = field(init=False)
     _saved: float = field(init=False)

@@ -22,15 +22,13 @@ class Kind:
         request: What a job of it is asked, small: large inputs are in the job's own artifact.
         run: Does it, and returns the result; it calls `Context.check` often, which ends it when it must end.
         resumable: Whether `run` goes on from the checkpoint that it saved.
-        predicts: Whether its units are rows that its version answers, which count as its account's usage.
     """
 
     request: type[Request]
     run: Callable[[Context], Reply]
     resumable: bool
-    predicts: bool = False
 
 
 KINDS: dict[str, Kind] = {
-    evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True, predicts=True),
+    evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True),
 }

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from reference_server.errors import ServiceError
 from reference_server.jobs.context import Cancelled, Context, Lost, Stopping
 from reference_server.jobs.kinds import KINDS
 from reference_server.jobs.lease import Lease
-from reference_server.metrics import Asked
-from reference_server.registry import job_runs, measurements
+from reference_server.registry import job_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
-
-    from sqlalchemy.orm import Session
 
     from reference_server.jobs.context import Services
     from reference_server.jobs.kinds import Kind
@@ -56,13 +51,7 @@ def _run(context: Context, kind: Kind) -> None:
     try:
         context.log(_beginning(claim))
         result = kind.run(context)
-        job_runs.succeed(
-            database,
-            artifacts,
-            claim,
-            result.model_dump(mode="json"),
-            beside=partial(_count, claim, kind, at=database.clock()),
-        )
+        job_runs.succeed(database, artifacts, claim, result.model_dump(mode="json"), counted=context.counted)
     except Cancelled:
         job_runs.cancel(database, artifacts, claim)
     except Stopping:
@@ -75,13 +64,6 @@ def _run(context: Context, kind: Kind) -> None:
         _log.exception("the job failed", extra={"fields": {"job_id": claim.job_id}})
         message = "the job failed; the fault is the server's and has been logged"
         job_runs.fail(database, artifacts, claim, code="internal_error", message=message)
-
-
-def _count(claim: Claim, kind: Kind, session: Session, *, at: datetime) -> None:
-    """Count what the job asked of its version as its account's usage."""
-    if kind.predicts and claim.model is not None and claim.version is not None:
-        asked = Asked(calls=1, rows=claim.total or 0)
-        measurements.count(session, (claim.model, claim.version), claim.caller.account_id, asked, at=at)
 
 
 def _beginning(claim: Claim) -> str:

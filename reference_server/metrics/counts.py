@@ -101,6 +101,9 @@ class ModelStatistics:
         # Who asked: the account and the rows of each call that was answered, the account of each that failed.
         self.answered: list[tuple[str, int]] = []
         self.failed_for: list[str] = []
+        # The same of evaluations: they are usage, and their times are no measure of a prediction's.
+        self.evaluated: list[tuple[str, int]] = []
+        self.evaluations_failed_for: list[str] = []
         self.stages = [Histogram() for _ in (*STAGES, "total")]
         self.failed = Histogram()
         self.rows = 0
@@ -143,6 +146,8 @@ class ModelStatistics:
         samples, failures = _emptied(self.samples), _emptied(self.failures)
         answered, failed_for = _emptied(self.answered), _emptied(self.failed_for)
         self._unstored.count(answered, failed_for)
+        if self.evaluated or self.evaluations_failed_for:
+            self._unstored.count_evaluations(_emptied(self.evaluated), _emptied(self.evaluations_failed_for))
         if failures:
             self.failed.add(np.array(failures))
         if samples:

@@ -10,22 +10,25 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.orm import aliased
 
+from reference_server.registry import measurements
 from reference_server.registry.jobs import discard, end
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
 from reference_server.security.callers import ALL_SCOPES, Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic import JsonValue
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+    from reference_server.metrics import Measured, ModelKey
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
 
@@ -155,24 +158,17 @@ def succeed(
     claim: Claim,
     result: Mapping[str, JsonValue],
     *,
-    beside: Callable[[Session], None] = lambda _: None,
+    counted: Mapping[ModelKey, Measured] = MappingProxyType({}),
 ) -> None:
-    """Give a job its result.
-
-    Args:
-        db: The store.
-        store: Where its artifacts are.
-        claim: The job.
-        result: What came out.
-        beside: Writes what else becomes true with that, in the same transaction.
-    """
+    """Give a job its result, and count once, however often it was resumed, what it asked of versions."""
     useless: list[str] = []
     with db.write() as session:
         if (row := _own(session, claim)) is not None:
             row.result = dict(result)
             row.done = row.done if row.total is None else row.total
             useless = end(row, "succeeded", at=db.clock())
-            beside(session)
+            if counted:
+                measurements.add(session, counted, at=db.clock())
     discard(store, useless)
 
 

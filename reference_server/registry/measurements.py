@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from reference_server.metrics import Measured
 from reference_server.registry import facts, performance, usage
 from reference_server.registry.tables import AccountRow, ModelRow, VersionRow
 
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from reference_server.metrics import Asked, ModelKey
+    from reference_server.metrics import Asked, Measured, ModelKey
     from reference_server.registry.database import Database
-
-_NO_DEVICE = ""
 
 
 def store(db: Database, measured: Mapping[ModelKey, Measured]) -> None:
@@ -35,37 +32,17 @@ def store(db: Database, measured: Mapping[ModelKey, Measured]) -> None:
     if not measured:
         return
     with db.write() as session:
-        _store(session, measured, _model_ids(session, measured), db)
+        add(session, measured, at=db.clock())
 
 
-def count(session: Session, key: tuple[str, int], account_id: str, asked: Asked, *, at: datetime) -> None:
-    """Add what a job asked of a version; how long that took tells nothing of calls.
-
-    Args:
-        session: The writer's.
-        key: The model's `account~name` and the version.
-        account_id: Whose job it is.
-        asked: What it asked for.
-        at: Now.
-    """
-    measured = {(*key, _NO_DEVICE): Measured(accounts={account_id: asked})}
+def add(session: Session, measured: Mapping[ModelKey, Measured], *, at: datetime) -> None:
+    """Add what was counted lately, in a transaction of the writer that has more to write."""
     model_ids = _model_ids(session, measured)
-    usage.add(session, _by_account(session, measured, model_ids), at=at)
-    _refresh(session, measured, model_ids)
-
-
-def _store(
-    session: Session,
-    measured: Mapping[ModelKey, Measured],
-    model_ids: Mapping[tuple[str, int], str],
-    db: Database,
-) -> None:
-    now = db.clock()
     for (name, version, device), each in measured.items():
-        if (model_id := model_ids.get((name, version))) is not None:
-            performance.add(session, model_id, version, device, each, at=now)
+        if each.accounts and (model_id := model_ids.get((name, version))) is not None:
+            performance.add(session, model_id, version, device, each, at=at)
     session.flush()
-    usage.add(session, _by_account(session, measured, model_ids), at=now)
+    usage.add(session, _by_account(session, measured, model_ids), at=at)
     _refresh(session, measured, model_ids)
 
 
@@ -89,13 +66,12 @@ def _by_account(
     session: Session, measured: Mapping[ModelKey, Measured], model_ids: Mapping[tuple[str, int], str]
 ) -> dict[tuple[str, str, int], Asked]:
     """Return what was asked for by account, model and version, over all devices."""
-    callers = {account for each in measured.values() for account in each.accounts}
+    callers = {account for each in measured.values() for account in each.usage}
     known = set(session.scalars(select(AccountRow.id).where(AccountRow.id.in_(callers))))
     asked: dict[tuple[str, str, int], Asked] = {}
     for (name, version, _), each in measured.items():
-        for account in each.accounts.keys() & known:
-            if (model_id := model_ids.get((name, version))) is not None:
-                more = each.accounts[account]
+        for account, more in each.usage.items():
+            if account in known and (model_id := model_ids.get((name, version))) is not None:
                 before = asked.get((account, model_id, version))
                 asked[account, model_id, version] = more if before is None else before.plus(more)
     return asked
@@ -108,8 +84,7 @@ def _refresh(
     rows = {row.id: row for row in session.scalars(statement)}
     for (name, version, _), each in measured.items():
         if (row := rows.get(model_ids.get((name, version), ""))) is not None:
-            total = each.total
-            row.recent_calls += total.calls
-            row.recent_rows += total.rows
+            row.recent_calls += sum(asked.calls for asked in each.usage.values())
+            row.recent_rows += sum(asked.rows for asked in each.usage.values())
             if version == row.listed_version:
                 facts.refresh_latency(session, row)

@@ -16,6 +16,7 @@ from maas_client.errors import PackageError
 from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, events, facts, models, names, versions
 from reference_server.registry.compatibility import check_target
+from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
 from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
@@ -83,7 +84,8 @@ def publish(
     Raises:
         Unprocessable: When the package cannot serve, or no model can have that name.
         Forbidden: With code `not_owner`.
-        Conflict: With code `public_name_taken`; with `set_default` with code `breaking_signature`.
+        Conflict: With code `public_name_taken`; with `set_default` with code `breaking_signature`, or
+            `traffic_split_in_force`.
     """
     publication = _Publication(db, store, caller, model, query, moves_default)
     # What the name or the rights forbid is refused before the costly part.
@@ -92,6 +94,7 @@ def publish(
         with open_package(source, max_bytes=max_bytes) as package:
             if (known := publication.known(package.digest)) is not None:
                 return known, False
+            publication.check_default()
             inspection = inspect(package)
             return publication.record(_row(package, inspection, _store(store, package)))
     except PackageError as error:
@@ -127,6 +130,13 @@ class _Publication:
     def check(self) -> None:
         with self.db.read() as session:
             self._check_parent(session, self._find(session))
+
+    def check_default(self) -> None:
+        """Refuse a new version that is to become `default` while a split goes before that."""
+        with self.db.read() as session:
+            found = self._find(session)
+            if self.query.set_default and found is not None:
+                refuse_while_split(session, found.row.id)
 
     def known(self, digest: str) -> Version | None:
         """Return the version that has this content already, as `default` if that was asked for."""
@@ -226,6 +236,7 @@ class _Publication:
             return
         check_target(session, found.row.id, versions.DEFAULT, number, force=self.query.force)
         if now is not None and not self.moves_default:
+            refuse_while_split(session, found.row.id)
             return
         aliases.record_move(
             session,

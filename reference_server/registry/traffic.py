@@ -11,7 +11,7 @@ from maas_client.types import Traffic, TrafficShare
 from reference_server.errors import PreconditionFailed, Unprocessable
 from reference_server.registry import aliases, events, names, splits, versions
 from reference_server.registry.compatibility import check_runs, check_target
-from reference_server.registry.in_force import newest_change, refuse_while_split
+from reference_server.registry.in_force import newest_change
 from reference_server.registry.tables import AccountRow, TrafficChangeRow
 
 if TYPE_CHECKING:
@@ -84,17 +84,6 @@ def withdraw(
         if row is not None and (row.splits or row.shadows):
             _Change(session, caller, model_id, db.clock(), row).withdraw(note)
         return _read(session, model_id)
-
-
-def check_default_is_free(db: Database, caller: Caller, model: str) -> None:
-    """Refuse early what `default` could not be moved for.
-
-    Raises:
-        NotFound: When the model is not there.
-        Conflict: With code `traffic_split_in_force`.
-    """
-    with db.read() as session:
-        refuse_while_split(session, names.visible(session, caller, model).row.id)
 
 
 def check(

@@ -31,6 +31,21 @@ def test_what_was_counted_is_handed_out_once():
     assert metrics.take() == {}
 
 
+def test_evaluations_are_usage_alone():
+    """They say nothing about how long a prediction takes; what is given back holds them too."""
+    metrics = Metrics([], {})
+    statistics = metrics.model(KEY)
+    answer(statistics, "acc_a")
+    statistics.evaluated += [("acc_a", 7), ("acc_b", 2)]
+    statistics.evaluations_failed_for.append("acc_b")
+    metrics.publish()
+    taken = metrics.take()
+    metrics.give_back(taken)
+    taken = metrics.take()[KEY]
+    assert (taken.total, sum(taken.latencies.values())) == (Asked(1, 1, 0), 1)
+    assert taken.usage == {"acc_a": Asked(2, 8, 0), "acc_b": Asked(1, 2, 1)}
+
+
 def test_what_could_not_be_stored_comes_again():
     """What is given back is added to what came meanwhile."""
     metrics = Metrics([], {})

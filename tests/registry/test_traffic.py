@@ -107,7 +107,6 @@ def test_default_does_not_move_under_a_split(words, ada, package):
         lambda: aliases.move(words.db, ada, "words", "default", version=3, note="", expected_revision=None),
         lambda: aliases.rollback(words.db, ada, "words", "default", note="", expected_revision=None),
         lambda: words.publish(ada, "words", package("4"), set_default=True),
-        lambda: traffic.check_default_is_free(words.db, ada, "words"),
     ):
         with pytest.raises(Conflict, match="PUT …/traffic") as caught:
             act()
