@@ -66,8 +66,10 @@ _NEVER_SENT = (
 )
 _CHUNK = 2**18
 # httpcore2 2.16 closes the socket of a TLS handshake that times out, and not of one that is cancelled: so
-# connecting has a limit of its own, which ends this many seconds before the call's.
-_HANDSHAKE_SLACK = 0.01
+# connecting has a limit of its own, which ends before the call's by this share of what is left, and this many
+# seconds at most. A busy machine's event loop wakes up tens of milliseconds late and finds both limits past.
+_HANDSHAKE_SHARE = 0.1
+_MOST_HANDSHAKE_SLACK = 0.1
 _POOL = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
 
 
@@ -284,7 +286,7 @@ def _request(call: Call[Any], url: str) -> httpx2.Request:
 def _limits(call: Call[Any]) -> dict[str, float | None]:
     # A limit of reading would start anew with every read; the budget does not.
     left = _left(call)
-    connect = None if left is None else max(0.0, left - _HANDSHAKE_SLACK)
+    connect = None if left is None else left - min(left * _HANDSHAKE_SHARE, _MOST_HANDSHAKE_SLACK)
     return {"connect": connect, "read": None, "write": None, "pool": None}
 
 

@@ -263,10 +263,10 @@ def test_one_budget_covers_every_chunk(desk, publish, monkeypatch, give):
 
     monkeypatch.setattr(_Handler, "_answer", slowly)
     started = time.monotonic()
-    with pytest.raises(errors.DeadlineError, match=r"0\.25 s"):
-        publish(timeout=0.25) if give == "call" else publish(client_timeout=0.25)
-    assert 0.2 < time.monotonic() - started < 0.6
-    assert 1 <= len(chunks_of(desk)) <= 3
+    with pytest.raises(errors.DeadlineError, match=r"0\.55 s"):
+        publish(timeout=0.55) if give == "call" else publish(client_timeout=0.55)
+    assert 0.5 < time.monotonic() - started < 0.9
+    assert 1 <= len(chunks_of(desk)) <= 5
 
 
 def test_the_time_is_ten_minutes_if_nobody_says_otherwise(desk, face, ask, package, monkeypatch):
