@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import time
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -222,3 +224,35 @@ def test_a_recommendation_keeps_to_one_version_of_each_model(owner, words, packa
     assert [each.problem for each in found.candidates] == [None, None]
     (mine,) = [each for each in found.candidates if each.model == "words"]
     assert mine.version in {1, 2}
+
+
+def test_evaluations_are_usage_and_no_measure_of_speed(running, owner, words):
+    """The call's and the job's, in the account's list and on the card; the figures stay those of calls."""
+    for _ in range(5):
+        words.predict(text="good")
+    for _ in range(6):
+        words.evaluate(TEXTS, TARGETS)
+    words.evaluate_in_background(TEXTS, TARGETS).wait(30)
+    until = time.monotonic() + 20
+    while sum(each.calls for each in owner.usage()) < 12:
+        assert time.monotonic() < until, list(owner.usage())
+        time.sleep(0.1)
+    used = list(owner.usage())
+    assert [(each.version, each.calls, each.rows) for each in used] == [(1, 12, 5 + 7 * len(TEXTS))]
+    version = words.versions.get(1)
+    assert sum(each.calls for each in version.performance) == 5
+    assert version.usage.calls == owner.models.get("words").usage.calls == 12
+    key = owner.keys.create("usage", scopes=["audit"]).secret.get_secret_value()
+    (shown,) = json.loads(running.run("maas", "usage", "--json", MAAS_API_KEY=key).stdout)
+    assert (shown["calls"], shown["model"]) == (12, used[0].model)
+
+
+def test_what_is_default_may_be_published_again_while_others_serve_for_it(owner, words, package):
+    """Nothing would move; what would move it is refused before it is there."""
+    made = package()
+    newest = owner.models.publish(made, name="words", set_default=True)
+    words.traffic.split({1: 50, newest.version: 50})
+    assert owner.models.publish(made, name="words", set_default=True) == newest
+    refused = code_of(lambda: owner.models.publish(package(), name="words", set_default=True))
+    assert refused == "traffic_split_in_force"
+    assert words.get().latest_version == newest.version
