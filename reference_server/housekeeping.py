@@ -79,7 +79,11 @@ class Housekeeping:
         """Take out of memory what was deleted or retired, in this worker or another."""
         pool = self._services.pool
         if loaded := pool.digests:
-            for digest in loaded - versions.digests_in_use(self._services.database, loaded):
+            gone = loaded - versions.digests_in_use(self._services.database, loaded)
+            if gone:
+                # Else a call could still be led to what cannot be loaded again.
+                self._services.targets.expire()
+            for digest in gone:
                 pool.drop(digest)
 
     def _store_counts(self) -> None:

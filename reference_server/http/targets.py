@@ -87,10 +87,14 @@ class Targets:
         self._routes.put(target.model_id, route)
         return replace(target, route=route)
 
-    def forget(self) -> None:
-        """Resolve everything again; who changed something here sees it at once."""
+    def expire(self) -> None:
+        """Resolve everything again, after a change made elsewhere: what served callers is still known."""
         self._changes += 1
         self._known.clear()
+
+    def forget(self) -> None:
+        """Resolve everything again; who changed something here sees it at once."""
+        self.expire()
         self._ran.clear()
         self._routes.clear()
 
