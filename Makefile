@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
+.PHONY: help install demo test test-long test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
 	bench-jobs bench-sdk format clean
 
 help: ## Show the targets
@@ -35,6 +35,9 @@ demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 
 test: $(INSTALLED)-test ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
+	$(BIN)/python -m pytest -m long
 
 check: $(INSTALLED)-check ## Check format, lint and types
 	$(BIN)/python tools/make_sync_face.py --check

@@ -14,6 +14,8 @@ import pytest
 import maas_client
 from maas_client import _deprecation, errors
 
+pytestmark = pytest.mark.long
+
 TEXTS = ["a good day", "a bad day", "dull", "fun"]
 TARGETS = ["positive", "negative", "positive", "positive"]
 

@@ -178,6 +178,7 @@ def is_under_way(job):
     return job.refresh().state == "running" and job.progress.done > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # three servers, one after the other
 def test_a_job_outlives_its_processes(serve, slow):
     """SIGTERM, SIGKILL of the server, SIGKILL of the job process: each time it goes on, and never hangs."""

@@ -19,7 +19,7 @@ from reference_server.catalogue.table import find
 from reference_server.evaluation import metrics
 
 # The largest download is 72 MB, and a line may be slow.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [

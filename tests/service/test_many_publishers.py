@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 PUBLISHERS = 50
 
 
