@@ -70,7 +70,8 @@ def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateReques
         raise Cold
     services = call.services
     began = services.timer()
-    asked = services.targets(call.by, model, selector)
+    # What was known a moment ago may have been deleted by another worker, and more is to be read of it.
+    asked = services.targets.now(call.by, model, selector)
     version = versions.get(services.database, call.by, asked.exact, str(asked.version))
     rows = len(body.inputs)
     targets = targets_for(version.task, version.manifest.labels, body.targets, rows)

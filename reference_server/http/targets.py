@@ -48,14 +48,20 @@ class Targets:
             NotFound: If there is none that this caller can see.
             Gone: If it was retired.
         """
-        target = self.known(caller, model, selector)
-        if target is None:
-            changes = self._changes
-            target = self._resolved(caller, model, selector)
-            self._known.put((caller.account_id, model, selector), target)
-            if changes != self._changes:
-                # It was read before a change that was made here, and written after everything was forgotten.
-                self._known.clear()
+        return self.known(caller, model, selector) or self.now(caller, model, selector)
+
+    def now(self, caller: Caller, model: str, selector: str | None) -> ServingTarget:
+        """Return the version that the caller means, as the store has it now.
+
+        Raises:
+            NotFound, Gone: As a call.
+        """
+        changes = self._changes
+        target = self._resolved(caller, model, selector)
+        self._known.put((caller.account_id, model, selector), target)
+        if changes != self._changes:
+            # It was read before a change that was made here, and written after everything was forgotten.
+            self._known.clear()
         return target
 
     def known(self, caller: Caller, model: str, selector: str | None) -> ServingTarget | None:

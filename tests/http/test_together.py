@@ -309,6 +309,20 @@ def test_callers_notice_nothing_of_a_version_that_another_worker_deleted(server,
         other.close()
 
 
+def test_who_evaluates_default_is_not_led_to_what_another_worker_deleted(server, make_server):
+    """The version is looked up anew, for more is read of it than a prediction needs."""
+    other = make_server(server.services.settings.data_dir, workers=2)
+    other.ada = server.ada
+    try:
+        assert ask(other, "POST", EVALUATE, ROWS).json["version"] == 1
+        assert ask(server, "PUT", DEFAULT, {"version": 2}).status == 200
+        assert ask(server, "DELETE", f"{WORDS}/versions/1").status == 204
+        answer = ask(other, "POST", EVALUATE, ROWS)
+        assert (answer.status, answer.json.get("version")) == (200, 2), answer.body
+    finally:
+        other.close()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_publish_that_breaks_default_is_not_made(server, token_package, way):
     """Neither where the version before is in use nor where it is not."""
