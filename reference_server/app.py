@@ -51,13 +51,13 @@ from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
-from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
+from reference_server.stores import open_database
 from reference_server.tracing import Tracing, open_tracing
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from maas_client.types import Manifest, Serving
     from reference_server.http.endpoints import Endpoint
+    from reference_server.registry.database import Database
     from reference_server.registry.versions import ServingTarget
     from reference_server.runtime.pool import Loadable
 
@@ -251,8 +252,7 @@ def open_services(
         has_job_processes: Whether processes that take jobs were started beside this one.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
-    upgrade(settings.database)
-    database = Database(settings.database)
+    database = open_database(settings)
     pool = ModelPool(
         providers=Providers(
             settings.provider, devices=settings.cuda_devices, gpu_memory_bytes=settings.gpu_memory_bytes

@@ -30,7 +30,7 @@ import uvicorn
 from reference_server.http.connection import Connection
 from reference_server.jobs.process import work_on_jobs
 from reference_server.metrics import shared_folder
-from reference_server.registry.database import upgrade
+from reference_server.stores import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +77,7 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
         raise StartError(f"the ready file cannot be written: {ready_file.parent} is no folder; make it first")
     # A forked worker would inherit threads' locks; the spawned one starts clean.
     multiprocessing.set_start_method("spawn", force=True)
-    upgrade(settings.database)
+    open_database(settings).dispose()
     instance = secrets.token_hex(12)
     with _listen(settings) as listener, shared_folder(settings.workers) as metrics_folder:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -60,6 +60,15 @@ class Settings(BaseSettings):
         None, description="SQLAlchemy URL; SQLite in the data directory if unset."
     )
     artifacts_url: str | None = Field(None, description="fsspec URL of the packages; a folder if unset.")
+    master_key_file: Path | None = Field(
+        None, description="Master key of what is sealed; `master.key` in the data directory if unset."
+    )
+    master_key: SecretStr | None = Field(
+        None, description="The master key itself, 32 bytes in base64, in the place of a file."
+    )
+    master_key_command: str | None = Field(
+        None, min_length=1, description="A command that prints the master key, in the place of a file."
+    )
     provider: Literal["auto", "cpu", "cuda"] = Field("auto", description="ONNX Runtime execution provider.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes.")
     lanes: int = Field(
@@ -158,6 +167,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: give both or neither")
+        if sum(map(bool, (self.master_key, self.master_key_command, self.master_key_file))) > 1:
+            raise ValueError("give one of master_key, master_key_command and master_key_file")
         if not (self.tls_cert or self.insecure_behind_proxy or _is_loopback(self.host)):
             raise ValueError(
                 f"host {self.host} is not a loopback address and there is no TLS: passwords would travel in "
@@ -186,6 +197,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL, resolved."""
         return self.database_url or f"sqlite:///{self.data_dir / 'maas.db'}"
+
+    @property
+    def master_keys(self) -> Path:
+        """The file of the master key, resolved."""
+        return self.master_key_file or self.data_dir / "master.key"
 
     @property
     def artifacts(self) -> str:

@@ -42,10 +42,9 @@ def settings(**flags: object) -> Settings:
 
 def with_database(settings: Settings, act: Callable[[Database], ResultT]) -> ResultT:
     """Return what `act` makes of the store's database, which is brought up to date first."""
-    from reference_server.registry.database import Database, upgrade
+    from reference_server.stores import open_database
 
-    or_fail(lambda: upgrade(settings.database))
-    database = Database(settings.database)
+    database = or_fail(lambda: open_database(settings))
     try:
         return or_fail(lambda: act(database))
     finally:
@@ -55,13 +54,14 @@ def with_database(settings: Settings, act: Callable[[Database], ResultT]) -> Res
 def or_fail(act: Callable[[], ResultT]) -> ResultT:
     """Return what `act` returns; failures that are written for people end the command with their message."""
     from reference_server.registry.database import StoreError
+    from reference_server.security.master_keys import MasterKeyError
     from reference_server.serving import StartError
 
     try:
         return act()
     except ServiceError as error:
         raise click.ClickException(error.message) from error
-    except (StoreError, StartError) as error:
+    except (StoreError, MasterKeyError, StartError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -11,11 +11,11 @@ from reference_server.demo.packages import demo_packages
 from reference_server.errors import NotFound
 from reference_server.registry import accounts, aliases, keys, publishing, versions
 from reference_server.registry.artifacts import ArtifactStore
-from reference_server.registry.database import Database, upgrade
 from reference_server.runtime.probe import probe
 from reference_server.security import credentials
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.security.passwords import Passwords
+from reference_server.stores import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maas_client.types import Account
     from reference_server.demo.packages import DemoVersion
     from reference_server.registry.accounts import Role
+    from reference_server.registry.database import Database
     from reference_server.settings import Settings
 
 _KEY_NAME = "made by serve --demo"
@@ -35,8 +36,7 @@ def provision(settings: Settings, *, log: Callable[[str], None]) -> dict[str, st
     Returns:
         `api_key` of the demo account and `admin_key` of the operator.
     """
-    upgrade(settings.database)
-    database, store = Database(settings.database), ArtifactStore(settings.artifacts)
+    database, store = open_database(settings), ArtifactStore(settings.artifacts)
     try:
         user = _account(database, settings, name="demo", role="user")
         operator = _account(database, settings, name="operator", role="operator")

@@ -66,12 +66,12 @@ class _Desk:
 
     def __init__(self, settings: Settings, stop: threading.Event, owner: str) -> None:
         from reference_server.registry.artifacts import ArtifactStore
-        from reference_server.registry.database import Database
+        from reference_server.stores import open_database
 
         self._settings = settings
         self._stop = stop
         self._owner = owner
-        self._database: Database = Database(settings.database)
+        self._database: Database = open_database(settings)
         self._artifacts: ArtifactStore = ArtifactStore(settings.artifacts)
         self._signed = self._recovered = -float("inf")
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from reference_server.errors import Unavailable
 from reference_server.registry.folders import make_folder
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Connection, Engine
 
+    from reference_server.security.master_keys import MasterKeys
+
 _BUSY_SECONDS = 10.0
 _WAL_RETRY_SECONDS = 0.01
 _WRITES = "maas_writes"
 _CLOCK = "maas_clock"
+_MASTER_KEYS = "maas_master_keys"
 _CACHE_KIBIBYTES = 8192
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
@@ -80,16 +84,32 @@ def now(session: Session) -> datetime:
     return time
 
 
+def master_keys(session: Session) -> MasterKeys:
+    """Return the keys that the store of a session is opened with.
+
+    Raises:
+        MasterKeyError: When it was opened without any.
+    """
+    keys: MasterKeys | None = session.info[_MASTER_KEYS]
+    if keys is None:
+        raise MasterKeyError("this part of the store is sealed, and it was opened without a master key")
+    return keys
+
+
 class Database:
     """The registry's store.
 
     Args:
         url: SQLAlchemy URL of an SQLite file or a PostgreSQL database that `upgrade` has prepared.
+        master_keys: What seals the keys in it; without them nothing that is sealed opens.
         clock: The time that rows get and expiries are held against; aware.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, url: str, *, master_keys: MasterKeys | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self.clock = clock
+        self._master_keys = master_keys
         self._reader = _open(url)
         self._writer = self._reader.execution_options(**{_WRITES: True})
 
@@ -152,7 +172,9 @@ class Database:
                 yield joint.session
 
     def _session(self, engine: Engine) -> Session:
-        return Session(engine, expire_on_commit=False, info={_CLOCK: self.clock})
+        return Session(
+            engine, expire_on_commit=False, info={_CLOCK: self.clock, _MASTER_KEYS: self._master_keys}
+        )
 
     def dispose(self) -> None:
         """Close every pooled connection."""

@@ -93,6 +93,28 @@ class AccountRow(Base):
     created_at: Mapped[datetime]
 
 
+class AccountKeyRow(Base):
+    """The key above all keys of an account, sealed by a master key; deleted first when the account is."""
+
+    __tablename__ = "account_keys"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    master: Mapped[str] = mapped_column(String(32), index=True)
+    wrapped: Mapped[bytes]
+
+
+class DataKeyRow(Base):
+    """The key of one thing, sealed by its account's; whoever deletes the row erases the thing."""
+
+    __tablename__ = "data_keys"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    wrapped: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
 class SessionRow(Base):
     """A log-in session; an ended one is deleted."""
 

@@ -18,10 +18,13 @@ from reference_server.registry import accounts, models, publishing
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.security.callers import ALL_SCOPES, Caller
+from reference_server.security.encryption import DataKey
+from reference_server.security.master_keys import MasterKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MASTER_KEYS = MasterKeys({"mk_tests": DataKey(bytes(range(32)))})
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
@@ -165,7 +168,9 @@ def open_registry(empty_database):
         shutil.copy(empty_database, folder / "maas.db")
         clock, url = Clock(), f"sqlite:///{folder / 'maas.db'}"
         store = ArtifactStore(str(folder / "artifacts"))
-        return Registry(url, folder / "artifacts", Database(url, clock=clock), store, clock)
+        return Registry(
+            url, folder / "artifacts", Database(url, master_keys=MASTER_KEYS, clock=clock), store, clock
+        )
 
     return make
 
@@ -176,6 +181,12 @@ def registry(tmp_path, open_registry):
     made = open_registry(tmp_path)
     yield made
     made.db.dispose()
+
+
+@pytest.fixture(scope="session")
+def master_keys():
+    """Return what the registries are opened with."""
+    return MASTER_KEYS
 
 
 @pytest.fixture(name="package", scope="session")
