@@ -1,13 +1,13 @@
 """The keys between the master key and what is sealed: one for each account, and one for each thing of it.
 
 master key → account key → data key. Each stands in the store sealed by the one above it and bound to whose it
-is, so that a key that was put in the place of another does not open. Destroying a key is deleting its row:
-what it sealed is then lost to everybody, wherever copies of it lie.
+is, a data key also to the thing that it is for: so that a key that was put in the place of another does not
+open. Destroying a key is deleting its row: what it sealed is then lost to everybody, wherever copies of it lie.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import delete, select
 
@@ -60,31 +60,58 @@ def known_of_account(session: Session, account_id: str) -> DataKey:
     return _account_key(session, row)
 
 
-def make(session: Session, account_id: str, purpose: Purpose) -> tuple[str, DataKey]:
-    """Make a key of an account for one thing; returns the id that the thing's row keeps, and the key."""
-    key_id, key = new_id("dky"), DataKey.random()
+class Fresh(NamedTuple):
+    """A key that may seal already, and that nothing opens again until `keep` has stored it."""
+
+    id: str
+    key: DataKey
+
+
+def fresh() -> Fresh:
+    """Return a new key. A large thing is sealed before the transaction that makes it known stores its key."""
+    return Fresh(new_id("dky"), DataKey.random())
+
+
+def keep(session: Session, account_id: str, purpose: Purpose, made: Fresh, *, thing: str) -> None:
+    """Store a new key of an account for one thing.
+
+    Args:
+        session: A writer's.
+        account_id: Whose key it is.
+        purpose: What it seals.
+        made: The key; its id stands in the thing's row.
+        thing: Which thing it is, by ids that never change; `get` must say the same.
+    """
     above = of_account(session, account_id)
-    wrapped = above.seal(key.secret, bound_to=_place(account_id, purpose, key_id))
+    place = _place(account_id, purpose, made.id, thing)
+    wrapped = above.seal(made.key.secret, bound_to=place)
     session.add(
         DataKeyRow(
-            id=key_id, account_id=account_id, purpose=purpose, wrapped=wrapped, created_at=now(session)
+            id=made.id, account_id=account_id, purpose=purpose, wrapped=wrapped, created_at=now(session)
         )
     )
     session.flush()
-    return key_id, key
 
 
-def get(session: Session, key_id: str) -> DataKey:
-    """Return a key by its id.
+def make(session: Session, account_id: str, purpose: Purpose, *, thing: str) -> Fresh:
+    """Make a key of an account for one thing and store it; arguments as those of `keep`."""
+    made = fresh()
+    keep(session, account_id, purpose, made, thing=thing)
+    return made
+
+
+def get(session: Session, key_id: str, *, thing: str) -> DataKey:
+    """Return a key by its id and the thing that it is for.
 
     Raises:
         KeyDestroyedError: When it is there no more, or its account's is not.
+        MasterKeyError: When it is another thing's, or was changed.
     """
     row = session.get(DataKeyRow, key_id)
     if row is None:
         raise KeyDestroyedError(f"the key {key_id} is gone, and what it sealed with it")
     above = known_of_account(session, row.account_id)
-    place = _place(row.account_id, row.purpose, row.id)
+    place = _place(row.account_id, row.purpose, row.id, thing)
     try:
         return DataKey(above.open(row.wrapped, bound_to=place))
     except SealBrokenError as error:
@@ -124,5 +151,5 @@ def _account_place(account_id: str) -> str:
     return f"account key of {account_id}"
 
 
-def _place(account_id: str, purpose: str, key_id: str) -> str:
-    return f"{purpose} key {key_id} of {account_id}"
+def _place(account_id: str, purpose: str, key_id: str, thing: str) -> str:
+    return f"{purpose} key {key_id} of {account_id} for {thing}"

@@ -104,13 +104,28 @@ class AccountKeyRow(Base):
 
 
 class DataKeyRow(Base):
-    """The key of one thing, sealed by its account's; whoever deletes the row erases the thing."""
+    """The key of one thing, sealed by its account's; whoever deletes the row erases the thing.
+
+    Things name their keys in `data_key`; where that is null, an older server stored the thing in clear, and
+    `sealing_up.py` has not come to it yet.
+    """
 
     __tablename__ = "data_keys"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     purpose: Mapped[str] = mapped_column(String(16))
+    wrapped: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+class ServerKeyRow(Base):
+    """A key of the server's own, sealed by a master key; which one does tells the present master key."""
+
+    __tablename__ = "server_keys"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    master: Mapped[str] = mapped_column(String(32))
     wrapped: Mapped[bytes]
     created_at: Mapped[datetime]
 
@@ -208,8 +223,8 @@ class ModelRow(Base):
 class VersionRow(Base):
     """A version: immutable but for its state, from `state` on.
 
-    `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
-    rows of before it was kept, until somebody downloads the package; `batch_invariant` in rows of before it
+    `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is that of
+    the package before it was sealed; it is null in rows of before it was kept, until somebody downloads it; `batch_invariant` in rows of before it
     was measured. `parent` may name a version that was deleted since; `measured_metrics` is what the owner
     measured after the publish, null for nothing.
     """
@@ -220,6 +235,7 @@ class VersionRow(Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     digest: Mapped[str] = mapped_column(String(71), index=True)
     artifact: Mapped[str] = mapped_column(String(200), index=True)
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
     artifact_sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     task: Mapped[str] = mapped_column(String(64), index=True)
@@ -312,6 +328,7 @@ class UploadRow(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     received: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -334,6 +351,8 @@ class JobRow(Base):
 
     While it runs, `owner` is the process that runs it and `leased_until` when that counts as dead unless it
     says otherwise before. `input` and `checkpoint` are names in the artifact store, gone when it has ended.
+    What was asked, the result and the message of an error are sealed together in `sealed`, once there is
+    something to seal; `request`, `result` and `error_message` hold them in rows of before that, and nothing now.
     """
 
     __tablename__ = "jobs"
@@ -344,6 +363,8 @@ class JobRow(Base):
     kind: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     revision: Mapped[int]
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    sealed: Mapped[bytes | None]
     model: Mapped[str | None] = mapped_column(String(200))
     version: Mapped[int | None]
     request: Mapped[dict[str, JsonValue]]
@@ -370,14 +391,15 @@ class JobRow(Base):
 
 
 class JobLineRow(Base):
-    """A line of a job's log; of many the last ones are kept."""
+    """A line of a job's log, sealed; `text` holds it in rows of before that. Of many the last ones are kept."""
 
     __tablename__ = "job_lines"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text, default="")
+    sealed: Mapped[bytes | None]
 
 
 class JobProcessRow(Base):

@@ -1,0 +1,43 @@
+"""Which key seals each thing, the server's own keys, and erasures."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+_KEYED = ("versions", "uploads", "jobs")
+
+
+def upgrade() -> None:
+    """Add the columns, empty in what was stored in clear before, and the tables."""
+    for table in _KEYED:
+        with op.batch_alter_table(table) as columns:
+            columns.add_column(sa.Column("data_key", sa.String(64), nullable=True))
+            columns.create_index(f"ix_{table}_data_key", ["data_key"])
+    for table in ("jobs", "job_lines"):
+        with op.batch_alter_table(table) as columns:
+            columns.add_column(sa.Column("sealed", sa.LargeBinary, nullable=True))
+    op.create_table(
+        "server_keys",
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("master", sa.String(32), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    )
+
+
+def downgrade() -> None:
+    """Remove them; what was sealed is lost with its keys."""
+    op.drop_table("server_keys")
+    for table in ("job_lines", "jobs"):
+        with op.batch_alter_table(table) as columns:
+            columns.drop_column("sealed")
+    for table in reversed(_KEYED):
+        with op.batch_alter_table(table) as columns:
+            columns.drop_index(f"ix_{table}_data_key")
+            columns.drop_column("data_key")
