@@ -202,7 +202,7 @@ class Services:
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        return loadable(target, self.artifacts, operators_options(self.settings, target))
+        return loadable(target, self.database, self.artifacts, operators_options(self.settings, target))
 
     def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
         """Return how a version is run: the operator's options over the manifest's."""

@@ -6,27 +6,32 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from maas_client._package import Package, open_package
+from reference_server.registry.packages import open_package_file, telling_damage
 from reference_server.runtime.pool import Loadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.database import Database
     from reference_server.registry.versions import ServingTarget
     from reference_server.settings import Settings
 
 
-def loadable(target: ServingTarget, store: ArtifactStore, overrides: Mapping[str, Any]) -> Loadable:
+def loadable(
+    target: ServingTarget, database: Database, store: ArtifactStore, overrides: Mapping[str, Any]
+) -> Loadable:
     """Return what the pool needs to load a version.
 
     Args:
         target: The version.
+        database: Where its key is.
         store: Where its package is.
         overrides: Serving options over those of its manifest.
     """
     return Loadable(
         target.digest,
-        lambda: _package(target, store),
+        lambda: _package(target, database, store),
         target.batch_invariant,
         overrides,
         published_as=(target.exact, target.version),
@@ -40,6 +45,17 @@ def operators_options(settings: Settings, target: ServingTarget) -> dict[str, An
 
 
 @contextmanager
-def _package(target: ServingTarget, store: ArtifactStore) -> Iterator[Package]:
-    with store.open_reader(target.artifact) as file, open_package(file) as package:
+def _package(target: ServingTarget, database: Database, store: ArtifactStore) -> Iterator[Package]:
+    with (
+        telling_damage(f"{target.exact} version {target.version} ({target.model_id})"),
+        open_package_file(
+            database,
+            store,
+            target.artifact,
+            target.data_key,
+            model_id=target.model_id,
+            number=target.version,
+        ) as file,
+        open_package(file) as package,
+    ):
         yield package

@@ -1,4 +1,7 @@
-"""A large body on its way to disk, so that a package never lies in memory; and what bodies must hash to."""
+"""A large body on its way to disk, so that a package never lies in memory; and what bodies must hash to.
+
+On disk it is sealed, under a key that only this process has for as long as it handles the body.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import base64
 import binascii
 import hashlib
 import re
-import tempfile
 from typing import IO, TYPE_CHECKING, Self
 
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
+from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +36,7 @@ class Spool:
         self._source = source
         self._size = 0
         self._digest = hashlib.sha256()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call; `__exit__` closes it
+        self._spool = SealedTemporary()
 
     def write(self, chunk: bytes) -> None:
         """Add the next bytes.
@@ -45,7 +48,7 @@ class Spool:
         if self._size > self._max_bytes:
             raise bodies.body_too_large(self._max_bytes)
         self._digest.update(chunk)
-        self._file.write(chunk)
+        self._spool.write(chunk)
 
     def receive(self, headers: Mapping[str, str]) -> tuple[IO[bytes], bytes]:
         """Return the whole body as a file at its start, and its sha256.
@@ -64,8 +67,7 @@ class Spool:
             bodies.require_type(headers, "application/zip")
         digest = self._digest.digest()
         check_digest(declared, digest)
-        self._file.seek(0)
-        return self._file, digest
+        return self._spool.reader(), digest
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,7 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._spool.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:

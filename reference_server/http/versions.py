@@ -92,7 +92,7 @@ def download(call: Call, model: str, version: str) -> Answer:
     return Answer(
         200 if part is None else 206,
         headers,
-        chunks=packages.open_chunks(services.artifacts, stored, start, stop),
+        chunks=packages.open_chunks(services.database, services.artifacts, found, start, stop),
     )
 
 

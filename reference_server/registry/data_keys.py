@@ -115,7 +115,7 @@ def get(session: Session, key_id: str, *, thing: str) -> DataKey:
     try:
         return DataKey(above.open(row.wrapped, bound_to=place))
     except SealBrokenError as error:
-        raise MasterKeyError(f"the key {key_id} was changed in the store: {error}") from error
+        raise MasterKeyError(f"the key {key_id} was changed in the store, or is not for {thing!r}") from error
 
 
 def destroy(session: Session, key_ids: Collection[str]) -> None:

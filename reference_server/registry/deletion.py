@@ -1,4 +1,4 @@
-"""Deleting versions and models: first the rows, in one transaction, then the packages that nothing names.
+"""Deleting versions and models: first the rows and their keys, in one transaction, then the packages.
 
 A crash in between leaves a package that `publishing.sweep` removes. Numbers are never used again.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from reference_server.errors import Unavailable
-from reference_server.registry import events, names, versions
+from reference_server.registry import data_keys, events, names, versions
 from reference_server.registry.pointers import check_unused
 from reference_server.registry.tables import AliasRow, ModelRow, UploadChunkRow, VersionRow
 
@@ -33,10 +33,12 @@ class Content:
     Args:
         digest: Of its package's content.
         artifact: The name of its package in the artifact store.
+        data_key: The id of the key that sealed it.
     """
 
     digest: str
     artifact: str
+    data_key: str | None
 
 
 def delete_version(
@@ -64,7 +66,7 @@ def delete_version(
         found, now = names.owned(session, caller, model), db.clock()
         row = versions.find_exactly(session, found.row.id, version)
         check_unused(session, row.model_id, row.number, to="delete")
-        held = [Content(row.digest, row.artifact)]
+        held = [Content(row.digest, row.artifact, row.data_key)]
         events.record(
             session,
             row.model_id,
@@ -75,6 +77,7 @@ def delete_version(
             digest=row.digest,
         )
         session.delete(row)
+        _destroy_keys(session, held)
         found.row.updated_at = now
     _discard(db, store, held)
     return held
@@ -92,13 +95,21 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
     """
     with db.write() as session:
         model_id = names.owned(session, caller, model).row.id
-        stored = select(VersionRow.digest, VersionRow.artifact).where(VersionRow.model_id == model_id)
-        held = [Content(row.digest, row.artifact) for row in session.execute(stored)]
+        stored = select(VersionRow.digest, VersionRow.artifact, VersionRow.data_key)
+        held = [
+            Content(row.digest, row.artifact, row.data_key)
+            for row in session.execute(stored.where(VersionRow.model_id == model_id))
+        ]
         # Aliases refer to versions: they go first. Everything else that is a model's goes with its row.
         session.execute(delete(AliasRow).where(AliasRow.model_id == model_id))
         session.execute(delete(ModelRow).where(ModelRow.id == model_id))
+        _destroy_keys(session, held)
     _discard(db, store, held)
     return held
+
+
+def _destroy_keys(session: Session, held: list[Content]) -> None:
+    data_keys.destroy(session, [content.data_key for content in held if content.data_key is not None])
 
 
 def _discard(db: Database, store: ArtifactStore, held: list[Content]) -> None:

@@ -128,9 +128,7 @@ class _SealedFile(io.RawIOBase):
 
     def _open(self, number: int) -> bytes:
         self._file.seek(HEADER_BYTES + number * _SEALED_BYTES)
-        return self._chunks.open(
-            self._file.read(_SEALED_BYTES), number, is_last=number == self._count - 1
-        )
+        return self._chunks.open(self._file.read(_SEALED_BYTES), number, is_last=number == self._count - 1)
 
 
 class _Chunks:

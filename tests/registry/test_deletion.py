@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 from maas_client.types import VersionUpdate
 from reference_server.errors import Conflict, Forbidden, NotFound, Unavailable, Unprocessable
 from reference_server.registry import aliases, deletion, models, publishing, states, versions
-from reference_server.registry.tables import Base
+from reference_server.registry.data_keys import KeyDestroyedError
+from reference_server.registry.tables import Base, DataKeyRow
 
 
 @pytest.fixture
@@ -51,16 +52,31 @@ def test_a_number_is_never_used_again(words, package):
     assert (version.version, new) == (4, True)
 
 
-def test_a_package_that_another_version_has_stays(words, bob, package):
-    """Of another model, or of the same one."""
+def test_the_same_content_of_another_version_stays(words, bob, package):
+    """Of another model, or of the same one: each has a package and a key of its own."""
     words.publish(bob, "mine", package("3"))
     words.publish(words.ada, "words", package("2"), again=True)
-    before = words.artifacts
+    others = [(bob, "mine", None), (words.ada, "words", "4")]
+    kept = [versions.serving_target(words.db, *other) for other in others]
     delete(words, "3")
     delete(words, "2")
-    assert words.artifacts == before
-    delete(words, "4")
-    assert len(words.artifacts) == len(before) - 1
+    for target in kept:
+        with words.open_package_of(target) as file:
+            assert file.read(2) == b"PK"
+    assert len(words.artifacts) == 3
+
+
+def test_with_a_version_goes_its_key(words):
+    """So that no copy of its package opens, wherever it lies; so with a model go all."""
+    target = versions.serving_target(words.db, words.ada, "words", "3")
+    copy = (words.folder / target.artifact).read_bytes()
+    delete(words, "3")
+    (words.folder / target.artifact).write_bytes(copy)
+    with pytest.raises(KeyDestroyedError):
+        words.open_package_of(target)
+    deletion.delete_model(words.db, words.store, words.ada, "words")
+    with words.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(DataKeyRow)) == 0
 
 
 def test_what_an_alias_points_to_is_not_deleted(words):
