@@ -23,6 +23,7 @@ from reference_server.http import (
     accounts,
     aliases,
     embeddings,
+    erasures,
     evaluate,
     events,
     jobs,
@@ -49,6 +50,7 @@ from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
+from reference_server.registry import receipts
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.runtime.execution_providers import Providers
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 ROUTES = (
     service.routes,
     accounts.routes,
+    erasures.routes,
     sessions.routes,
     keys.routes,
     models.routes,
@@ -133,6 +136,7 @@ class Services:
     streams: Streams
     timer: Callable[[], float]
     instance: str
+    receipt_key: str
     random: Callable[[], str] = field(default_factory=_unique_ids)
     traffic: LiveTraffic = field(init=False)
 
@@ -293,6 +297,7 @@ def open_services(
         streams=Streams(settings.job_streams, settings.job_streams_per_account),
         timer=timer,
         instance=instance or secrets.token_hex(12),
+        receipt_key=receipts.signer(database).public_key,
     )
 
 

@@ -12,6 +12,7 @@ import click
 
 from maas_client.types import AccountName, Email, Password
 from reference_server.catalogue.commands import models
+from reference_server.key_commands import init, keys
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
 from reference_server.store_command import or_fail as _or_fail
@@ -253,3 +254,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
 
 
 main.add_command(models)
+main.add_command(init)
+main.add_command(keys)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from typing import IO
 
-from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
+from maas_client.types import Erasure, Page, PageQuery, PublishQuery, Version, VersionUpdate
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
 from reference_server.http.endpoints import Routes
+from reference_server.http.erasures import PENDING, told
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
 from reference_server.http.warming import in_use, warm
@@ -52,12 +53,13 @@ def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version
     return updated
 
 
-@routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write")
-def delete(call: Call, model: str, version: str) -> None:
-    """Delete a version that no alias and no traffic sends calls to; its number is never used again."""
+@routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write", others=PENDING)
+def delete(call: Call, model: str, version: str) -> Replied[Erasure]:
+    """Erase a version that no alias and no traffic sends calls to; its number is never used again."""
     services = call.services
-    held = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
-    services.forget_contents(content.digest for content in held)
+    deleted = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
+    services.forget_contents(content.digest for content in deleted.contents)
+    return told(deleted.erasure)
 
 
 @routes.route(

@@ -2,28 +2,30 @@
 
 master key → account key → data key. Each stands in the store sealed by the one above it and bound to whose it
 is, a data key also to the thing that it is for: so that a key that was put in the place of another does not
-open. Destroying a key is deleting its row: what it sealed is then lost to everybody, wherever copies of it lie.
+open. Destroying a key is deleting its row: what it sealed is then lost to everybody, wherever copies lie.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from reference_server.registry.database import master_keys, now
 from reference_server.registry.ids import new_id
-from reference_server.registry.tables import AccountKeyRow, DataKeyRow
+from reference_server.registry.tables import AccountKeyRow, DataKeyRow, ServerKeyRow
 from reference_server.security.encryption import DataKey, SealBrokenError
 from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.orm import Session
 
     from reference_server.registry.database import Database
+    from reference_server.security.master_keys import MasterKeys
 
+KeyRowT = TypeVar("KeyRowT", AccountKeyRow, ServerKeyRow)
 # What a data key seals: the package of a version, a package on its way, what a job was given and made, and
 # the inputs and outputs of a model that its owner has captured.
 Purpose: TypeAlias = Literal["version", "upload", "job", "capture"]
@@ -42,7 +44,8 @@ def of_account(session: Session, account_id: str) -> DataKey:
     if row is not None:
         return _account_key(session, row)
     key = DataKey.random()
-    master, wrapped = master_keys(session).wrap(key, bound_to=_account_place(account_id))
+    place = _account_place(account_id)
+    master, wrapped = master_keys(session).wrap(key, bound_to=place, by=_present(session))
     session.add(AccountKeyRow(account_id=account_id, master=master, wrapped=wrapped))
     session.flush()
     return key
@@ -123,24 +126,72 @@ def destroy(session: Session, key_ids: Collection[str]) -> None:
     session.execute(delete(DataKeyRow).where(DataKeyRow.id.in_(key_ids)))
 
 
+def of_server(session: Session, name: str) -> DataKey:
+    """Return a key of the server's own, making it if there is none yet; in a writer's session then."""
+    row = session.get(ServerKeyRow, name)
+    place = _server_place(name)
+    if row is not None:
+        return master_keys(session).unwrap(row.master, row.wrapped, bound_to=place)
+    key = DataKey.random()
+    master, wrapped = master_keys(session).wrap(key, bound_to=place, by=_present(session))
+    session.add(ServerKeyRow(name=name, master=master, wrapped=wrapped, created_at=now(session)))
+    session.flush()
+    return key
+
+
 def masters_in_use(db: Database) -> set[str]:
-    """Return the ids of the master keys that seal any account's key."""
+    """Return the ids of the master keys that seal any key in the store."""
     with db.read() as session:
-        return set(session.scalars(select(AccountKeyRow.master).distinct()))
+        return set(masters(session))
 
 
-def rewrap(db: Database) -> int:
-    """Seal every account's key with the present master key; returns how many another one had sealed.
+def masters(session: Session) -> dict[str, int]:
+    """Return how many keys each master key seals, by its id."""
+    counts: dict[str, int] = {}
+    for table in (AccountKeyRow, ServerKeyRow):
+        for master, count in session.execute(select(table.master, func.count()).group_by(table.master)):
+            counts[master] = counts.get(master, 0) + count
+    return counts
+
+
+def check_all(session: Session) -> list[str]:
+    """Open every account's key; return the ids of the accounts whose does not."""
+    broken = []
+    for row in session.scalars(select(AccountKeyRow).order_by(AccountKeyRow.account_id)):
+        try:
+            _account_key(session, row)
+        except MasterKeyError:
+            broken.append(row.account_id)
+    return broken
+
+
+def rewrap(session: Session, keys: MasterKeys) -> int:
+    """Seal every key that another master key has sealed with the first of some; returns how many.
 
     What is sealed by the keys themselves stays as it is, so this takes as long for terabytes as for nothing.
+    In a writer's session: from its commit on every process of this store seals with that master key.
     """
-    with db.write() as session:
-        keys = master_keys(session)
-        rows = session.scalars(select(AccountKeyRow).where(AccountKeyRow.master != keys.present)).all()
-        for row in rows:
-            key = _account_key(session, row)
-            row.master, row.wrapped = keys.wrap(key, bound_to=_account_place(row.account_id))
-        return len(rows)
+    to = keys.present
+    places: list[tuple[AccountKeyRow | ServerKeyRow, str]] = [
+        *((row, _account_place(row.account_id)) for row in _sealed_by_others(session, AccountKeyRow, to)),
+        *((row, _server_place(row.name)) for row in _sealed_by_others(session, ServerKeyRow, to)),
+    ]
+    for row, place in places:
+        key = keys.unwrap(row.master, row.wrapped, bound_to=place)
+        row.master, row.wrapped = keys.wrap(key, bound_to=place, by=to)
+    return len(places)
+
+
+def _sealed_by_others(session: Session, table: type[KeyRowT], to: str) -> Sequence[KeyRowT]:
+    return session.scalars(select(table).where(table.master != to)).all()
+
+
+def _present(session: Session) -> str | None:
+    """Return the master key that seals what is new: the store tells, for a process may have older ones.
+
+    None for a store that has sealed nothing of its own yet: then it is the first of those given.
+    """
+    return session.scalar(select(ServerKeyRow.master).limit(1))
 
 
 def _account_key(session: Session, row: AccountKeyRow) -> DataKey:
@@ -149,6 +200,10 @@ def _account_key(session: Session, row: AccountKeyRow) -> DataKey:
 
 def _account_place(account_id: str) -> str:
     return f"account key of {account_id}"
+
+
+def _server_place(name: str) -> str:
+    return f"the server's key {name}"
 
 
 def _place(account_id: str, purpose: str, key_id: str, thing: str) -> str:

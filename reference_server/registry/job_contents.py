@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from sqlalchemy.orm import Session
 
+    from reference_server.registry.data_keys import Fresh
     from reference_server.registry.tables import JobRow
     from reference_server.security.encryption import DataKey
 
@@ -59,7 +60,7 @@ def read(session: Session, row: JobRow) -> Contents:
 def write(session: Session, row: JobRow, contents: Contents) -> None:
     """Seal a job's contents into its row."""
     if row.data_key is None:
-        seal_up(session, row)
+        seal_up(session, row, data_keys.fresh())
     key = key_of(session, row).derive(_USE)
     row.sealed = key.seal(json.dumps(asdict(contents)).encode(), bound_to=_place(row.id))
     row.request, row.result, row.error_message = {}, None, None
@@ -83,10 +84,10 @@ def line_text(session: Session, job: JobRow, line: JobLineRow) -> str:
     return key.open(line.sealed, bound_to=_line_place(job.id, line.number)).decode()
 
 
-def seal_up(session: Session, row: JobRow) -> None:
+def seal_up(session: Session, row: JobRow, made: Fresh) -> None:
     """Give a job that an older server stored in clear a key, and seal its contents and its log."""
     contents = read(session, row)
-    made = data_keys.make(session, row.account_id, "job", thing=row.id)
+    data_keys.keep(session, row.account_id, "job", made, thing=row.id)
     row.data_key = made.id
     write(session, row, contents)
     for line in session.scalars(select(JobLineRow).where(JobLineRow.job_id == row.id)):

@@ -162,13 +162,13 @@ def telling_damage(version: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, KeyDestroyedError, SealBrokenError) as error:
-        _log.error(  # noqa: TRY400 - where it was raised tells nothing; what did not open does
+        _log.error(
             "the package of %s does not open: %s; publish it again, or restore it from a backup",
             version,
             error,
         )
         raise Unavailable(
-            "the stored package of this version is gone or damaged; its operator finds it in the server's log",
+            "the stored package of this version is gone or damaged; the server's log tells its operator more",
             code="package_damaged",
             should_retry=False,
         ) from error

@@ -130,6 +130,25 @@ class ServerKeyRow(Base):
     created_at: Mapped[datetime]
 
 
+class ErasureRow(Base):
+    """An erasure and its receipt. It outlives what it erased, and tells of it by opaque ids alone.
+
+    `artifacts` are the names of those that are still to be removed; `receipt` is a signed envelope as JSON.
+    """
+
+    __tablename__ = "erasures"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    what: Mapped[str] = mapped_column(String(16))
+    object: Mapped[str] = mapped_column(String(100))
+    name_sha256: Mapped[str] = mapped_column(String(64))
+    counts: Mapped[dict[str, JsonValue]]
+    artifacts: Mapped[list[str]]
+    requested_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
+    receipt: Mapped[str | None] = mapped_column(Text)
+
+
 class SessionRow(Base):
     """A log-in session; an ended one is deleted."""
 
@@ -224,9 +243,9 @@ class VersionRow(Base):
     """A version: immutable but for its state, from `state` on.
 
     `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is that of
-    the package before it was sealed; it is null in rows of before it was kept, until somebody downloads it; `batch_invariant` in rows of before it
-    was measured. `parent` may name a version that was deleted since; `measured_metrics` is what the owner
-    measured after the publish, null for nothing.
+    the package before it was sealed; null in rows of before it was kept, until somebody downloads it.
+    `batch_invariant` is null in rows of before it was measured. `parent` may name a version that was deleted
+    since; `measured_metrics` is what the owner measured after the publish, null for nothing.
     """
 
     __tablename__ = "versions"
@@ -351,8 +370,8 @@ class JobRow(Base):
 
     While it runs, `owner` is the process that runs it and `leased_until` when that counts as dead unless it
     says otherwise before. `input` and `checkpoint` are names in the artifact store, gone when it has ended.
-    What was asked, the result and the message of an error are sealed together in `sealed`, once there is
-    something to seal; `request`, `result` and `error_message` hold them in rows of before that, and nothing now.
+    What was asked, the result and the message of an error are together in `sealed`; `request`, `result` and
+    `error_message` hold them in rows of before that, and nothing now.
     """
 
     __tablename__ = "jobs"
@@ -391,7 +410,7 @@ class JobRow(Base):
 
 
 class JobLineRow(Base):
-    """A line of a job's log, sealed; `text` holds it in rows of before that. Of many the last ones are kept."""
+    """A line of a job's log, sealed; `text` has it in rows of before. Of many the last ones are kept."""
 
     __tablename__ = "job_lines"
 

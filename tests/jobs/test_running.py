@@ -187,7 +187,9 @@ def test_progress_tells_the_time_that_is_left(desk, kind, monkeypatch):
     clock = iter([0.0, 0.0, 1.0, 1.1, 2.0])
     seen = []
     monkeypatch.setattr(contexts.job_runs, "report", lambda *_, **report: seen.append(report))
-    claim = job_runs.Claim("job_1", "one", desk.ada, "test", {}, None, None, None, None, desk.key, 0, 100, "row")
+    claim = job_runs.Claim(
+        "job_1", "one", desk.ada, "test", {}, None, None, None, None, desk.key, 0, 100, "row"
+    )
     context = contexts.Context(claim, desk.services, lambda: "go on", lambda: False, lambda: next(clock))
     for done in (0, 10, 11, 20):
         context.progress(done, 100)

@@ -254,7 +254,7 @@ ORDER BY 1, 2, 3, 4
 
 
 def state(folder):
-    """Return every row of every table; artifacts and keys are named anew each time, and held by what has them."""
+    """Return every row of every table; artifacts and keys, named anew each time, by what has them."""
     with closing(sqlite3.connect(folder / "maas.db")) as connection:
         tables = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -102,7 +102,9 @@ def test_a_rotation_seals_the_accounts_keys_anew_and_changes_nothing_else(
     alone = Database(registry.url, master_keys=MasterKeys({"mk_new": new}))
     with alone.read() as session, pytest.raises(MasterKeyError, match="not among those given"):
         data_keys.get(session, key_id, thing="1")
-    assert (data_keys.rewrap(both), data_keys.rewrap(both)) == (1, 0)
+    for count in (1, 0):
+        with both.write() as session:
+            assert data_keys.rewrap(session, MasterKeys({"mk_new": new, **master_keys.keys})) == count
     assert data_keys.masters_in_use(alone) == {"mk_new"}
     with alone.read() as session:
         assert data_keys.get(session, key_id, thing="1") == key

@@ -1,4 +1,3 @@
-import os
 from contextlib import suppress
 
 import pytest
@@ -6,7 +5,7 @@ from sqlalchemy import func, select
 
 from maas_client.types import VersionUpdate
 from reference_server.errors import Conflict, Forbidden, NotFound, Unavailable, Unprocessable
-from reference_server.registry import aliases, deletion, models, publishing, states, versions
+from reference_server.registry import aliases, deletion, erasures, models, states, versions
 from reference_server.registry.data_keys import KeyDestroyedError
 from reference_server.registry.tables import Base, DataKeyRow
 
@@ -21,7 +20,8 @@ def words(registry, ada, package):
 
 
 def delete(registry, version, caller=None):
-    return deletion.delete_version(registry.db, registry.store, caller or registry.ada, "words", version)
+    deleted = deletion.delete_version(registry.db, registry.store, caller or registry.ada, "words", version)
+    return deleted.contents
 
 
 def rows(registry):
@@ -124,7 +124,7 @@ def test_a_deleted_model_leaves_nothing(words, bob, package):
     """No version, no alias, no history, no package; and the public name is free."""
     states.update(words.db, words.ada, "words", "3", VersionUpdate(state="deprecated", reason="x"))
     words.publish(words.ada, "words", package("4"), parent=3)
-    held = deletion.delete_model(words.db, words.store, words.ada, "words")
+    held = deletion.delete_model(words.db, words.store, words.ada, "words").contents
     assert len(held) == 4
     assert set(rows(words).values()) == {0}
     assert words.artifacts == []
@@ -132,15 +132,16 @@ def test_a_deleted_model_leaves_nothing(words, bob, package):
     assert (version.version, models.get(words.db, words.ada, "words").owned_by) == (1, "bob")
 
 
-def test_a_crash_after_the_rows_leaves_an_orphan_that_is_swept(words, monkeypatch):
-    """The version is gone for everybody; the package goes with the next sweep."""
+def test_what_comes_in_between_leaves_an_erasure_that_is_pending(words, monkeypatch):
+    """The version is gone for everybody; the package goes with the next round, which gives the receipt."""
     monkeypatch.setattr(words.store, "delete", lambda name: (_ for _ in ()).throw(OSError("no disk")))
-    (held,) = delete(words, "3")
+    deleted = deletion.delete_version(words.db, words.store, words.ada, "words", "3")
+    assert (deleted.erasure.state, deleted.erasure.receipt) == ("pending", None)
     monkeypatch.undo()
-    assert held.artifact in words.artifacts
-    file = words.folder / held.artifact
-    os.utime(file, (file.stat().st_mtime - 7200,) * 2)
-    assert publishing.sweep(words.db, words.store) == [held.artifact]
+    assert deleted.contents[0].artifact in words.artifacts
+    assert [erasures.finish_pending(words.db, words.store) for _ in range(2)] == [1, 0]
+    assert deleted.contents[0].artifact not in words.artifacts
+    assert erasures.get(words.db, deleted.erasure.id).receipt is not None
 
 
 def test_the_same_content_published_meanwhile_keeps_its_package(words, package, at_once):

@@ -29,10 +29,23 @@ def upgrade() -> None:
         sa.Column("wrapped", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("what", sa.String(16), nullable=False),
+        sa.Column("object", sa.String(100), nullable=False),
+        sa.Column("name_sha256", sa.String(64), nullable=False),
+        sa.Column("counts", sa.JSON, nullable=False),
+        sa.Column("artifacts", sa.JSON, nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, index=True),
+        sa.Column("receipt", sa.Text, nullable=True),
+    )
 
 
 def downgrade() -> None:
     """Remove them; what was sealed is lost with its keys."""
+    op.drop_table("erasures")
     op.drop_table("server_keys")
     for table in ("job_lines", "jobs"):
         with op.batch_alter_table(table) as columns:
