@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +16,9 @@ from reference_server.registry import accounts, data_keys
 from reference_server.security import master_keys
 from reference_server.settings import Settings
 from reference_server.stores import open_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Machine:
@@ -128,7 +131,7 @@ def test_a_rotation_that_was_killed_goes_on(machine: Machine, monkeypatch, step:
     monkeypatch.setattr(master_keys, "write_file", dying_write)
     monkeypatch.setattr(data_keys, "rewrap", dying_rewrap)
     with pytest.raises(Killed):
-        key_commands._rotate(machine.settings, open_database(machine.settings))  # noqa: SLF001 - a death is no command's
+        key_commands._rotate(machine.settings, open_database(machine.settings))
     monkeypatch.undo()
     between = open_database(machine.settings)
     assert opens(between, key_id)

@@ -29,19 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Column, Select
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from reference_server.registry.database import Database
 
 # Who has done what an erased account did. The brackets keep the name from being anybody's.
 TOMBSTONE_ID, TOMBSTONE_NAME = "acc_erased", "(erased)"
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-_COUNTED = {
-    "sessions": SessionRow,
-    "keys": KeyRow,
-    "uploads": UploadRow,
-    "jobs": JobRow,
-    "usage_days": UsageRow,
+_COUNTED: dict[str, InstrumentedAttribute[str]] = {
+    "models": ModelRow.account_id,
+    "sessions": SessionRow.account_id,
+    "keys": KeyRow.account_id,
+    "uploads": UploadRow.account_id,
+    "jobs": JobRow.account_id,
+    "usage_days": UsageRow.account_id,
 }
 
 
@@ -111,9 +112,8 @@ def _models(account_id: str) -> Select[ModelRow]:
 def _counts(session: Session, account_id: str) -> dict[str, int]:
     owned = select(ModelRow.id).where(ModelRow.account_id == account_id)
     counts = {
-        name: session.scalar(select(func.count()).select_from(table).where(table.account_id == account_id))
-        or 0
-        for name, table in {"models": ModelRow, **_COUNTED}.items()
+        name: session.scalar(select(func.count()).where(column == account_id)) or 0
+        for name, column in _COUNTED.items()
     }
     versions = select(func.count()).select_from(VersionRow).where(VersionRow.model_id.in_(owned))
     return {**counts, "versions": session.scalar(versions) or 0}

@@ -24,6 +24,7 @@ from reference_server.registry.tables import ErasureRow, UploadChunkRow, Version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from reference_server.registry.artifacts import ArtifactStore
@@ -133,7 +134,7 @@ def get(db: Database, erasure_id: str) -> Erasure:
     )
 
 
-def _is_old(db: Database) -> object:
+def _is_old(db: Database) -> ColumnElement[bool]:
     return ErasureRow.finished_at <= db.clock() - _KEPT
 
 

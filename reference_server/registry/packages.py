@@ -15,6 +15,7 @@ from reference_server.registry import data_keys, names, sealed_artifacts, versio
 from reference_server.registry.data_keys import KeyDestroyedError
 from reference_server.registry.tables import VersionRow
 from reference_server.security.encryption import SealBrokenError
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +162,7 @@ def telling_damage(version: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, KeyDestroyedError, SealBrokenError) as error:
+    except (FileNotFoundError, KeyDestroyedError, SealBrokenError, MasterKeyError) as error:
         _log.error(
             "the package of %s does not open: %s; publish it again, or restore it from a backup",
             version,

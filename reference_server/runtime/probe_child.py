@@ -45,7 +45,8 @@ def main() -> None:
     if len(sys.argv) == 2:  # noqa: PLR2004 - a socket's descriptor
         _serve(socket.socket(fileno=int(sys.argv[1])))
     else:
-        _try_one(*sys.argv[1:], os.environ.pop(KEY_VARIABLE))
+        seconds, memory_bytes = sys.argv[1:]
+        _try_one(seconds, memory_bytes, os.environ.pop(KEY_VARIABLE))
 
 
 def inspect(memory_bytes: int, key: DataKey) -> dict[str, object]:
