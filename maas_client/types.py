@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -57,6 +58,13 @@ def _reveal(value: SecretStr, handler: SerializerFunctionWrapHandler, info: Seri
     return value.get_secret_value() if revealed else handler(value)
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("with its offset it lies outside the years 1 to 9999") from None
+
+
 def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
     size = len(json.dumps(facts, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
     if size > MAX_LINEAGE_BYTES:
@@ -80,6 +88,9 @@ Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+# An aware time that is also one of UTC, whatever its offset.
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Number = Annotated[int, Field(ge=1, lt=10**9)]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
@@ -291,6 +302,26 @@ class Metric(Reply):
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
     interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
+
+
+# The least and the most that the figures of an evaluation can be.
+_METRIC_RANGES = {
+    **dict.fromkeys(("accuracy", "macro_f1", "expected_calibration_error"), (0.0, 1.0)),
+    **dict.fromkeys(
+        ("cross_entropy", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"), (0.0, inf)
+    ),
+    "r_squared": (-inf, 1.0),
+}
+
+
+def _possible(metric: Metric) -> Metric:
+    low, high = _METRIC_RANGES.get(metric.name, (-inf, inf))
+    if not low <= metric.value <= high:
+        raise ValueError(f"{metric.name} lies between {low:g} and {high:g}, and {metric.value:g} does not")
+    return metric
+
+
+PossibleMetric = Annotated[Metric, AfterValidator(_possible)]
 
 
 class ImagePreprocessing(Request):
@@ -625,7 +656,7 @@ class ModelQuery(PageQuery):
     min_accuracy: FiniteFloat | None = Field(
         None, ge=0, le=1, description="The least `accuracy` that the publisher measured."
     )
-    max_size_bytes: int | None = Field(None, ge=1, description="The largest package.")
+    max_size_bytes: int | None = Field(None, ge=1, lt=2**63, description="The largest package.")
     sort: ModelSort = Field(
         "name", description="`-` reverses the order; models that lack the figure come last in both."
     )
@@ -666,6 +697,7 @@ class Version(Reply):
     documentation: str | None = Field(None, description="The address of a page that tells more.")
     performance: list[Performance] = Field([], description="As measured here, the quickest device first.")
     usage: ModelUsage | None = None
+    snippets: Snippets | None = Field(None, description="Left out of listings.")
 
 
 class VersionUpdate(Request):
@@ -679,11 +711,9 @@ class VersionUpdate(Request):
     replacement: Replacement | None = Field(
         None, description="What to use instead: the number of a version of this model, or a model's name."
     )
-    sunset: AwareDatetime | None = Field(
-        None, description="When it is to be retired; RFC 3339, with an offset."
-    )
+    sunset: Instant | None = Field(None, description="When it is to be retired; RFC 3339, with an offset.")
     documentation: PageAddress | None = Field(None, description="The address of a page that tells more.")
-    metrics: list[Metric] | None = Field(
+    metrics: list[PossibleMetric] | None = Field(
         None, max_length=100, description="What was measured of it; takes the place of what was said before."
     )
 
@@ -691,7 +721,7 @@ class VersionUpdate(Request):
 class UploadCreate(Request):
     """A package that is to come in chunks: the size and the sha256 of its zip."""
 
-    size: int = Field(ge=1, description="Bytes of the zip.")
+    size: int = Field(ge=1, lt=2**63, description="Bytes of the zip.")
     sha256: str = Field(
         pattern=r"^(?:sha256:)?[0-9a-f]{64}$", description="Of the zip's bytes, in hexadecimal."
     )
@@ -720,8 +750,8 @@ class PublishQuery(Request):
         None, description="For a model that this creates (`private` when left out); others keep theirs."
     )
     set_default: bool = Field(False, description="Move the alias `default` to the new version.")
-    parent: int | None = Field(
-        None, ge=1, lt=10**9, description="The version of the same model that this one was made from."
+    parent: Number | None = Field(
+        None, description="The version of the same model that this one was made from."
     )
     origin: Origin = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
     lineage: Lineage = Field(
@@ -747,7 +777,7 @@ class Alias(Reply):
 class AliasMove(Request):
     """Where an alias is to point, and why."""
 
-    version: int = Field(ge=1)
+    version: Number
     note: Notes = ""
     force: bool = Field(
         False, description="Move `default` even if the signature breaks that of the version before."
@@ -812,7 +842,7 @@ class ModelEvent(Reply):
 class TrafficSplit(Request):
     """What a version gets of the calls that name none: its weight over the sum of all weights."""
 
-    version: int = Field(ge=1)
+    version: Number
     weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
 
 
@@ -824,7 +854,7 @@ class TrafficUpdate(Request):
         max_length=10,
         description="The versions that serve, with their weights; the alias `default` alone when empty.",
     )
-    shadows: list[Annotated[int, Field(ge=1)]] = Field(
+    shadows: list[Number] = Field(
         default_factory=list,
         max_length=5,
         description="Versions that get a copy in the background; what they answer is compared and dropped.",
@@ -881,7 +911,7 @@ class Traffic(Reply):
 class ServedQuery(Request):
     """Query parameters of `GET …/served`."""
 
-    at: AwareDatetime | None = Field(None, description="RFC 3339 with an offset; now when left out.")
+    at: Instant | None = Field(None, description="RFC 3339 with an offset; now when left out.")
 
 
 class ServedShare(Reply):
@@ -916,10 +946,13 @@ class Estimate(Reply):
 class ComparisonQuery(Request):
     """Query parameters of `GET …/comparison`."""
 
-    a: int = Field(ge=1, description="The version to compare with.")
-    b: int = Field(ge=1, description="The version that is compared.")
+    a: Number = Field(description="The version to compare with.")
+    b: Number = Field(description="The version that is compared.")
     since: int = Field(
-        0, ge=0, description="Only what was seen since this revision of the traffic; everything at 0."
+        0,
+        ge=0,
+        lt=2**31,
+        description="Only what was seen since this revision of the traffic; everything at 0.",
     )
 
 
@@ -1004,7 +1037,7 @@ class UsageQuery(PageQuery):
     """Filters of `GET /v1/usage`."""
 
     model: str | None = Field(None, max_length=200, description="Only calls of this model.")
-    version: int | None = Field(None, ge=1, description="Only calls of versions of this number.")
+    version: Number | None = Field(None, description="Only calls of versions of this number.")
     since: date | None = Field(None, description="The first day, in UTC.")
     until: date | None = Field(None, description="The last day, in UTC.")
 

@@ -54,6 +54,7 @@ from reference_server.registry.artifacts import ArtifactStore
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
+from reference_server.runtime.turns import Turns
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
@@ -92,6 +93,10 @@ ROUTES = (
 )
 
 
+# Two trials at their longest, and a little.
+_TRIAL_WAIT_SECONDS = 130.0
+
+
 class Flag(Protocol):
     """An event of a thread or of a process."""
 
@@ -127,6 +132,7 @@ class Services:
     logins: RateLimit
     registrations: RateLimit
     request_log: RequestLog
+    trials: Turns
     endpoints: tuple[Endpoint, ...]
     draining: Flag
     has_job_processes: bool
@@ -287,6 +293,7 @@ def open_services(
         logins=_throttle(settings.logins_per_minute, "log-in tries"),
         registrations=_throttle(settings.registrations_per_minute, "registrations"),
         request_log=RequestLog(),
+        trials=Turns("packages of others are being tried", wait_seconds=_TRIAL_WAIT_SECONDS),
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
         draining=draining or threading.Event(),
         has_job_processes=has_job_processes,

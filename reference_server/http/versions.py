@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from maas_client._snippets import snippets
 from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
+from reference_server.http.addresses import base_url
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
@@ -21,7 +23,10 @@ from reference_server.registry import (
     uploads,
     versions,
 )
-from reference_server.runtime.probe import probe
+from reference_server.runtime.probe import Inspection, probe
+
+if TYPE_CHECKING:
+    from maas_client._package import Package
 
 routes = Routes("versions")
 
@@ -34,8 +39,10 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 
 @routes.route("GET", "/v1/models/<model>/versions/<version>", access="models:read")
 def get(call: Call, model: str, version: str) -> Version:
-    """Return a version by its number, an alias, or `latest`."""
-    return versions.get(call.services.database, call.by, model, version)
+    """Return a version by its number, an alias, or `latest`, with an example call of it."""
+    found = versions.get(call.services.database, call.by, model, version)
+    example = snippets(found.model, found.manifest.example, base_url(call), version=found.version)
+    return found.model_copy(update={"snippets": example})
 
 
 @routes.route("PATCH", "/v1/models/<model>/versions/<version>", access="models:write")
@@ -122,6 +129,11 @@ def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Rep
 def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) -> Replied[Version]:
     """Publish; a version that is to take the traffic of one in use is loaded before it does."""
     services = call.services
+
+    def inspect(package: Package) -> Inspection:
+        with services.trials.turn(call.by.account_id):
+            return probe(package)
+
     now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
     # A bare name may mean somebody else's model as long as the caller has none.
     takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
@@ -132,7 +144,7 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
         model,
         package,
         query=query,
-        inspect=probe,
+        inspect=inspect,
         max_bytes=services.settings.max_package_bytes,
         moves_default=not takes_over,
     )

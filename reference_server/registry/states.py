@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from reference_server.security.callers import Caller
 
 _NOTICE = ("reason", "replacement", "sunset", "documentation")
-# The last whose moments are also moments of UTC, whatever their offset.
-_LAST_YEAR = 9998
 _KINDS = {ACTIVE: "restored", DEPRECATED: "deprecated", RETIRED: "retired"}
 
 
@@ -99,12 +97,6 @@ def _check_notice(row: VersionRow, state: str, given: dict[str, object]) -> None
 
 
 def _check_sunset(sunset: object, since: datetime) -> None:
-    if isinstance(sunset, datetime) and sunset.year > _LAST_YEAR:
-        raise Unprocessable(
-            f"the sunset {sunset.isoformat()} is beyond the year {_LAST_YEAR}",
-            code="sunset_too_late",
-            param="sunset",
-        )
     # RFC 9745, section 4: a sunset is not before the deprecation.
     if isinstance(sunset, datetime) and sunset < since:
         raise Unprocessable(

@@ -63,7 +63,10 @@ def test_a_person_at_a_prompt_walks_the_four_steps(person):
 def test_a_person_publishes_and_moves_default(person, text_package, tmp_path):
     """Publish, publish again, move the alias, move it back."""
     made = person("publish", text_package, "--name", "mood", "--lineage", '{"data": "sha256:ab"}', "--json")
-    assert (json.loads(made.stdout)["version"], json.loads(made.stdout)["lineage"]) == (1, {"data": "sha256:ab"})
+    assert (json.loads(made.stdout)["version"], json.loads(made.stdout)["lineage"]) == (
+        1,
+        {"data": "sha256:ab"},
+    )
     assert person("predict", "mood", "a good day").stdout.startswith("positive")
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "good"}\n{"text": "bad"}\n')
