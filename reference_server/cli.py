@@ -17,6 +17,7 @@ from reference_server.store_command import checked as _checked
 from reference_server.store_command import or_fail as _or_fail
 from reference_server.store_command import settings as _settings
 from reference_server.store_command import with_database as _with_database
+from reference_server.tls_command import tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,9 @@ _SETTINGS = (
     click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]"),
     click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS."),
     click.option("--tls-key", type=_FILE, help="PEM private key of the certificate."),
+    click.option(
+        "--tls-client-ca", type=_FILE, help="PEM authorities; lets only clients with their certificates in."
+    ),
     click.option(
         "--insecure-behind-proxy",
         is_flag=True,
@@ -253,3 +257,4 @@ def _show_password(password: str, *, made_up: bool) -> None:
 
 
 main.add_command(models)
+main.add_command(tls)

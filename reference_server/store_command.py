@@ -56,12 +56,13 @@ def or_fail(act: Callable[[], ResultT]) -> ResultT:
     from reference_server.registry.database import StoreError
     from reference_server.security.master_keys import MasterKeyError
     from reference_server.serving import StartError
+    from reference_server.tls import TlsError
 
     try:
         return act()
     except ServiceError as error:
         raise click.ClickException(error.message) from error
-    except (StoreError, MasterKeyError, StartError) as error:
+    except (StoreError, MasterKeyError, StartError, TlsError) as error:
         raise click.ClickException(str(error)) from error
 
 
