@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client.types import AccountName, Email, Password
+from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
@@ -256,5 +257,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-main.add_command(models)
-main.add_command(tls)
+for command in (models, tls, backup, restore):
+    main.add_command(command)

@@ -53,6 +53,7 @@ def with_database(settings: Settings, act: Callable[[Database], ResultT]) -> Res
 
 def or_fail(act: Callable[[], ResultT]) -> ResultT:
     """Return what `act` returns; failures that are written for people end the command with their message."""
+    from reference_server.backups.manifest import BackupError
     from reference_server.registry.database import StoreError
     from reference_server.security.master_keys import MasterKeyError
     from reference_server.serving import StartError
@@ -62,7 +63,7 @@ def or_fail(act: Callable[[], ResultT]) -> ResultT:
         return act()
     except ServiceError as error:
         raise click.ClickException(error.message) from error
-    except (StoreError, MasterKeyError, StartError, TlsError) as error:
+    except (StoreError, MasterKeyError, StartError, TlsError, BackupError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -20,6 +20,8 @@ BODIES, STREAMS = 300, 64
 ASKED = 40
 # Medians of an idle server beside those of a crowded one, on a machine that runs other tests as well.
 FACTOR = 5
+# Less than this is no delay: what an idle server takes is a fraction of what such a machine's scheduler does.
+LEAST = 0.03
 QUEUE = 4
 SIDE = 512
 
@@ -142,7 +144,7 @@ def test_slow_clients_delay_nobody(crowded, crowds):
             stack.enter_context(crowd(url, key))
         busy = medians(url, key)
     for path, seconds in busy.items():
-        assert seconds < FACTOR * idle[path], (path, idle, busy)
+        assert seconds < max(LEAST, FACTOR * idle[path]), (path, idle, busy)
 
 
 def multiplications():
