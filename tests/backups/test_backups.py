@@ -104,7 +104,7 @@ def test_what_was_backed_up_comes_back(store, zips, tmp_path, name):
     (tmp_path / "data" / "artifacts" / "orphan.zip").write_bytes(b"nobody's")
     (tmp_path / "data" / "master.key").write_bytes(b"secret")
     made = back_up(store.settings, tmp_path / name)
-    assert [file.path for file in made.files][0].startswith("artifacts/")
+    assert made.files[0].path.startswith("artifacts/")
     assert len(made.files) == 2
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == (0o600 if name.endswith(".tar") else 0o700)
     restore(tmp_path / name, tmp_path / "again")
