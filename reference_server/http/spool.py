@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 import tempfile
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
 from reference_server.errors import InvalidRequest
@@ -78,7 +79,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
+        with suppress(OSError):
+            self._file.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:
