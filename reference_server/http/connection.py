@@ -42,6 +42,9 @@ _HEAD_SECONDS = 10.0
 # As nginx: long enough for a person between two clicks.
 _IDLE_SECONDS = 75.0
 _WRITE_SECONDS = 60.0
+# TLS waits for the other side to close too (RFC 8446, section 6.1), and clients that keep a connection for
+# later do not look at it meanwhile.
+_FAREWELL_SECONDS = 1.0
 
 # What is read is parsed before the loop reads again, so all connections share one buffer; Windows' loop
 # begins to read before there is anything, and needs one for each.
@@ -317,7 +320,9 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close when all is sent."""
         self._is_over, self._newest = True, None
-        self.due, self._write_due = math.inf, self.loop.time() + _WRITE_SECONDS
+        is_sent = self.scheme == "https" and not self.transport.get_write_buffer_size()
+        patience = _FAREWELL_SECONDS if is_sent else _WRITE_SECONDS
+        self.due, self._write_due = math.inf, self.loop.time() + patience
         self.transport.close()
 
     def abort(self) -> None:
