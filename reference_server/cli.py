@@ -100,7 +100,7 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
 def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
     """Tell what a server with these settings would find here, what is missing, and what to do about it.
 
-    Changes nothing. Ends with 0 when the server can start, with 1 when it cannot.
+    Changes nothing. Ends with 0 when the server can start and its data is whole, else with 1.
     """
     settings = _settings(**flags)
     from reference_server.doctor import examine
@@ -117,7 +117,9 @@ def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's va
         report = {"can_start": can_start, "findings": [finding.as_dict() for finding in found]}
         click.echo(json.dumps(report, indent=2))
     else:
-        click.echo("a server with these settings can start" if can_start else "the server cannot start")
+        click.echo(
+            "a server with these settings can start" if can_start else "mend what failed before you serve"
+        )
     raise click.exceptions.Exit(0 if can_start else 1)
 
 

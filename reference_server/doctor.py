@@ -59,7 +59,7 @@ class Finding:
     Args:
         check: What was looked at.
         state: `ok`; `off` for what is not there and not asked for; `warn` where the server starts all the
-            same; `fail` where it does not.
+            same; `fail` where it does not, or could not serve rightly what it has.
         told: What was found.
         remedy: What to do about it; empty where nothing needs doing.
     """

@@ -5,8 +5,8 @@
 First its peak is measured, by callers that wait for their answers. Then calls come at twice that rate,
 whether or not those before were answered, as from a crowd of clients that know nothing of each other. Beside
 them /healthz is asked ten times a second, and the memory of all its processes is looked at. Goodput is what
-was answered with 200; everything else must be a 503 or a 429 with `Retry-After`. All figures are of one run on
-one machine, which the generator shares: the ratio is what counts. Ends with status 1 if a goal is missed.
+was answered with 200; everything else must be a 503 or a 429 with `Retry-After`. All figures are of one run
+on one machine, which the generator shares: the ratio is what counts. Ends with status 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ def main() -> None:
         for name, (value, goal, met) in figures.items()
     ]
     told = (
-        f"{options.model}: {options.factor:g} times its peak of {peak:.1f} calls/s for {options.seconds:g} s; "
-        f"answers {dict(tally.statuses)}; resident memory {max(tally.memory) / MEGABYTE:.0f} MB at most"
+        f"{options.model}: {options.factor:g} times its peak of {peak:.1f} calls/s for "
+        f"{options.seconds:g} s; answers {dict(tally.statuses)}; resident memory {max(tally.memory) / MEGABYTE:.0f} MB at most"
     )
     lines = [
         told,
