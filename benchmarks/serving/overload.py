@@ -242,7 +242,8 @@ def main() -> None:
     ]
     told = (
         f"{options.model}: {options.factor:g} times its peak of {peak:.1f} calls/s for "
-        f"{options.seconds:g} s; answers {dict(tally.statuses)}; resident memory {max(tally.memory) / MEGABYTE:.0f} MB at most"
+        f"{options.seconds:g} s; answers {dict(tally.statuses)}; resident memory "
+        f"{max(tally.memory) / MEGABYTE:.0f} MB at most"
     )
     lines = [
         told,

@@ -89,7 +89,7 @@ def ask(running, key, boxes, *, seconds):
     )
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_stopped_worker_is_replaced(serve, text_package, workers):
     """Nobody is told that all is well by a process that does nothing, and the SDK's call ends well."""
     settings = {"MAAS_SERVER_HANG_SECONDS": "3"}
@@ -117,7 +117,8 @@ def test_a_stopped_worker_is_replaced(serve, text_package, workers):
         assert client.predict("words", text="good").label == "positive"
 
 
-def test_a_worker_that_never_begins_is_not_taken_for_one_that_hangs(serve):
+@pytest.mark.long
+def test_a_worker_that_starts_or_idles_is_not_taken_for_one_that_hangs(serve):
     """Starting takes what it takes; only who has spoken and falls silent is killed."""
     with serve(MAAS_SERVER_HANG_SECONDS="1") as running:
         first = servers(running)[0]
@@ -144,6 +145,7 @@ def slow_body(url, key):
         yield connection, body[1:]
 
 
+@pytest.mark.long
 def test_a_kernel_that_does_not_end_costs_its_worker_and_nobody_elses_call(serve, package_writer):
     """At the deadline 504; then readiness says so, another worker serves, what was accepted is answered."""
     package = package_writer(comparisons(), task="tensor", labels=(), example={"boxes": [2]})
@@ -191,6 +193,7 @@ def test_readiness_tells_when_no_lane_is_left(serve, package_writer):
         assert "is killed" in running.output()
 
 
+@pytest.mark.long
 def test_a_stopped_job_process_is_replaced(serve):
     """It has no callers, but jobs would wait for ever."""
     settings = {"MAAS_SERVER_HANG_SECONDS": "2", "MAAS_SERVER_JOB_PROCESSES": "1"}

@@ -66,6 +66,7 @@ def key_of(client):
     return made.secret.get_secret_value()
 
 
+@pytest.mark.long
 def test_a_low_limit_of_open_files_is_told_and_survived(serve, text_package):
     """The start says what to raise; beyond it clients are told to come again, and who is there goes on."""
     with serve(before=few_files) as running, running.account("ada") as client, ExitStack() as stack:
