@@ -49,11 +49,12 @@ def restore(source: Path, *, data_dir: Path | None) -> None:
     from reference_server.backups.restoring import restore as bring_back
 
     _end_cleanly()
-    where = settings(data_dir=data_dir).data_dir
+    found = settings(data_dir=data_dir)
+    where = found.data_dir
     made = or_fail(lambda: bring_back(source, where))
     click.echo(f"{where}: {_told(made)}, of {made.made_at:%Y-%m-%d %H:%M} UTC")
     click.echo("Keys and sessions that were revoked after that hold again: revoke them before you serve it.")
-    click.echo("Give the server the master key that it had then.")
+    click.echo(f"Give the server the master key that it had then: by default it reads {found.master_keys}.")
 
 
 def _told(made: Manifest) -> str:
