@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk format clean
+	bench-jobs bench-sdk overload format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,10 @@ bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.install
 
 bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
 	$(BIN)/python benchmarks/serving/memory.py
+
+OVERLOAD_SECONDS := 60
+overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that it goes on (OVERLOAD_SECONDS=60; build/bench)
+	$(BIN)/python benchmarks/serving/overload.py --seconds $(OVERLOAD_SECONDS)
 
 bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job runs
 	$(BIN)/python benchmarks/jobs.py

@@ -193,7 +193,7 @@ class ServiceInfo(Reply):
 
 
 class Health(Reply):
-    """Whether the server takes new work: `ok` (200) or `draining` (503)."""
+    """Whether the server takes new work: `ok` (200), `draining` or `stuck` (503)."""
 
     status: str
     instance: str

@@ -267,7 +267,7 @@ def open_services(
         lanes=settings.lanes,
         threads=settings.intra_op_threads,
     )
-    lanes = Lanes(settings.lanes, timer=timer)
+    lanes = Lanes(settings.lanes, most_seconds=settings.queue_seconds, timer=timer)
     return Services(
         settings=settings,
         database=database,

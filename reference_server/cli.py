@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client.types import AccountName, Email, Password
+from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
 from reference_server.store_command import or_fail as _or_fail
 from reference_server.store_command import settings as _settings
 from reference_server.store_command import with_database as _with_database
+from reference_server.tls_command import tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,9 @@ _SETTINGS = (
     click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]"),
     click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS."),
     click.option("--tls-key", type=_FILE, help="PEM private key of the certificate."),
+    click.option(
+        "--tls-client-ca", type=_FILE, help="PEM authorities; lets only clients with their certificates in."
+    ),
     click.option(
         "--insecure-behind-proxy",
         is_flag=True,
@@ -95,7 +100,7 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
 def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
     """Tell what a server with these settings would find here, what is missing, and what to do about it.
 
-    Changes nothing. Ends with 0 when the server can start, with 1 when it cannot.
+    Changes nothing. Ends with 0 when the server can start and its data is whole, else with 1.
     """
     settings = _settings(**flags)
     from reference_server.doctor import examine
@@ -112,7 +117,9 @@ def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's va
         report = {"can_start": can_start, "findings": [finding.as_dict() for finding in found]}
         click.echo(json.dumps(report, indent=2))
     else:
-        click.echo("a server with these settings can start" if can_start else "the server cannot start")
+        click.echo(
+            "a server with these settings can start" if can_start else "mend what failed before you serve"
+        )
     raise click.exceptions.Exit(0 if can_start else 1)
 
 
@@ -252,4 +259,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-main.add_command(models)
+for command in (models, tls, backup, restore):
+    main.add_command(command)

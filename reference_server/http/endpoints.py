@@ -36,6 +36,7 @@ class Endpoint:
         replayable: Whether it honours `Idempotency-Key`.
         one_transaction: Whether its effect and the reply that is kept for a repeat are committed together.
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
+        instant: Whether it waits for nothing, so that it is answered even while every thread is taken.
         produces: The media type of what it answers, if that is no JSON.
         answers: What it replies by status, where the annotation of its handler cannot tell.
         template: The path as OpenAPI and the log write it: `/v1/models/{model}`.
@@ -59,6 +60,7 @@ class Endpoint:
     replayable: bool
     one_transaction: bool
     inference: bool
+    instant: bool
     produces: str | None
     answers: Mapping[int, type[Reply]] = field(hash=False)
 
@@ -97,6 +99,7 @@ class Routes:
         replayable: bool | None = None,
         one_transaction: bool = False,
         inference: bool = False,
+        instant: bool = False,
         produces: str | None = None,
         answers: Mapping[int, type[Reply]] | None = None,
     ) -> Callable[[Handler], Handler]:
@@ -112,6 +115,7 @@ class Routes:
             one_transaction: Whether what it writes and the reply that is kept for a repeat are committed
                 together: for a handler that after its write does nothing slow and nothing outside the store.
             inference: Whether it runs a model, and so in a lane.
+            instant: Whether it needs neither a credential nor a body and waits for nothing.
             produces: The media type of an `Answer` that is no JSON.
             answers: What it replies by status, where the annotation cannot tell.
         """
@@ -143,6 +147,7 @@ class Routes:
                     replayable=method == "POST" and not inference if replayable is None else replayable,
                     one_transaction=one_transaction,
                     inference=inference,
+                    instant=instant,
                     produces=produces,
                     answers=answers or {},
                 )

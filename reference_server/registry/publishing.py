@@ -17,9 +17,10 @@ from reference_server.errors import Unavailable, Unprocessable
 from reference_server.registry import aliases, events, facts, models, names, versions
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.in_force import refuse_while_split
+from reference_server.registry.inventory import named_artifacts
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
+from reference_server.registry.tables import VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,13 +108,7 @@ def sweep(db: Database, store: ArtifactStore) -> list[str]:
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.
     with db.write() as session:
-        known = {
-            *session.scalars(select(VersionRow.artifact)),
-            *session.scalars(select(UploadChunkRow.artifact)),
-            *session.scalars(select(JobRow.input).where(JobRow.input.is_not(None))),
-            *session.scalars(select(JobRow.checkpoint).where(JobRow.checkpoint.is_not(None))),
-        }
-        return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
+        return store.sweep(named_artifacts(session), older_than_seconds=_ORPHAN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
