@@ -20,6 +20,7 @@ def test_a_new_model_has_a_name_and_nothing_to_tell(registry, ada):
         "owned_by": "ada",
         "name": "words",
         "visibility": "public",
+        "role": "owner",
         "updated_at": made.updated_at,
         "usage": {"calls": 0, "rows": 0, "days": 30},
     }
