@@ -30,6 +30,7 @@ from maas_client._operations import (
 from maas_client._operations._contract import build
 from maas_client._operations._operation import DEFAULT_TIMEOUT
 from maas_client._pins import PinnedSend
+from maas_client._shares import SharesResource
 from maas_client._traffic import TrafficResource
 from maas_client.errors import (
     ArgumentError,
@@ -225,6 +226,7 @@ class ModelsResource(_Resource):
         tag: str | Iterable[str] | None = None,
         license: str | None = None,  # noqa: A002 - the field's own name
         owner: str | None = None,
+        shared: bool = False,
         max_latency_ms: float | None = None,
         min_accuracy: float | None = None,
         max_size_bytes: int | None = None,
@@ -239,6 +241,7 @@ class ModelsResource(_Resource):
             tag: A tag that a model must have, or several, all of them.
             license: Only models of this licence, such as `Apache-2.0`.
             owner: Only this account's models; `me` is yours.
+            shared: Only models that others have shared with you.
             max_latency_ms: The longest median time of a call within the server, in milliseconds, as it was
                 measured on the quickest device.
             min_accuracy: The least `accuracy`, 0 to 1, that the publisher measured.
@@ -254,6 +257,7 @@ class ModelsResource(_Resource):
             tag=tag,
             license=license,
             owner=owner,
+            shared=shared or None,
             max_latency_ms=max_latency_ms,
             min_accuracy=min_accuracy,
             max_size_bytes=max_size_bytes,
@@ -738,6 +742,11 @@ class ModelHandle:
         return AliasesResource(self._send, self.name)
 
     @property
+    def shares(self) -> SharesResource:
+        """The accounts that it is shared with."""
+        return SharesResource(self._send, self.name)
+
+    @property
     def traffic(self) -> TrafficResource:
         """Which versions share the calls that name none, and which get copies."""
         return TrafficResource(self._send, self.name)
@@ -754,7 +763,7 @@ class ModelHandle:
         return self._send(traffic.served(self.name, at))
 
     def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
-        """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
 
         Args:
             a: The version to compare with.

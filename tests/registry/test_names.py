@@ -14,7 +14,7 @@ from maas_client.types import (
     VersionUpdate,
 )
 from reference_server.errors import Conflict, Forbidden, NotFound, Unprocessable
-from reference_server.registry import aliases, deletion, events, models, names, states, versions
+from reference_server.registry import aliases, deletion, events, models, names, shares, states, versions
 
 model_names = st.from_regex(MODEL_NAME, fullmatch=True)
 account_names = st.from_regex(ACCOUNT_NAME, fullmatch=True)
@@ -159,6 +159,7 @@ WRITES = {
     "states.update": lambda db, caller, name: states.update(db, caller, name, "1", VersionUpdate()),
     "deletion.delete_version": lambda db, caller, name: deletion.delete_version(db, None, caller, name, "1"),
     "deletion.delete_model": lambda db, caller, name: deletion.delete_model(db, None, caller, name),
+    "models.set_unloaded": lambda db, caller, name: models.set_unloaded(db, caller, name, unloaded=True),
     "models.update": lambda db, caller, name: models.update(db, caller, name, visibility="public"),
     "aliases.move": lambda db, caller, name: aliases.move(
         db, caller, name, "default", version=1, note="", expected_revision=None
@@ -257,31 +258,55 @@ def test_a_public_name_is_claimed_once_at_the_same_time(registry, at_once):
 
 
 OWNERS, NAMES = ("ada", "bob", "carol"), ("one", "two")
+gifts = st.tuples(st.sampled_from(OWNERS), st.sampled_from(NAMES), st.sampled_from(OWNERS))
 
 
 @settings(derandomize=True, max_examples=25, deadline=None)
 @given(
     st.fixed_dictionaries(
         dict.fromkeys(itertools.product(OWNERS, NAMES), st.sampled_from([None, "private", "public"]))
-    )
+    ),
+    st.lists(gifts, max_size=6),
+    st.lists(st.sampled_from(OWNERS), max_size=2),
 )
-def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, wanted):
-    """Whatever models there are, each name means what the rules say, and a listing tells names that work."""
+def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, wanted, given_to, later):
+    """Whatever models and shares there are, names mean what the rules say, and a listing tells such as work."""
     registry = open_registry(tmp_path_factory.mktemp("world"))
     callers = {name: registry.account(name) for name in OWNERS}
-    world, public = {}, {}
+    world, public, shared, bare = {}, {}, set(), {}
+
+    def show(owner, name):
+        world[owner, name] = "public"
+        public[name] = owner
+
     for (owner, name), visibility in wanted.items():
         if visibility is None or (visibility == "public" and name in public):
             continue
         make(registry, callers[owner], name, visibility)
         world[owner, name] = visibility
         if visibility == "public":
-            public[name] = owner
+            show(owner, name)
+    for owner, name, to in given_to:
+        if owner == to or (owner, name) not in world or (owner, name, to) in shared:
+            continue
+        shares.put(registry.db, callers[owner], f"{owner}~{name}", to, role="reader")
+        shared.add((owner, name, to))
+        if public.get(name) in (None, owner):
+            bare.setdefault((to, name), owner)
+    # What becomes public after a share takes no name from it.
+    for owner in later:
+        if (owner, "one") in world and "one" not in public:
+            models.update(registry.db, callers[owner], f"{owner}~one", visibility="public")
+            show(owner, "one")
+
+    def visible(caller, owner, name):
+        return owner == caller or world.get((owner, name)) == "public" or (owner, name, caller) in shared
 
     def meant(caller, text):
         owner, _, name = text.rpartition("~")
-        owner = owner or (caller if (caller, name) in world else public.get(name))
-        return owner if owner == caller or world.get((owner, name)) == "public" else None
+        if not owner:
+            owner = caller if (caller, name) in world else bare.get((caller, name), public.get(name))
+        return owner if visible(caller, owner, name) else None
 
     for caller, name in itertools.product(OWNERS, NAMES):
         for text in (name, *(f"{owner}~{name}" for owner in OWNERS)):
@@ -290,13 +315,12 @@ def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, want
                 with pytest.raises(NotFound):
                     models.get(registry.db, callers[caller], text)
                 continue
-            hidden = expected != caller and (caller, name) in world
-            shortest = f"{expected}~{name}" if hidden else name
+            shortest = name if meant(caller, name) == expected else f"{expected}~{name}"
             assert reached(registry, callers[caller], text) == (expected, shortest)
     for caller in OWNERS:
         listed = models.list_models(registry.db, callers[caller], ModelQuery()).data
         assert {(model.owned_by, model.name) for model in listed} == {
-            key for key, visibility in world.items() if key[0] == caller or visibility == "public"
+            key for key in world if visible(caller, *key)
         }
         assert [models.get(registry.db, callers[caller], model.id) for model in listed] == listed
     registry.db.dispose()
