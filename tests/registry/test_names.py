@@ -261,6 +261,50 @@ OWNERS, NAMES = ("ada", "bob", "carol"), ("one", "two")
 gifts = st.tuples(st.sampled_from(OWNERS), st.sampled_from(NAMES), st.sampled_from(OWNERS))
 
 
+class World:
+    """Models, shares, and by plain rules what a name means to whom."""
+
+    def __init__(self, registry):
+        self.registry = registry
+        self.callers = {name: registry.account(name) for name in OWNERS}
+        self.models, self.public, self.shares, self.bare = {}, {}, set(), {}
+
+    def make(self, owner, name, visibility):
+        if visibility is None or (visibility == "public" and name in self.public):
+            return
+        make(self.registry, self.callers[owner], name, visibility)
+        self.models[owner, name] = visibility
+        if visibility == "public":
+            self.public[name] = owner
+
+    def share(self, owner, name, to):
+        if owner == to or (owner, name) not in self.models or (owner, name, to) in self.shares:
+            return
+        shares.put(self.registry.db, self.callers[owner], f"{owner}~{name}", to, role="reader")
+        self.shares.add((owner, name, to))
+        if self.public.get(name) in (None, owner):
+            self.bare.setdefault((to, name), owner)
+
+    def show(self, owner, name):
+        if (owner, name) in self.models and name not in self.public:
+            models.update(self.registry.db, self.callers[owner], f"{owner}~{name}", visibility="public")
+            self.models[owner, name], self.public[name] = "public", owner
+
+    def visible(self, caller, owner, name):
+        return (
+            owner == caller
+            or self.models.get((owner, name)) == "public"
+            or (owner, name, caller) in self.shares
+        )
+
+    def meant(self, caller, text):
+        owner, _, name = text.rpartition("~")
+        if not owner:
+            shown = self.bare.get((caller, name), self.public.get(name))
+            owner = caller if (caller, name) in self.models else shown
+        return owner if (owner, name) in self.models and self.visible(caller, owner, name) else None
+
+
 @settings(derandomize=True, max_examples=25, deadline=None)
 @given(
     st.fixed_dictionaries(
@@ -270,57 +314,29 @@ gifts = st.tuples(st.sampled_from(OWNERS), st.sampled_from(NAMES), st.sampled_fr
     st.lists(st.sampled_from(OWNERS), max_size=2),
 )
 def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, wanted, given_to, later):
-    """Whatever models and shares there are, names mean what the rules say, and a listing tells such as work."""
+    """Whatever models and shares there are, names mean what the rules say, and those listed work."""
     registry = open_registry(tmp_path_factory.mktemp("world"))
-    callers = {name: registry.account(name) for name in OWNERS}
-    world, public, shared, bare = {}, {}, set(), {}
-
-    def show(owner, name):
-        world[owner, name] = "public"
-        public[name] = owner
-
+    world = World(registry)
     for (owner, name), visibility in wanted.items():
-        if visibility is None or (visibility == "public" and name in public):
-            continue
-        make(registry, callers[owner], name, visibility)
-        world[owner, name] = visibility
-        if visibility == "public":
-            show(owner, name)
-    for owner, name, to in given_to:
-        if owner == to or (owner, name) not in world or (owner, name, to) in shared:
-            continue
-        shares.put(registry.db, callers[owner], f"{owner}~{name}", to, role="reader")
-        shared.add((owner, name, to))
-        if public.get(name) in (None, owner):
-            bare.setdefault((to, name), owner)
+        world.make(owner, name, visibility)
+    for gift in given_to:
+        world.share(*gift)
     # What becomes public after a share takes no name from it.
     for owner in later:
-        if (owner, "one") in world and "one" not in public:
-            models.update(registry.db, callers[owner], f"{owner}~one", visibility="public")
-            show(owner, "one")
-
-    def visible(caller, owner, name):
-        return owner == caller or world.get((owner, name)) == "public" or (owner, name, caller) in shared
-
-    def meant(caller, text):
-        owner, _, name = text.rpartition("~")
-        if not owner:
-            owner = caller if (caller, name) in world else bare.get((caller, name), public.get(name))
-        return owner if visible(caller, owner, name) else None
-
+        world.show(owner, "one")
     for caller, name in itertools.product(OWNERS, NAMES):
         for text in (name, *(f"{owner}~{name}" for owner in OWNERS)):
-            expected = meant(caller, text)
-            if (expected, name) not in world:
+            expected = world.meant(caller, text)
+            if expected is None:
                 with pytest.raises(NotFound):
-                    models.get(registry.db, callers[caller], text)
+                    models.get(registry.db, world.callers[caller], text)
                 continue
-            shortest = name if meant(caller, name) == expected else f"{expected}~{name}"
-            assert reached(registry, callers[caller], text) == (expected, shortest)
+            shortest = name if world.meant(caller, name) == expected else f"{expected}~{name}"
+            assert reached(registry, world.callers[caller], text) == (expected, shortest)
     for caller in OWNERS:
-        listed = models.list_models(registry.db, callers[caller], ModelQuery()).data
+        listed = models.list_models(registry.db, world.callers[caller], ModelQuery()).data
         assert {(model.owned_by, model.name) for model in listed} == {
-            key for key in world if visible(caller, *key)
+            key for key in world.models if world.visible(caller, *key)
         }
-        assert [models.get(registry.db, callers[caller], model.id) for model in listed] == listed
+        assert [models.get(registry.db, world.callers[caller], model.id) for model in listed] == listed
     registry.db.dispose()
