@@ -446,7 +446,7 @@ class AsyncVersionsResource(_OfModel):
                 makes them of an evaluation.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
         """
         return await self._send(versions.update(self._model, version, metrics=metrics))
 
@@ -528,9 +528,9 @@ class AsyncVersionsResource(_OfModel):
         Args:
             before: A number or an alias.
             after: A number or an alias.
-            graph: Whether the graphs are compared, for which both packages are downloaded: only the model's
-                owner can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they cannot be,
-                `graph_missing` tells why.
+            graph: Whether the graphs are compared, for which both packages are downloaded: the model's
+                owner and publishers can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they
+                cannot be, `graph_missing` tells why.
             predictions: Whether both are called with both manifests' examples.
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
@@ -596,7 +596,7 @@ class AsyncVersionsResource(_OfModel):
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
             ArgumentError: The file is there already, or cannot be written.
             InvalidReplyError: What came is not what the server told; it is deleted.
         """

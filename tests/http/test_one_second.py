@@ -1,4 +1,4 @@
-"""What is taken away is gone within a second on every worker: two workers on one store, and a passed clock."""
+"""What is taken away is gone within a second on every worker: two workers, one store, a passed clock."""
 
 import time
 from datetime import timedelta
