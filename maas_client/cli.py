@@ -204,6 +204,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
         ("task", found.task or "—"),
         ("owner", found.owned_by),
         ("visibility", found.visibility),
+        ("your role", found.role or "—"),
         ("licence", found.license or "—"),
         ("default version", _number(found.default_version)),
         ("description", found.description),
@@ -734,6 +735,7 @@ from maas_client import (  # noqa: E402
     _cli_jobs,  # noqa: F401
     _cli_models,  # noqa: F401
     _cli_recommend,  # noqa: F401
+    _cli_shares,  # noqa: F401
     _cli_traffic,  # noqa: F401
     _cli_usage,  # noqa: F401
     _cli_versions,  # noqa: F401

@@ -43,6 +43,9 @@ MAX_LINEAGE_BYTES = 16 * 2**10
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
+# In the order of what they may do; each may what those before it may.
+ShareRole: TypeAlias = Literal["reader", "publisher", "owner"]
+SHARE_ROLES: tuple[ShareRole, ...] = ("reader", "publisher", "owner")
 VersionState: TypeAlias = Literal["active", "deprecated", "retired"]
 
 
@@ -586,7 +589,13 @@ class Model(Reply):
     created: int = Field(description="Unix time in seconds.")
     owned_by: str = Field(description="The owning account's name.")
     name: str
-    visibility: str
+    visibility: str = Field(
+        description="`private`, `public`, or `shared`: private but for the accounts that it is shared with."
+    )
+    role: str | None = Field(
+        None,
+        description="What you are to it: `owner`, `publisher` or `reader`; null of what everybody sees.",
+    )
     task: str | None = None
     description: str = ""
     intended_use: str = ""
@@ -611,6 +620,42 @@ class Model(Reply):
         from maas_client import _cards
 
         return _cards.of_model(self)
+
+
+class ShareUpdate(Request):
+    """What an account is to be able to do with a model."""
+
+    role: ShareRole
+
+
+class Share(Reply):
+    """An account that a model is shared with; its owners alone are told.
+
+    Args:
+        account: The account's name.
+        role: `reader` sees it, predicts, explains and evaluates; `publisher` also publishes and downloads
+            packages, moves aliases, sets the traffic and deprecates; `owner` may do with it what the owning
+            account may.
+        shared_at: Since when it has this role.
+    """
+
+    account: str
+    role: str
+    shared_at: datetime
+
+
+class SharedModel(Reply):
+    """A model that another account has shared with one's own.
+
+    Args:
+        model: The model, `account~name`.
+        role: What it was shared as.
+        shared_at: Since when.
+    """
+
+    model: str
+    role: str
+    shared_at: datetime
 
 
 ModelSort: TypeAlias = Literal[
@@ -650,6 +695,7 @@ class ModelQuery(PageQuery):
     )
     license: str | None = Field(None, max_length=200, description="Only models of this licence.")
     owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
+    shared: bool = Field(False, description="Only models that others have shared with you.")
     max_latency_ms: FiniteFloat | None = Field(
         None, gt=0, description="The longest median time of a call, as measured here on the quickest device."
     )
@@ -818,14 +864,15 @@ class ModelEvent(Reply):
     Args:
         seq: Its number in the model's history, from 1 in the order of what happened.
         kind: `published`, `alias_moved`, `alias_rolled_back`, `deprecated`, `restored`, `retired`,
-            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; or another that a
-            newer server tells of.
+            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; to owners alone
+            `shared`, `share_changed`, `share_withdrawn`, whose numbers others find left out; or another
+            that a newer server tells of.
         at: When it happened.
         by: The name of the account that did it.
         version: The version that it is about; None where it is about none.
         details: What else is known, by kind: the alias and `from_version` of a move, the reason and the
             replacement of a deprecation, the digest of what was published or deleted, the splits, the shadows
-            and the revision of the traffic.
+            and the revision of the traffic, the account and the role of a share.
     """
 
     seq: int
@@ -1075,6 +1122,8 @@ class AccountExport(Reply):
     events: dict[str, list[ModelEvent]] = {}
     traffic_changes: dict[str, list[Traffic]] = {}
     usage: list[UsageEntry] = []
+    shares: dict[str, list[Share]] = Field({}, description="With whom each of its models is shared.")
+    shared_with_me: list[SharedModel] = []
 
 
 # --- predictions ----------------------------------------------------------------------------------------

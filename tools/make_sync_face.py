@@ -18,6 +18,7 @@ FILES = (
     "jobs",
     "evaluation",
     "traffic",
+    "shares",
     "listing",
     "bulk",
     "saved_login",

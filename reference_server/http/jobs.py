@@ -63,8 +63,15 @@ def events(call: Call, job: str) -> Answer:
     found = jobs.get(services.database, call.by.account_id, job)
     if call.request.method == "HEAD":
         return Answer(200, headers)
-    after = last_seen(call.request.headers)
-    stream = JobStream(services, call.by.account_id, job, found, after=after)
+    after, authorization = last_seen(call.request.headers), call.request.headers.get("authorization")
+    stream = JobStream(
+        services,
+        call.by.account_id,
+        job,
+        found,
+        after=after,
+        holds=lambda: services.authenticate.holds(authorization),
+    )
     return Answer(200, headers, chunks=stream)
 
 

@@ -65,12 +65,15 @@ def served_at(call: Call, model: str, query: ServedQuery) -> Served:
 
 @routes.route("GET", "/v1/models/<model>/comparison", access="models:read")
 def compare(call: Call, model: str, query: ComparisonQuery) -> Comparison:
-    """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+    """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
 
     What other workers saw in the last second is not in it yet.
     """
-    comparisons.flush(call.services.database, call.services.traffic.sums)
-    return comparisons.read(call.services.database, call.by, model, query)
+    services = call.services
+    # Who may not read them must not make the store write either.
+    comparisons.check(services.database, call.by, model)
+    comparisons.flush(services.database, services.traffic.sums)
+    return comparisons.read(services.database, call.by, model, query)
 
 
 def _tagged(found: Traffic) -> Replied[Traffic]:

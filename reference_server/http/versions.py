@@ -75,7 +75,7 @@ def delete(call: Call, model: str, version: str) -> None:
     produces="application/zip",
 )
 def download(call: Call, model: str, version: str) -> Answer:
-    """Return a version's package as a zip, whole or a range of it; only the model's owner gets it.
+    """Return a version's package as a zip, whole or a range of it; its owner and publishers get it.
 
     `Repr-Digest` is the sha256 of the whole zip (RFC 9530), and so is the `ETag`.
     """
@@ -113,8 +113,9 @@ def download(call: Call, model: str, version: str) -> Answer:
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
-    A model of this name is made if the caller has none. The zip is the body, or what an upload in chunks
-    holds: then `upload` names that, and the body is empty.
+    A model of this name is made if the caller has none; to what another account shares one publishes by its
+    exact name, `account~name`. The zip is the body, or what an upload in chunks holds: then `upload` names
+    that, and the body is empty.
     """
     services = call.services
     if query.upload is None:
@@ -134,9 +135,7 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
         with services.trials.turn(call.by.account_id):
             return probe(package)
 
-    now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
-    # A bare name may mean somebody else's model as long as the caller has none.
-    takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
+    takes_over = query.set_default and in_use(services, call.by, model, versions.DEFAULT) is not None
     version, new = publishing.publish(
         services.database,
         services.artifacts,

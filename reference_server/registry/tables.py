@@ -205,6 +205,25 @@ class ModelRow(Base):
     search: Mapped[str] = mapped_column(Text, default="", deferred=True)
 
 
+class ShareRow(Base):
+    """What another account than the owning one may do with a model.
+
+    `bare_name` repeats the model's name where that, written bare, means this model to the account; its
+    uniqueness is the claim, as that of a public name is.
+    """
+
+    __tablename__ = "shares"
+    __table_args__ = (UniqueConstraint("account_id", "bare_name"),)
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Mapped[str] = mapped_column(String(16))
+    bare_name: Mapped[str | None] = mapped_column(String(128))
+    shared_at: Mapped[datetime]
+
+
 class VersionRow(Base):
     """A version: immutable but for its state, from `state` on.
 
