@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client.types import AccountName, Email, Password
+from reference_server.audit_commands import audit
 from reference_server.catalogue.commands import models
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
@@ -21,7 +22,7 @@ from reference_server.store_command import with_database as _with_database
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maas_client.types import Account
+    from maas_client.types import Account, AuditAct
     from reference_server.registry.database import Database
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -136,16 +137,21 @@ def create(
     name = _checked("name", AccountName, name) if name is not None else None
     password, made_up = _password(from_stdin=password_stdin)
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     account = _with_database(
         settings,
-        lambda database: registry.create(
+        lambda database: by_operator(
             database,
-            email=email,
-            password_hash=_hash(password),
-            name=name,
-            role="operator" if operator else "user",
-            policy_version=settings.policy_version,
+            "account_made",
+            lambda: registry.create(
+                database,
+                email=email,
+                password_hash=_hash(password),
+                name=name,
+                role="operator" if operator else "user",
+                policy_version=settings.policy_version,
+            ),
         ),
     )
     click.echo(f"{account.role} account {account.name} ({account.email}) made")
@@ -179,6 +185,7 @@ def reset_password(account: str, *, password_stdin: bool, data_dir: Path | None)
     found = _change(
         account,
         data_dir,
+        "password_changed",
         lambda database, one: registry.set_password(database, one.id, _hash(password), keep_session=None),
     )
     click.echo(f"the password of {found.name} ({found.email}) is changed and its sessions are ended")
@@ -193,7 +200,9 @@ def set_role(account: str, role: Any, *, data_dir: Path | None) -> None:  # noqa
     """Change the role of an account (name or e-mail)."""
     from reference_server.registry import accounts as registry
 
-    found = _change(account, data_dir, lambda database, one: registry.set_role(database, one.id, role))
+    found = _change(
+        account, data_dir, "role_changed", lambda database, one: registry.set_role(database, one.id, role)
+    )
     click.echo(f"{found.name} ({found.email}) is now {role}")
 
 
@@ -217,18 +226,28 @@ def _set_disabled(account: str, data_dir: Path | None, *, disabled: bool) -> Non
     from reference_server.registry import accounts as registry
 
     found = _change(
-        account, data_dir, lambda database, one: registry.set_disabled(database, one.id, disabled=disabled)
+        account,
+        data_dir,
+        "account_disabled" if disabled else "account_enabled",
+        lambda database, one: registry.set_disabled(database, one.id, disabled=disabled),
     )
     click.echo(f"{found.name} ({found.email}) is {'disabled' if disabled else 'enabled'}")
 
 
-def _change(account: str, data_dir: Path | None, act: Callable[[Database, Account], object]) -> Account:
+def _change(
+    account: str, data_dir: Path | None, audited_as: AuditAct, act: Callable[[Database, Account], object]
+) -> Account:
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     def find_and_act(database: Database) -> Account:
         found = registry.find(database, account)
-        act(database, found)
-        return found
+
+        def change() -> Account:
+            act(database, found)
+            return found
+
+        return by_operator(database, audited_as, change)
 
     return _with_database(_settings(data_dir=data_dir), find_and_act)
 
@@ -253,3 +272,4 @@ def _show_password(password: str, *, made_up: bool) -> None:
 
 
 main.add_command(models)
+main.add_command(audit)

@@ -18,6 +18,7 @@ FILES = (
     "jobs",
     "evaluation",
     "traffic",
+    "audit",
     "listing",
     "bulk",
     "saved_login",

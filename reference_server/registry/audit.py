@@ -8,7 +8,7 @@ gaps. They name opaque ids. What is personal is sealed under the account's key, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import orjson
 from sqlalchemy import and_, or_, select
@@ -32,16 +32,19 @@ from reference_server.security.audit_chain import (
 from reference_server.security.encryption import SealBrokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import Session
 
-    from maas_client.types import AuditAct
+    from maas_client.types import Account, AuditAct, Key
     from reference_server.registry.database import Database
     from reference_server.security.encryption import DataKey
 
 OPERATOR = "operator"
 HEAD, START = "head", "start"
+ChangedT = TypeVar("ChangedT", "Account", "Key")
 Outcome: TypeAlias = Literal["succeeded", "denied", "failed", "hidden"]
 _KEY = "audit"
 _CHAIN, _ORIGINS = "audit chain", "audit origins"
@@ -137,6 +140,24 @@ def record(session: Session, act: Act) -> None:
     set_mark(session, HEAD, entry.seq, chained.hash)
 
 
+def by_operator(
+    db: Database, act: AuditAct, change: Callable[[], ChangedT], *, account: str | None = None
+) -> ChangedT:
+    """Make a change that a command on the server's own machine asks for, and write it in its transaction.
+
+    Args:
+        db: The store.
+        act: What is done.
+        change: Does it, and returns what was made or changed.
+        account: Whose affair it is; what was changed itself when left out.
+    """
+    with db.together():
+        changed = change()
+        with db.write() as session:
+            record(session, Act(act, account=account or changed.id, actor=OPERATOR, subject=changed.id))
+    return changed
+
+
 def list_own(db: Database, account_id: str, query: AuditQuery) -> Page[AuditEntry]:
     """Return a page of the entries that an account did or that concern it, newest first.
 
@@ -217,13 +238,15 @@ def _to_row(chained: Chained) -> AuditRow:
 
 
 def _filtered(statement: Select[*tuple[AuditRow]], query: AuditQuery) -> Select[*tuple[AuditRow]]:
-    conditions = (
-        (query.act, AuditRow.act == query.act),
-        (query.outcome, AuditRow.outcome == query.outcome),
-        (query.since, AuditRow.at >= query.since),
-        (query.until, AuditRow.at < query.until),
-    )
-    return statement.where(*(condition for given, condition in conditions if given is not None))
+    if query.act is not None:
+        statement = statement.where(AuditRow.act == query.act)
+    if query.outcome is not None:
+        statement = statement.where(AuditRow.outcome == query.outcome)
+    if query.since is not None:
+        statement = statement.where(AuditRow.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(AuditRow.at < query.until)
+    return statement
 
 
 def _place_of(session: Session, cursor: str, own: ColumnElement[bool]) -> int:

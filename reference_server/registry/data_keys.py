@@ -1,9 +1,9 @@
 """The keys between the master key and what is sealed: one for each account, and one for each thing of it.
 
-master key → account key → data key; and master key → a key of the store's own, for what is no account's. Each
-stands in the store sealed by the one above it and bound to whose it is, so that a key that was put in the place
-of another does not open. Destroying a key is deleting its row: what it sealed is then lost to everybody,
-wherever copies of it lie.
+master key → account key → data key; and master key → a key of the store's own, for what is no account's.
+Each stands in the store sealed by the one above it and bound to whose it is, so that a key that was put in
+the place of another does not open. Destroying a key is deleting its row: what it sealed is then lost to
+everybody, wherever copies of it lie.
 """
 
 from __future__ import annotations

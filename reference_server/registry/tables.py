@@ -155,7 +155,7 @@ class AuditRow(Base):
 
 
 class AuditMarkRow(Base):
-    """A place in the audit log that the store vouches for: `head`, its last entry, or `start`, the last pruned."""
+    """A place in the audit log that the store vouches for: `head`, its end, or `start`, the last pruned."""
 
     __tablename__ = "audit_marks"
 

@@ -274,7 +274,7 @@ def test_denials_are_counted_by_the_minute(office):
 
 @pytest.mark.parametrize("way", ["through_flask", "through_front"])
 def test_denied_predictions_are_counted_and_others_are_not(office, way):
-    """Predictions are usage: no entry, and no write to the store, whether they succeed or fail by the input."""
+    """Predictions are usage: no entry, whether they succeed or fail by the input."""
     reading = key(office, office.ada, "models:read")
     body, path = b'{"text": "good"}', "/v1/models/words/predict"
     call = getattr(office, way)
