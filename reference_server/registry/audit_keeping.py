@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import delete, func, select
+from sqlalchemy.exc import DBAPIError
 
 from reference_server.errors import Unprocessable
 from reference_server.registry import audit
@@ -17,7 +19,7 @@ from reference_server.security.audit_chain import Chained, Entry, Mark
 from reference_server.security.encryption import DataKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from reference_server.security.audit_chain import Anchor, Verified
 
 _ROWS_AT_ONCE = 1000
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+# What comes of a row in which somebody wrote what no column of its type can hold.
+_UNREADABLE = (TypeError, ValueError, AttributeError, DBAPIError)
 
 
 def verify(db: Database, *, anchors: Iterable[Anchor] = ()) -> Verified:
@@ -110,8 +115,8 @@ def _verified(session: Session, anchors: Iterable[Anchor]) -> Verified:
         _entries(session),
         # Where no key was ever made, no entry can be a true one: any other key tells that.
         key=audit.chain_key(session) or DataKey.random(),
-        start=audit.read_mark(session, START),
-        head=audit.read_mark(session, audit.HEAD),
+        start=_mark(session, START),
+        head=_mark(session, audit.HEAD),
         anchors=anchors,
     )
 
@@ -124,10 +129,50 @@ def _last_before(session: Session, before: datetime) -> AuditRow | None:
     return session.scalar(older if first_kept is None else older.where(AuditRow.seq < first_kept))
 
 
+def _mark(session: Session, name: str) -> Mark | None:
+    try:
+        return audit.read_mark(session, name)
+    except _UNREADABLE:
+        # One that vouches for nothing, and so is told as altered.
+        return Mark(name, 0, audit_chain.FIRST_PREVIOUS, _NO_TIME, "")
+
+
 def _entries(session: Session) -> Iterator[Chained]:
-    rows = session.scalars(select(AuditRow).order_by(AuditRow.seq).execution_options(yield_per=_ROWS_AT_ONCE))
-    for row in rows:
-        yield audit.to_chained(row)
+    """Yield all entries by number; one that cannot even be read as what it has no hash of."""
+    last: int | None = None
+    while True:
+        numbers = select(AuditRow.seq).order_by(AuditRow.seq).limit(_ROWS_AT_ONCE)
+        page = list(session.scalars(numbers if last is None else numbers.where(AuditRow.seq > last)))
+        # Held, so that each is found in the session.
+        held = _all_at_once(session, page)
+        for seq in page:
+            yield _entry(session, seq)
+        del held
+        if len(page) < _ROWS_AT_ONCE:
+            return
+        last = page[-1]
+
+
+def _all_at_once(session: Session, page: list[int]) -> Sequence[AuditRow]:
+    try:
+        between = AuditRow.seq.between(page[0], page[-1])
+        return session.scalars(select(AuditRow).where(between)).all() if page else ()
+    except _UNREADABLE:
+        return ()
+
+
+def _entry(session: Session, seq: int) -> Chained:
+    try:
+        chained = audit.to_chained(session.get_one(AuditRow, seq))
+        # SQLite takes any type in any column.
+        (chained.previous + chained.hash + (chained.mac or "")).encode()
+        chained.entry.canonical()
+    except _UNREADABLE:
+        number = seq if type(seq) is int else 0
+        return Chained(Entry(number, "", _NO_TIME, "", ""), audit_chain.FIRST_PREVIOUS, "", "")
+    if type(seq) is not int:
+        return replace(chained, entry=replace(chained.entry, seq=0))
+    return chained
 
 
 def _to_chained(number: int, line: bytes) -> Chained:
