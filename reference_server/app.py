@@ -40,7 +40,7 @@ from reference_server.http import (
     versions,
 )
 from reference_server.http import metrics as metrics_routes
-from reference_server.http.auditing import Trail
+from reference_server.http.audit_trail import Trail
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading

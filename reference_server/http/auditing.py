@@ -7,33 +7,35 @@ be written is then not made. Elsewhere the entry follows at once, and waits in m
 
 from __future__ import annotations
 
-import logging
 import re
-from collections import deque
 from dataclasses import replace
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from maas_client.types import Account, Alias, JobReply, Key, Model, Session, SessionCreated, Version
+from maas_client.types import (
+    Account,
+    Alias,
+    JobReply,
+    Key,
+    Model,
+    PublishQuery,
+    Session,
+    SessionCreated,
+    Version,
+)
 from reference_server.errors import NotFound, ServiceError
 from reference_server.http.exchange import Replied
-from reference_server.registry import audit, hidden, names
+from reference_server.registry import audit, names
 from reference_server.registry.audit import Act, Personal
-from reference_server.security.audit_tally import Counted, Tally, network_of
-from reference_server.security.master_keys import MasterKeyError
+from reference_server.security.audit_tally import Counted, network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy.orm import Session as DbSession
 
     from maas_client.types import AuditAct
     from reference_server.http.exchange import Call
-    from reference_server.registry.audit import Outcome
-    from reference_server.registry.database import Database
 
 _DENIALS = (
     HTTPStatus.UNAUTHORIZED,
@@ -56,60 +58,6 @@ _NOT_FOUND = {
     "job_not_found": "job",
     "upload_not_found": "upload",
 }
-_log = logging.getLogger(__name__)
-
-
-class Trail:
-    """What a worker has to write into the audit log.
-
-    Args:
-        database: Where the log is.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tally = Tally()
-        self._late: deque[Act] = deque()
-
-    def write(self, acts: Iterable[Act]) -> None:
-        """Write what was done; what cannot be written now is written as soon as it can be."""
-        dated = [replace(act, at=act.at or self._database.clock()) for act in acts]
-        try:
-            self._write(dated)
-        except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):
-            self._late.extend(dated)
-            _log.exception("an entry of the audit log has to wait", extra={"fields": {"entries": len(dated)}})
-
-    def count(self, counted: Counted) -> None:
-        """Count an act among like ones of this minute."""
-        self._tally.add(counted, at=self._database.clock().timestamp())
-
-    def flush(self, *, everything: bool = False) -> None:
-        """Write what waits; called every second.
-
-        Args:
-            everything: Also what could wait for the end of its minute, as before the worker stops.
-        """
-        counted = self._tally.take(at=self._database.clock().timestamp(), everything=everything)
-        late = [self._late.popleft() for _ in range(len(self._late))]
-        if not counted and not late:
-            return
-        try:
-            with self._database.write() as session:
-                for act in late:
-                    audit.record(session, act)
-                for (second, one), count in counted.items():
-                    if (told := _told(session, one, count, datetime.fromtimestamp(second, UTC))) is not None:
-                        audit.record(session, told)
-        except BaseException:
-            self._late.extendleft(reversed(late))
-            self._tally.give_back(counted)
-            raise
-
-    def _write(self, acts: Iterable[Act]) -> None:
-        with self._database.write() as session:
-            for act in acts:
-                audit.record(session, act)
 
 
 class _Subject(NamedTuple):
@@ -217,7 +165,7 @@ def _count_read(call: Call, arguments: Mapping[str, object], subject: _Subject) 
 def _acts(
     session: DbSession, call: Call, arguments: Mapping[str, object], before: _Subject, result: object
 ) -> list[Act]:
-    """Return what a call did: what its endpoint does, and what its handler says it did besides."""
+    """Return what a call did."""
     reply = result.reply if isinstance(result, Replied) else result
     subject, who = before, _who(call, reply)
     if isinstance(reply, Key | Session | JobReply | Account):
@@ -234,8 +182,20 @@ def _acts(
         status=(result.status if isinstance(result, Replied) else None) or call.endpoint.status,
         personal=replace(act.personal, model=_model_name(arguments, reply)),
     )
-    made: tuple[AuditAct, ...] = ("model_made",) if "model" in arguments and subject.id != before.id else ()
-    return [first, *(replace(first, act=also) for also in (*made, *call.also))]
+    return [first, *(replace(first, act=each) for each in _besides(arguments, before, subject))]
+
+
+def _besides(arguments: Mapping[str, object], before: _Subject, subject: _Subject) -> list[AuditAct]:
+    """Return what a publish did besides."""
+    besides: list[AuditAct] = []
+    query = arguments.get("query")
+    if not isinstance(query, PublishQuery):
+        return besides
+    if subject.id != before.id:
+        besides.append("model_made")
+    if query.set_default:
+        besides.append("alias_moved")
+    return besides
 
 
 def _failed(call: Call, arguments: Mapping[str, object], subject: _Subject, status: int) -> Act:
@@ -308,32 +268,3 @@ def _version(arguments: Mapping[str, object], reply: object) -> int | None:
         return reply.version
     given = str(arguments.get("version", ""))
     return int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else None  # noqa: PLR2004 - as the contract's VERSION_NUMBER
-
-
-def _told(session: DbSession, counted: Counted, count: int, at: datetime) -> Act | None:
-    """Return the entry of what was counted; None where what was not found is not there either."""
-    act = _act_of(counted, count, at)
-    if not counted.asked:
-        return act
-    what, _, text = counted.asked.partition("=")
-    subject = hidden.find(session, what, text)
-    # The caller was told that there is nothing; their own log must not say otherwise.
-    return None if subject is None else replace(act, outcome="hidden", account=None, subject=subject)
-
-
-def _act_of(counted: Counted, count: int, at: datetime) -> Act:
-    act: AuditAct = counted.act  # type: ignore[assignment] # as the table of endpoints has it
-    outcome: Outcome = counted.outcome  # type: ignore[assignment]
-    return Act(
-        act,
-        outcome,
-        account=counted.account,
-        actor=counted.actor,
-        credential=counted.credential,
-        subject=counted.subject,
-        version=counted.version,
-        status=counted.status,
-        count=count,
-        at=at,
-        personal=Personal(address=counted.address),
-    )

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from concurrent.futures import Future
 
-    from maas_client.types import AuditAct
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.spool import Spool
@@ -91,7 +90,6 @@ class Call:
             the front for the store (else `Loading`), any other for everything.
         stages: What was measured, where calls are traced.
         route: By which a split or shadows concern the call.
-        also: What it did besides what its endpoint does, for the audit log.
     """
 
     services: Services
@@ -103,7 +101,6 @@ class Call:
     counted: bool = False
     stages: Stages | None = None
     route: Route | None = None
-    also: tuple[AuditAct, ...] = ()
 
     @property
     def by(self) -> Caller:

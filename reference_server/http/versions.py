@@ -160,8 +160,6 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
     )
     if takes_over:
         version = _make_default(call, model, version, query)
-    if query.set_default:
-        call.also = ("alias_moved",)
     services.forget_targets()
     return Replied(version, status=201 if new else 200)
 

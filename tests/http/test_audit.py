@@ -193,6 +193,17 @@ def test_an_entry_says_what_was_done_to_what(office):
     assert published[0]["version"] == 1
 
 
+def test_a_publish_that_moves_default_says_so(office):
+    """Making a model by publishing is written too; publishing the same again is no move."""
+    body = {"version": 1}
+    send(office, office.ada, "PUT", "/v1/models/words/aliases/live", body)
+    before = len(log(office, office.ada, act="alias_moved"))
+    office.publish(office.ada, "words", office.text_package)
+    office.publish(office.ada, "others", office.text_package, query="set_default=true")
+    assert len(log(office, office.ada, act="alias_moved")) == before + 1
+    assert len(log(office, office.ada, act="model_made")) == 2
+
+
 def test_a_change_that_is_refused_leaves_no_entry(office):
     """What did not happen is not written; a repeat under one key is written once."""
     before = len(log(office, office.ada))
