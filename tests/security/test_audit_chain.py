@@ -188,6 +188,15 @@ def test_whoever_has_the_key_and_writes_all_anew_is_found_by_what_was_written_do
     assert faults(anew, head_of(anew), anchors=[Anchor(HEAD.hash, HEAD.seq)]) == [("anchor", COUNT)]
 
 
+def test_entries_of_two_histories_do_not_join() -> None:
+    """Such as of a store that was put back and written on: each entry is a true one, and does not follow."""
+    other = [chain(entry(1, subject="other"), FIRST_PREVIOUS, KEY)]
+    for seq in range(2, COUNT + 1):
+        other.append(chain(entry(seq), other[-1].hash, KEY))
+    assert faults([*WHOLE[:5], *other[5:]], head_of(other)) == [("unlinked", 6)]
+    assert faults([*other[:5], *WHOLE[5:]]) == [("unlinked", 6)]
+
+
 def test_a_head_that_is_gone_altered_or_older_is_told() -> None:
     """The head's own HMAC holds it."""
     assert faults(WHOLE, None) == [("head", COUNT)]
