@@ -732,6 +732,7 @@ def _day(moment: datetime | None) -> str:
 
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
+    _cli_audit,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_models,  # noqa: F401
     _cli_recommend,  # noqa: F401

@@ -22,6 +22,7 @@ from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
     aliases,
+    audit,
     embeddings,
     evaluate,
     events,
@@ -40,6 +41,7 @@ from reference_server.http import (
     versions,
 )
 from reference_server.http import metrics as metrics_routes
+from reference_server.http.audit_trail import Trail
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
@@ -92,6 +94,7 @@ ROUTES = (
     embeddings.routes,
     metrics_routes.routes,
     usage.routes,
+    audit.routes,
 )
 
 
@@ -129,6 +132,7 @@ class Services:
     passwords: Passwords
     authenticate: Authenticator
     claims: Claims
+    trail: Trail
     targets: Targets
     calls: RateLimit
     logins: RateLimit
@@ -226,8 +230,12 @@ class Services:
         Other workers do so within a second (`housekeeping.py`).
         """
         gone = set(digests)
-        for digest in gone - versions_registry.digests_in_use(self.database, gone):
-            self.pool.drop(digest)
+
+        def forget() -> None:
+            for digest in gone - versions_registry.digests_in_use(self.database, gone):
+                self.pool.drop(digest)
+
+        self.database.when_committed(forget)
         self.forget_targets()
 
     def close(self) -> None:
@@ -286,6 +294,7 @@ def open_services(
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         claims=Claims(database, timer=timer),
+        trail=Trail(database),
         targets=Targets(database, timer=timer),
         calls=RateLimit(
             per_minute=settings.calls_per_second * 60,

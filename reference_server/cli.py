@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client.types import AccountName, Email, Password
+from reference_server.audit_commands import audit
 from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
 from reference_server.store_command import DATA_DIR as _DATA_DIR
@@ -23,7 +24,7 @@ from reference_server.tls_command import tls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maas_client.types import Account
+    from maas_client.types import Account, AuditAct
     from reference_server.registry.database import Database
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -143,16 +144,21 @@ def create(
     name = _checked("name", AccountName, name) if name is not None else None
     password, made_up = _password(from_stdin=password_stdin)
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     account = _with_database(
         settings,
-        lambda database: registry.create(
+        lambda database: by_operator(
             database,
-            email=email,
-            password_hash=_hash(password),
-            name=name,
-            role="operator" if operator else "user",
-            policy_version=settings.policy_version,
+            "account_made",
+            lambda: registry.create(
+                database,
+                email=email,
+                password_hash=_hash(password),
+                name=name,
+                role="operator" if operator else "user",
+                policy_version=settings.policy_version,
+            ),
         ),
     )
     click.echo(f"{account.role} account {account.name} ({account.email}) made")
@@ -186,6 +192,7 @@ def reset_password(account: str, *, password_stdin: bool, data_dir: Path | None)
     found = _change(
         account,
         data_dir,
+        "password_changed",
         lambda database, one: registry.set_password(database, one.id, _hash(password), keep_session=None),
     )
     click.echo(f"the password of {found.name} ({found.email}) is changed and its sessions are ended")
@@ -200,7 +207,9 @@ def set_role(account: str, role: Any, *, data_dir: Path | None) -> None:  # noqa
     """Change the role of an account (name or e-mail)."""
     from reference_server.registry import accounts as registry
 
-    found = _change(account, data_dir, lambda database, one: registry.set_role(database, one.id, role))
+    found = _change(
+        account, data_dir, "role_changed", lambda database, one: registry.set_role(database, one.id, role)
+    )
     click.echo(f"{found.name} ({found.email}) is now {role}")
 
 
@@ -224,18 +233,28 @@ def _set_disabled(account: str, data_dir: Path | None, *, disabled: bool) -> Non
     from reference_server.registry import accounts as registry
 
     found = _change(
-        account, data_dir, lambda database, one: registry.set_disabled(database, one.id, disabled=disabled)
+        account,
+        data_dir,
+        "account_disabled" if disabled else "account_enabled",
+        lambda database, one: registry.set_disabled(database, one.id, disabled=disabled),
     )
     click.echo(f"{found.name} ({found.email}) is {'disabled' if disabled else 'enabled'}")
 
 
-def _change(account: str, data_dir: Path | None, act: Callable[[Database, Account], object]) -> Account:
+def _change(
+    account: str, data_dir: Path | None, audited_as: AuditAct, act: Callable[[Database, Account], object]
+) -> Account:
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     def find_and_act(database: Database) -> Account:
         found = registry.find(database, account)
-        act(database, found)
-        return found
+
+        def change() -> Account:
+            act(database, found)
+            return found
+
+        return by_operator(database, audited_as, change)
 
     return _with_database(_settings(data_dir=data_dir), find_and_act)
 
@@ -259,5 +278,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-for command in (models, tls, backup, restore):
+for command in (models, audit, tls, backup, restore):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""What a worker does beside answering: write its log, publish and store what it counted, unload, forget."""
+"""What a worker does beside answering: write logs, publish and store what it counted, unload, forget."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from reference_server.registry import (
     usage,
     versions,
 )
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ class Housekeeping:
             try:
                 self._services.claims.renew()
                 self._services.authenticate.flush()
+                self._services.trail.flush(everything=stopping)
                 self._unload_gone()
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
@@ -103,7 +105,7 @@ class Housekeeping:
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, ServiceError, OSError):
+            except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:

@@ -19,6 +19,7 @@ FILES = (
     "evaluation",
     "traffic",
     "shares",
+    "audit",
     "listing",
     "bulk",
     "saved_login",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import ServiceError, Unauthenticated, Unavailable
-from reference_server.http import bodies, inference, pipeline
+from reference_server.http import auditing, bodies, inference, pipeline
 from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
@@ -168,8 +168,9 @@ class Front:
 
     def refuse(self, exchange: Exchange, error: ServiceError) -> None:
         """Answer a request with a failure."""
-        call, _, request = exchange.context or (None, None, self._request(exchange))
+        call, path, request = exchange.context or (None, {}, self._request(exchange))
         if call is not None:
+            auditing.denied(call, path, error)
             _send(exchange, pipeline.finish(call, answer_for(error, request)))
         else:
             _send(exchange, pipeline.refuse(self._services, request, error))

@@ -33,13 +33,13 @@ def get(call: Call, job: str) -> JobReply:
     return jobs.get(call.services.database, call.by.account_id, job)
 
 
-@routes.route("POST", "/v1/jobs/<job>/cancel", access="jobs")
+@routes.route("POST", "/v1/jobs/<job>/cancel", access="jobs", audit="job_cancelled")
 def cancel(call: Call, job: str) -> JobReply:
     """Ask a job to stop; one that runs stops at its next step. One that has ended stays as it is."""
     return jobs.cancel(call.services.database, call.services.artifacts, call.by.account_id, job)
 
 
-@routes.route("DELETE", "/v1/jobs/<job>", access="jobs")
+@routes.route("DELETE", "/v1/jobs/<job>", access="jobs", audit="job_deleted")
 def delete(call: Call, job: str) -> None:
     """Erase a job that has ended, with its log and its result."""
     jobs.delete(call.services.database, call.services.artifacts, call.by.account_id, job)

@@ -29,7 +29,9 @@ def get(call: Call, model: str) -> Replied[Traffic]:
     return _tagged(traffic.get(call.services.database, call.by, model))
 
 
-@routes.route("PUT", "/v1/models/<model>/traffic", access="models:write")
+@routes.route(
+    "PUT", "/v1/models/<model>/traffic", access="models:write", one_transaction=True, audit="traffic_changed"
+)
 def change(call: Call, model: str, body: TrafficUpdate) -> Replied[Traffic]:
     """Let versions share the calls that name none, give others copies, or promote one; all are loaded first.
 
@@ -46,7 +48,13 @@ def change(call: Call, model: str, body: TrafficUpdate) -> Replied[Traffic]:
     return _tagged(changed)
 
 
-@routes.route("DELETE", "/v1/models/<model>/traffic", access="models:write")
+@routes.route(
+    "DELETE",
+    "/v1/models/<model>/traffic",
+    access="models:write",
+    one_transaction=True,
+    audit="traffic_withdrawn",
+)
 def withdraw(call: Call, model: str, query: TrafficWithdrawal) -> Replied[Traffic]:
     """End the split and the shadows: the alias `default` serves alone again."""
     services, expected = call.services, expected_revision(call, "traffic")

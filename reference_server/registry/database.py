@@ -134,8 +134,12 @@ class Database:
     def together(self) -> Iterator[None]:
         """Make everything that the block writes one transaction, which begins with the first write.
 
-        A `write` in it that raises is undone by itself. Readers do not see what is not committed.
+        A `write` in it that raises is undone by itself. Readers do not see what is not committed. Within
+        another such block it is a part of that one's transaction.
         """
+        if _joint.get() is not None:
+            yield
+            return
         with storage_faults(), self._session(self._writer) as session:
             joint = _Joint(session)
             token = _joint.set(joint)
