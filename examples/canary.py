@@ -1,6 +1,8 @@
 """Bring a new version to a model's callers in steps, by a rule, and take it back when the rule says so.
 
-    maas-server serve --demo          # in another terminal; it prints MAAS_API_KEY and MAAS_BASE_URL
+    maas-server serve --demo --ready-file demo.json     # in another terminal
+    export MAAS_BASE_URL=http://127.0.0.1:8000
+    export MAAS_API_KEY=$(python -c 'import json; print(json.load(open("demo.json"))["api_key"])')
     python examples/canary.py --model text_classification_model --candidate 1
 
 First the candidate gets copies of the calls: nobody sees what it answers, but it is compared. Then it serves

@@ -18,38 +18,53 @@ _OPTIONS = frozenset({"inputs", "version", "parameters", "timeout"})
 _MOST_CHARACTERS = 1500
 
 
-def snippets(model: str, example: Mapping[str, Any], base_url: str) -> Snippets:
+def snippets(
+    model: str, example: Mapping[str, Any], base_url: str, *, version: int | None = None
+) -> Snippets:
     """Return an example call for the SDK and one for a shell.
 
     Args:
         model: The model's id: `name` or `account~name`.
         example: Its example input by name.
         base_url: Where the service is.
+        version: The version to call; the one behind `default` when None.
     """
-    return Snippets(python=_python(model, example, base_url), curl=_curl(model, example, base_url))
+    return Snippets(
+        python=_python(model, example, base_url, version), curl=_curl(model, example, base_url, version)
+    )
 
 
-def _python(model: str, example: Mapping[str, Any], base_url: str) -> str:
+def _python(model: str, example: Mapping[str, Any], base_url: str, version: int | None) -> str:
     made = [f"client = maas_client.Client(base_url={base_url!r})  # the key: MAAS_API_KEY, or `maas login`"]
     if _is_long(example):
-        made.append(f"example = client.models.get({model!r}).example")
+        made.append(f"example = {_example_of(model, version)}")
         arguments = "inputs=example"
     elif all(_is_keyword(name) for name in example):
         arguments = ", ".join(f"{name}={value!r}" for name, value in example.items())
     else:
         arguments = f"inputs={dict(example)!r}"
-    made += [f"result = client.predict({model!r}, {arguments})", "print(result)"]
+    which = "" if version is None else f", version={version}"
+    made += [f"result = client.predict({model!r}{which}, {arguments})", "print(result)"]
     return "\n".join(["import maas_client", "", *made, ""])
 
 
-def _curl(model: str, example: Mapping[str, Any], base_url: str) -> str:
+def _example_of(model: str, version: int | None) -> str:
+    if version is None:
+        return f"client.models.get({model!r}).example"
+    return f"client.model({model!r}).versions.get({version}).manifest.example"
+
+
+def _curl(model: str, example: Mapping[str, Any], base_url: str, version: int | None) -> str:
     url = f"{base_url}/v1/models/{quote(model, safe='~')}"
+    if version is not None:
+        url += f"/versions/{version}"
     key = '-H "Authorization: Bearer $MAAS_API_KEY"'
     kind = "-H 'Content-Type: application/json'"
     if not _is_long(example):
         body = json.dumps(example, ensure_ascii=False)
         return f"curl {_quoted(f'{url}/predict')} \\\n  {key} \\\n  {kind} \\\n  -d {_quoted(body)}\n"
-    take = 'import json, sys; print(json.dumps(json.load(sys.stdin)["example"]))'
+    found = "json.load(sys.stdin)" if version is None else 'json.load(sys.stdin)["manifest"]'
+    take = f'import json, sys; print(json.dumps({found}["example"]))'
     return (
         f"curl -s {_quoted(url)} {key} \\\n  | python3 -c {_quoted(take)} \\\n"
         f"  | curl {_quoted(f'{url}/predict')} {key} {kind} -d @-\n"

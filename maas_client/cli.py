@@ -110,6 +110,22 @@ _MODEL = click.argument("name", shell_complete=_complete_models)
 _VERSION = click.option(
     "--version", help="A version's number, an alias or `latest`.", shell_complete=_complete_versions
 )
+
+
+def _json_object(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"this is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter('it takes a JSON object, such as {"data": "sha256:…"}')
+    return value
+
+
 _FORCE = click.option("--force", is_flag=True, help="Move `default` even where that breaks calls.")
 _with_options = click.make_pass_decorator(_Options)
 
@@ -189,6 +205,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
         ("task", found.task or "—"),
         ("owner", found.owned_by),
         ("visibility", found.visibility),
+        ("your role", found.role or "—"),
         ("licence", found.license or "—"),
         ("default version", _number(found.default_version)),
         ("description", found.description),
@@ -337,6 +354,9 @@ def explain(
 @click.option("--set-default", is_flag=True, help="Let `default` point to the new version.")
 @click.option("--parent", type=click.IntRange(1), help="The version that it was made from.")
 @click.option("--origin", help="How it was made: uploaded, trained, quantized, ….")
+@click.option(
+    "--lineage", metavar="JSON", callback=_json_object, help='What else is known of that: \'{"data": "…"}\'.'
+)
 @click.option("--again", is_flag=True, help="Make a new version even of content that is there already.")
 @_FORCE
 @_JSON
@@ -351,6 +371,7 @@ def publish(
     set_default: bool,
     parent: int | None,
     origin: str | None,
+    lineage: dict[str, Any] | None,
     again: bool,
     force: bool,
     as_json: bool,
@@ -365,6 +386,7 @@ def publish(
             set_default=set_default,
             parent=parent,
             origin=origin,
+            lineage=lineage,
             again=again,
             force=force,
             progress=progress,
@@ -711,10 +733,12 @@ def _day(moment: datetime | None) -> str:
 
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
+    _cli_audit,  # noqa: F401
     _cli_erasures,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_models,  # noqa: F401
     _cli_recommend,  # noqa: F401
+    _cli_shares,  # noqa: F401
     _cli_traffic,  # noqa: F401
     _cli_usage,  # noqa: F401
     _cli_versions,  # noqa: F401

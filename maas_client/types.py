@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from math import inf
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -42,6 +43,52 @@ MAX_LINEAGE_BYTES = 16 * 2**10
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
+# In the order of what they may do; each may what those before it may.
+ShareRole: TypeAlias = Literal["reader", "publisher", "owner"]
+SHARE_ROLES: tuple[ShareRole, ...] = ("reader", "publisher", "owner")
+AuditAct: TypeAlias = Literal[
+    "account_registered",
+    "account_made",
+    "account_disabled",
+    "account_enabled",
+    "account_erased",
+    "account_exported",
+    "password_changed",
+    "role_changed",
+    "session_started",
+    "session_ended",
+    "key_made",
+    "key_rotated",
+    "key_revoked",
+    "invitation_made",
+    "invitation_revoked",
+    "model_made",
+    "model_changed",
+    "model_deleted",
+    "model_loaded",
+    "model_unloaded",
+    "version_published",
+    "version_changed",
+    "version_deleted",
+    "package_downloaded",
+    "alias_moved",
+    "alias_rolled_back",
+    "traffic_changed",
+    "traffic_withdrawn",
+    "share_changed",
+    "share_removed",
+    "capture_changed",
+    "captured_read",
+    "captured_deleted",
+    "job_cancelled",
+    "job_deleted",
+    "audit_read",
+    "audit_exported",
+    "audit_pruned",
+    "prediction",
+    "request",
+]
+AuditOutcome: TypeAlias = Literal["succeeded", "denied", "failed", "hidden"]
 VersionState: TypeAlias = Literal["active", "deprecated", "retired"]
 
 
@@ -55,6 +102,13 @@ def _reveal(value: SecretStr, handler: SerializerFunctionWrapHandler, info: Seri
     context = info.context
     revealed = isinstance(context, dict) and context.get("reveal") is True
     return value.get_secret_value() if revealed else handler(value)
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("with its offset it lies outside the years 1 to 9999") from None
 
 
 def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -80,6 +134,9 @@ Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+# An aware time that is also one of UTC, whatever its offset.
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Number = Annotated[int, Field(ge=1, lt=10**9)]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
@@ -258,7 +315,7 @@ class ErasurePlan(Reply):
 
 
 class Health(Reply):
-    """Whether the server takes new work: `ok` (200) or `draining` (503)."""
+    """Whether the server takes new work: `ok` (200), `draining` or `stuck` (503)."""
 
     status: str
     instance: str
@@ -367,6 +424,26 @@ class Metric(Reply):
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
     interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
+
+
+# The least and the most that the figures of an evaluation can be.
+_METRIC_RANGES = {
+    **dict.fromkeys(("accuracy", "macro_f1", "expected_calibration_error"), (0.0, 1.0)),
+    **dict.fromkeys(
+        ("cross_entropy", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"), (0.0, inf)
+    ),
+    "r_squared": (-inf, 1.0),
+}
+
+
+def _possible(metric: Metric) -> Metric:
+    low, high = _METRIC_RANGES.get(metric.name, (-inf, inf))
+    if not low <= metric.value <= high:
+        raise ValueError(f"{metric.name} lies between {low:g} and {high:g}, and {metric.value:g} does not")
+    return metric
+
+
+PossibleMetric = Annotated[Metric, AfterValidator(_possible)]
 
 
 class ImagePreprocessing(Request):
@@ -631,7 +708,13 @@ class Model(Reply):
     created: int = Field(description="Unix time in seconds.")
     owned_by: str = Field(description="The owning account's name.")
     name: str
-    visibility: str
+    visibility: str = Field(
+        description="`private`, `public`, or `shared`: private but for the accounts that it is shared with."
+    )
+    role: str | None = Field(
+        None,
+        description="What you are to it: `owner`, `publisher` or `reader`; null of what everybody sees.",
+    )
     task: str | None = None
     description: str = ""
     intended_use: str = ""
@@ -656,6 +739,42 @@ class Model(Reply):
         from maas_client import _cards
 
         return _cards.of_model(self)
+
+
+class ShareUpdate(Request):
+    """What an account is to be able to do with a model."""
+
+    role: ShareRole
+
+
+class Share(Reply):
+    """An account that a model is shared with; its owners alone are told.
+
+    Args:
+        account: The account's name.
+        role: `reader` sees it, predicts, explains and evaluates; `publisher` also publishes and downloads
+            packages, moves aliases, sets the traffic and deprecates; `owner` may do with it what the owning
+            account may.
+        shared_at: Since when it has this role.
+    """
+
+    account: str
+    role: str
+    shared_at: datetime
+
+
+class SharedModel(Reply):
+    """A model that another account has shared with one's own.
+
+    Args:
+        model: The model, `account~name`.
+        role: What it was shared as.
+        shared_at: Since when.
+    """
+
+    model: str
+    role: str
+    shared_at: datetime
 
 
 ModelSort: TypeAlias = Literal[
@@ -695,13 +814,14 @@ class ModelQuery(PageQuery):
     )
     license: str | None = Field(None, max_length=200, description="Only models of this licence.")
     owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
+    shared: bool = Field(False, description="Only models that others have shared with you.")
     max_latency_ms: FiniteFloat | None = Field(
         None, gt=0, description="The longest median time of a call, as measured here on the quickest device."
     )
     min_accuracy: FiniteFloat | None = Field(
         None, ge=0, le=1, description="The least `accuracy` that the publisher measured."
     )
-    max_size_bytes: int | None = Field(None, ge=1, description="The largest package.")
+    max_size_bytes: int | None = Field(None, ge=1, lt=2**63, description="The largest package.")
     sort: ModelSort = Field(
         "name", description="`-` reverses the order; models that lack the figure come last in both."
     )
@@ -742,6 +862,7 @@ class Version(Reply):
     documentation: str | None = Field(None, description="The address of a page that tells more.")
     performance: list[Performance] = Field([], description="As measured here, the quickest device first.")
     usage: ModelUsage | None = None
+    snippets: Snippets | None = Field(None, description="Left out of listings.")
 
 
 class VersionUpdate(Request):
@@ -755,11 +876,9 @@ class VersionUpdate(Request):
     replacement: Replacement | None = Field(
         None, description="What to use instead: the number of a version of this model, or a model's name."
     )
-    sunset: AwareDatetime | None = Field(
-        None, description="When it is to be retired; RFC 3339, with an offset."
-    )
+    sunset: Instant | None = Field(None, description="When it is to be retired; RFC 3339, with an offset.")
     documentation: PageAddress | None = Field(None, description="The address of a page that tells more.")
-    metrics: list[Metric] | None = Field(
+    metrics: list[PossibleMetric] | None = Field(
         None, max_length=100, description="What was measured of it; takes the place of what was said before."
     )
 
@@ -767,7 +886,7 @@ class VersionUpdate(Request):
 class UploadCreate(Request):
     """A package that is to come in chunks: the size and the sha256 of its zip."""
 
-    size: int = Field(ge=1, description="Bytes of the zip.")
+    size: int = Field(ge=1, lt=2**63, description="Bytes of the zip.")
     sha256: str = Field(
         pattern=r"^(?:sha256:)?[0-9a-f]{64}$", description="Of the zip's bytes, in hexadecimal."
     )
@@ -796,8 +915,8 @@ class PublishQuery(Request):
         None, description="For a model that this creates (`private` when left out); others keep theirs."
     )
     set_default: bool = Field(False, description="Move the alias `default` to the new version.")
-    parent: int | None = Field(
-        None, ge=1, lt=10**9, description="The version of the same model that this one was made from."
+    parent: Number | None = Field(
+        None, description="The version of the same model that this one was made from."
     )
     origin: Origin = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
     lineage: Lineage = Field(
@@ -823,7 +942,7 @@ class Alias(Reply):
 class AliasMove(Request):
     """Where an alias is to point, and why."""
 
-    version: int = Field(ge=1)
+    version: Number
     note: Notes = ""
     force: bool = Field(
         False, description="Move `default` even if the signature breaks that of the version before."
@@ -864,14 +983,15 @@ class ModelEvent(Reply):
     Args:
         seq: Its number in the model's history, from 1 in the order of what happened.
         kind: `published`, `alias_moved`, `alias_rolled_back`, `deprecated`, `restored`, `retired`,
-            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; or another that a
-            newer server tells of.
+            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; to owners alone
+            `shared`, `share_changed`, `share_withdrawn`, whose numbers others find left out; or another
+            that a newer server tells of.
         at: When it happened.
         by: The name of the account that did it.
         version: The version that it is about; None where it is about none.
         details: What else is known, by kind: the alias and `from_version` of a move, the reason and the
             replacement of a deprecation, the digest of what was published or deleted, the splits, the shadows
-            and the revision of the traffic.
+            and the revision of the traffic, the account and the role of a share.
     """
 
     seq: int
@@ -888,7 +1008,7 @@ class ModelEvent(Reply):
 class TrafficSplit(Request):
     """What a version gets of the calls that name none: its weight over the sum of all weights."""
 
-    version: int = Field(ge=1)
+    version: Number
     weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
 
 
@@ -900,7 +1020,7 @@ class TrafficUpdate(Request):
         max_length=10,
         description="The versions that serve, with their weights; the alias `default` alone when empty.",
     )
-    shadows: list[Annotated[int, Field(ge=1)]] = Field(
+    shadows: list[Number] = Field(
         default_factory=list,
         max_length=5,
         description="Versions that get a copy in the background; what they answer is compared and dropped.",
@@ -957,7 +1077,7 @@ class Traffic(Reply):
 class ServedQuery(Request):
     """Query parameters of `GET …/served`."""
 
-    at: AwareDatetime | None = Field(None, description="RFC 3339 with an offset; now when left out.")
+    at: Instant | None = Field(None, description="RFC 3339 with an offset; now when left out.")
 
 
 class ServedShare(Reply):
@@ -992,10 +1112,13 @@ class Estimate(Reply):
 class ComparisonQuery(Request):
     """Query parameters of `GET …/comparison`."""
 
-    a: int = Field(ge=1, description="The version to compare with.")
-    b: int = Field(ge=1, description="The version that is compared.")
+    a: Number = Field(description="The version to compare with.")
+    b: Number = Field(description="The version that is compared.")
     since: int = Field(
-        0, ge=0, description="Only what was seen since this revision of the traffic; everything at 0."
+        0,
+        ge=0,
+        lt=2**31,
+        description="Only what was seen since this revision of the traffic; everything at 0.",
     )
 
 
@@ -1080,7 +1203,7 @@ class UsageQuery(PageQuery):
     """Filters of `GET /v1/usage`."""
 
     model: str | None = Field(None, max_length=200, description="Only calls of this model.")
-    version: int | None = Field(None, ge=1, description="Only calls of versions of this number.")
+    version: Number | None = Field(None, description="Only calls of versions of this number.")
     since: date | None = Field(None, description="The first day, in UTC.")
     until: date | None = Field(None, description="The last day, in UTC.")
 
@@ -1105,6 +1228,90 @@ class UsageEntry(Reply):
     failures: int
 
 
+class AuditQuery(PageQuery):
+    """Filters of `GET /v1/audit`."""
+
+    act: AuditAct | None = Field(None, description="Only entries of this act.")
+    outcome: AuditOutcome | None = Field(None, description="Only entries that ended so.")
+    since: AwareDatetime | None = Field(None, description="The first moment, with an offset from UTC.")
+    until: AwareDatetime | None = Field(None, description="The moment before which all must lie.")
+
+
+class AdminAuditQuery(AuditQuery):
+    """Filters of `GET /v1/admin/audit`."""
+
+    account: str | None = Field(
+        None, max_length=64, description="Only entries that the account of this id did, or that concern it."
+    )
+
+
+class AuditEntry(Reply):
+    """One security-relevant act, or several like ones of one minute; never what it was about.
+
+    Args:
+        id: The entry's id.
+        seq: Its number in the log, from 1 without gaps; for operators alone.
+        at: When, in UTC; of several the beginning of their minute.
+        act: What was done, such as `key_made`. `prediction` and `request` stand for denied calls that change
+            nothing.
+        outcome: `succeeded`, `denied`, or `failed` when the server did not get to its end. `hidden`, for
+            operators alone: a denial of something that its caller was not to know of.
+        account: Whose affair it is, by id; None where no account is known.
+        actor: Who did it: an account's id, `operator` for commands on the server's machine, None for
+            strangers.
+        credential: The id of the session or key that spoke for them.
+        subject: The id of what it was done to.
+        version: The number of the version it was done to.
+        status: The HTTP status that was answered; None for commands.
+        count: How many like acts it stands for.
+        request_id: Of the request, as in `X-Request-Id`; None where several are counted.
+        address: From where the actor came; only the actor and operators see this and what follows.
+        user_agent: The actor's program, as it called itself.
+        email: The e-mail that was given.
+        model: The name by which the model was meant.
+        alias: The alias's name.
+        origin: For strangers, a keyed hash that tells two addresses apart on one day.
+        hash: The entry's place in the chain: SHA-256 in hexadecimal.
+        unreadable: Whether there were personal fields that do not open any more, as after an erasure.
+    """
+
+    id: str
+    seq: int | None = None
+    at: datetime
+    act: str
+    outcome: str
+    account: str | None = None
+    actor: str | None = None
+    credential: str | None = None
+    subject: str | None = None
+    version: int | None = None
+    status: int | None = None
+    count: int = 1
+    request_id: str | None = None
+    address: str | None = None
+    user_agent: str | None = None
+    email: str | None = None
+    model: str | None = None
+    alias: str | None = None
+    origin: str | None = None
+    hash: str
+    unreadable: bool = False
+
+
+class AuditHead(Reply):
+    """The end of the audit log; written down elsewhere, it tells later whether the log was cut or rewritten.
+
+    Args:
+        seq: The number of the last entry; 0 for an empty log.
+        hash: Its hash.
+        at: When it was written.
+    """
+
+    seq: int
+    hash: str
+    at: datetime | None = None
+
+
 class AccountExport(Reply):
     """Everything that the service holds about an account, without secrets."""
 
@@ -1118,6 +1325,8 @@ class AccountExport(Reply):
     events: dict[str, list[ModelEvent]] = {}
     traffic_changes: dict[str, list[Traffic]] = {}
     usage: list[UsageEntry] = []
+    shares: dict[str, list[Share]] = Field({}, description="With whom each of its models is shared.")
+    shared_with_me: list[SharedModel] = []
 
 
 # --- predictions ----------------------------------------------------------------------------------------

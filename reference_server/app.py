@@ -22,6 +22,7 @@ from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
     aliases,
+    audit,
     embeddings,
     erasures,
     evaluate,
@@ -34,12 +35,14 @@ from reference_server.http import (
     predict,
     service,
     sessions,
+    shares,
     traffic,
     uploads,
     usage,
     versions,
 )
 from reference_server.http import metrics as metrics_routes
+from reference_server.http.audit_trail import Trail
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
@@ -56,6 +59,7 @@ from reference_server.registry.artifacts import ArtifactStore
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
+from reference_server.runtime.turns import Turns
 from reference_server.security.passwords import Passwords
 from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
@@ -83,6 +87,7 @@ ROUTES = (
     uploads.routes,
     aliases.routes,
     events.routes,
+    shares.routes,
     traffic.routes,
     predict.routes,
     evaluate.routes,
@@ -92,7 +97,12 @@ ROUTES = (
     embeddings.routes,
     metrics_routes.routes,
     usage.routes,
+    audit.routes,
 )
+
+
+# Two trials at their longest, and a little.
+_TRIAL_WAIT_SECONDS = 130.0
 
 
 class Flag(Protocol):
@@ -125,11 +135,13 @@ class Services:
     passwords: Passwords
     authenticate: Authenticator
     claims: Claims
+    trail: Trail
     targets: Targets
     calls: RateLimit
     logins: RateLimit
     registrations: RateLimit
     request_log: RequestLog
+    trials: Turns
     endpoints: tuple[Endpoint, ...]
     draining: Flag
     has_job_processes: bool
@@ -222,8 +234,12 @@ class Services:
         Other workers do so within a second (`housekeeping.py`).
         """
         gone = set(digests)
-        for digest in gone - versions_registry.digests_in_use(self.database, gone):
-            self.pool.drop(digest)
+
+        def forget() -> None:
+            for digest in gone - versions_registry.digests_in_use(self.database, gone):
+                self.pool.drop(digest)
+
+        self.database.when_committed(forget)
         self.forget_targets()
 
     def close(self) -> None:
@@ -265,7 +281,7 @@ def open_services(
         lanes=settings.lanes,
         threads=settings.intra_op_threads,
     )
-    lanes = Lanes(settings.lanes, timer=timer)
+    lanes = Lanes(settings.lanes, most_seconds=settings.queue_seconds, timer=timer)
     return Services(
         settings=settings,
         database=database,
@@ -282,6 +298,7 @@ def open_services(
         passwords=Passwords(),
         authenticate=Authenticator(database, timer=timer),
         claims=Claims(database, timer=timer),
+        trail=Trail(database),
         targets=Targets(database, timer=timer),
         calls=RateLimit(
             per_minute=settings.calls_per_second * 60,
@@ -291,6 +308,7 @@ def open_services(
         logins=_throttle(settings.logins_per_minute, "log-in tries"),
         registrations=_throttle(settings.registrations_per_minute, "registrations"),
         request_log=RequestLog(),
+        trials=Turns("packages of others are being tried", wait_seconds=_TRIAL_WAIT_SECONDS),
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
         draining=draining or threading.Event(),
         has_job_processes=has_job_processes,

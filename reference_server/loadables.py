@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from maas_client._package import Package, open_package
-from reference_server.registry.packages import open_package_file, telling_damage
+from maas_client.errors import PackageError
+from reference_server.registry.packages import damaged, open_package_file, telling_damage
 from reference_server.runtime.pool import Loadable
 
 if TYPE_CHECKING:
@@ -46,16 +47,23 @@ def operators_options(settings: Settings, target: ServingTarget) -> dict[str, An
 
 @contextmanager
 def _package(target: ServingTarget, database: Database, store: ArtifactStore) -> Iterator[Package]:
-    with (
-        telling_damage(f"{target.exact} version {target.version} ({target.model_id})"),
-        open_package_file(
-            database,
-            store,
-            target.artifact,
-            target.data_key,
-            model_id=target.model_id,
-            number=target.version,
-        ) as file,
-        open_package(file) as package,
-    ):
+    known_as = f"{target.exact} version {target.version} ({target.model_id})"
+    with ExitStack() as stack:
+        stack.enter_context(telling_damage(known_as))
+        file = stack.enter_context(
+            open_package_file(
+                database,
+                store,
+                target.artifact,
+                target.data_key,
+                model_id=target.model_id,
+                number=target.version,
+            )
+        )
+        try:
+            package = stack.enter_context(open_package(file))
+        except PackageError as error:
+            raise damaged(known_as, str(error)) from error
+        if package.digest != target.digest:
+            raise damaged(known_as, f"its digest is {package.digest}, and {target.digest} was published")
         yield package

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from maas_client.types import Alias, AliasChange, AliasMove, AliasRollback, Page, PageQuery
+from reference_server.errors import NotFound, PreconditionFailed
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call, Replied
-from reference_server.http.preconditions import etag, expected_revision
+from reference_server.http.preconditions import etag, expected_revision, must_exist
 from reference_server.http.warming import warm
 from reference_server.registry import aliases
 
@@ -24,10 +25,18 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
     return _tagged(aliases.get(call.services.database, call.by, model, alias))
 
 
-@routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
+@routes.route(
+    "PUT",
+    "/v1/models/<model>/aliases/<alias>",
+    access="models:write",
+    one_transaction=True,
+    audit="alias_moved",
+)
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
     services, expected = call.services, expected_revision(call, "alias")
+    if must_exist(call):
+        _check_there(call, model, alias)
     aliases.check_move(
         services.database,
         call.by,
@@ -54,7 +63,11 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
 
 
 @routes.route(
-    "POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write", one_transaction=True
+    "POST",
+    "/v1/models/<model>/aliases/<alias>/rollback",
+    access="models:write",
+    one_transaction=True,
+    audit="alias_rolled_back",
 )
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""
@@ -80,6 +93,18 @@ def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replie
 def history(call: Call, model: str, alias: str, query: PageQuery) -> Page[AliasChange]:
     """List where an alias pointed, since when, by whom and why; newest first."""
     return aliases.history(call.services.database, call.by, model, alias, query)
+
+
+def _check_there(call: Call, model: str, alias: str) -> None:
+    # An alias that is there stays, so nothing comes between this look and the move.
+    try:
+        aliases.get(call.services.database, call.by, model, alias)
+    except NotFound as error:
+        if error.code != "alias_not_found":
+            raise
+        raise PreconditionFailed(
+            f"there is no alias {alias!r} yet; leave If-Match out to make it", code="revision_mismatch"
+        ) from error
 
 
 def _tagged(alias: Alias) -> Replied[Alias]:

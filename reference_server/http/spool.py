@@ -9,10 +9,12 @@ import base64
 import binascii
 import hashlib
 import re
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
+from reference_server.registry.faults import storage_faults
 from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
@@ -36,19 +38,22 @@ class Spool:
         self._source = source
         self._size = 0
         self._digest = hashlib.sha256()
-        self._spool = SealedTemporary()
+        with storage_faults():
+            self._spool = SealedTemporary()
 
     def write(self, chunk: bytes) -> None:
         """Add the next bytes.
 
         Raises:
             TooLarge: If they are too many.
+            StorageFull: If the disk of temporary files has no room for them.
         """
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise bodies.body_too_large(self._max_bytes)
         self._digest.update(chunk)
-        self._spool.write(chunk)
+        with storage_faults():
+            self._spool.write(chunk)
 
     def receive(self, headers: Mapping[str, str]) -> tuple[IO[bytes], bytes]:
         """Return the whole body as a file at its start, and its sha256.
@@ -67,7 +72,8 @@ class Spool:
             bodies.require_type(headers, "application/zip")
         digest = self._digest.digest()
         check_digest(declared, digest)
-        return self._spool.reader(), digest
+        with storage_faults():  # what was buffered is written now
+            return self._spool.reader(), digest
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +81,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._spool.close()
+        # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
+        with suppress(OSError):
+            self._spool.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:

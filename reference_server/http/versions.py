@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from maas_client._snippets import snippets
 from maas_client.types import Erasure, Page, PageQuery, PublishQuery, Version, VersionUpdate
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
+from reference_server.http.addresses import base_url
 from reference_server.http.endpoints import Routes
 from reference_server.http.erasures import PENDING, told
 from reference_server.http.exchange import Answer, Call, Replied
@@ -22,7 +24,10 @@ from reference_server.registry import (
     uploads,
     versions,
 )
-from reference_server.runtime.probe import probe
+from reference_server.runtime.probe import Inspection, probe
+
+if TYPE_CHECKING:
+    from maas_client._package import Package
 
 routes = Routes("versions")
 
@@ -35,11 +40,19 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 
 @routes.route("GET", "/v1/models/<model>/versions/<version>", access="models:read")
 def get(call: Call, model: str, version: str) -> Version:
-    """Return a version by its number, an alias, or `latest`."""
-    return versions.get(call.services.database, call.by, model, version)
+    """Return a version by its number, an alias, or `latest`, with an example call of it."""
+    found = versions.get(call.services.database, call.by, model, version)
+    example = snippets(found.model, found.manifest.example, base_url(call), version=found.version)
+    return found.model_copy(update={"snippets": example})
 
 
-@routes.route("PATCH", "/v1/models/<model>/versions/<version>", access="models:write")
+@routes.route(
+    "PATCH",
+    "/v1/models/<model>/versions/<version>",
+    access="models:write",
+    one_transaction=True,
+    audit="version_changed",
+)
 def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version:
     """Deprecate a version with a notice to its callers, retire it, restore it, or say what it measured.
 
@@ -53,7 +66,13 @@ def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version
     return updated
 
 
-@routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write", others=PENDING)
+@routes.route(
+    "DELETE",
+    "/v1/models/<model>/versions/<version>",
+    access="models:write",
+    others=PENDING,
+    audit="version_deleted",
+)
 def delete(call: Call, model: str, version: str) -> Replied[Erasure]:
     """Erase a version that no alias and no traffic sends calls to; its number is never used again."""
     services = call.services
@@ -68,9 +87,10 @@ def delete(call: Call, model: str, version: str) -> Replied[Erasure]:
     access="models:read",
     others={206: "The range that was asked for."},
     produces="application/zip",
+    audit="package_downloaded",
 )
 def download(call: Call, model: str, version: str) -> Answer:
-    """Return a version's package as a zip, whole or a range of it; only the model's owner gets it.
+    """Return a version's package as a zip, whole or a range of it; its owner and publishers get it.
 
     `Repr-Digest` is the sha256 of the whole zip (RFC 9530), and so is the `ETag`.
     """
@@ -104,12 +124,14 @@ def download(call: Call, model: str, version: str) -> Answer:
     access="models:write",
     status=201,
     others={200: "The model had a version of the same content."},
+    audit="version_published",
 )
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
-    A model of this name is made if the caller has none. The zip is the body, or what an upload in chunks
-    holds: then `upload` names that, and the body is empty.
+    A model of this name is made if the caller has none; to what another account shares one publishes by its
+    exact name, `account~name`. The zip is the body, or what an upload in chunks holds: then `upload` names
+    that, and the body is empty.
     """
     services = call.services
     if query.upload is None:
@@ -124,9 +146,12 @@ def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Rep
 def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) -> Replied[Version]:
     """Publish; a version that is to take the traffic of one in use is loaded before it does."""
     services = call.services
-    now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
-    # A bare name may mean somebody else's model as long as the caller has none.
-    takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
+
+    def inspect(package: Package) -> Inspection:
+        with services.trials.turn(call.by.account_id):
+            return probe(package)
+
+    takes_over = query.set_default and in_use(services, call.by, model, versions.DEFAULT) is not None
     version, new = publishing.publish(
         services.database,
         services.artifacts,
@@ -134,7 +159,7 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
         model,
         package,
         query=query,
-        inspect=probe,
+        inspect=inspect,
         max_bytes=services.settings.max_package_bytes,
         moves_default=not takes_over,
     )

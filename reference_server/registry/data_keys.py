@@ -1,8 +1,9 @@
 """The keys between the master key and what is sealed: one for each account, and one for each thing of it.
 
-master key → account key → data key. Each stands in the store sealed by the one above it and bound to whose it
-is, a data key also to the thing that it is for: so that a key that was put in the place of another does not
-open. Destroying a key is deleting its row: what it sealed is then lost to everybody, wherever copies lie.
+master key → account key → data key; and master key → a key of the store's own, for what is no account's.
+Each stands in the store sealed by the one above it and bound to whose it is, a data key also to the thing
+that it is for: so that a key that was put in the place of another does not open. Destroying a key is deleting
+its row: what it sealed is then lost to everybody, wherever copies of it lie.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy import delete, func, select
 
 from reference_server.registry.database import master_keys, now
 from reference_server.registry.ids import new_id
-from reference_server.registry.tables import AccountKeyRow, DataKeyRow, ServerKeyRow
+from reference_server.registry.tables import AccountKeyRow, DataKeyRow, StoreKeyRow
 from reference_server.security.encryption import DataKey, SealBrokenError
 from reference_server.security.master_keys import MasterKeyError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from reference_server.registry.database import Database
     from reference_server.security.master_keys import MasterKeys
 
-KeyRowT = TypeVar("KeyRowT", AccountKeyRow, ServerKeyRow)
+KeyRowT = TypeVar("KeyRowT", AccountKeyRow, StoreKeyRow)
 # What a data key seals: the package of a version, a package on its way, what a job was given and made, and
 # the inputs and outputs of a model that its owner has captured.
 Purpose: TypeAlias = Literal["version", "upload", "job", "capture"]
@@ -126,21 +127,26 @@ def destroy(session: Session, key_ids: Collection[str]) -> None:
     session.execute(delete(DataKeyRow).where(DataKeyRow.id.in_(key_ids)))
 
 
-def of_server(session: Session, name: str) -> DataKey:
-    """Return a key of the server's own, making it if there is none yet; in a writer's session then."""
-    row = session.get(ServerKeyRow, name)
-    place = _server_place(name)
-    if row is not None:
-        return master_keys(session).unwrap(row.master, row.wrapped, bound_to=place)
+def of_store(session: Session, name: str) -> DataKey:
+    """Return a key of the store's own, making it if there is none yet; in a writer's session."""
+    known = known_of_store(session, name)
+    if known is not None:
+        return known
     key = DataKey.random()
-    master, wrapped = master_keys(session).wrap(key, bound_to=place, by=_present(session))
-    session.add(ServerKeyRow(name=name, master=master, wrapped=wrapped, created_at=now(session)))
+    master, wrapped = master_keys(session).wrap(key, bound_to=_store_place(name), by=_present(session))
+    session.add(StoreKeyRow(name=name, master=master, wrapped=wrapped))
     session.flush()
     return key
 
 
+def known_of_store(session: Session, name: str) -> DataKey | None:
+    """Return a key of the store's own, or None when it was never needed."""
+    row = session.get(StoreKeyRow, name)
+    return None if row is None else _store_key(session, row)
+
+
 def masters_in_use(db: Database) -> set[str]:
-    """Return the ids of the master keys that seal any key in the store."""
+    """Return the ids of the master keys that seal any account's key, or one of the store's own."""
     with db.read() as session:
         return set(masters(session))
 
@@ -148,7 +154,7 @@ def masters_in_use(db: Database) -> set[str]:
 def masters(session: Session) -> dict[str, int]:
     """Return how many keys each master key seals, by its id."""
     counts: dict[str, int] = {}
-    for table in (AccountKeyRow, ServerKeyRow):
+    for table in (AccountKeyRow, StoreKeyRow):
         for master, count in session.execute(select(table.master, func.count()).group_by(table.master)):
             counts[master] = counts.get(master, 0) + count
     return counts
@@ -172,9 +178,9 @@ def rewrap(session: Session, keys: MasterKeys) -> int:
     In a writer's session: from its commit on every process of this store seals with that master key.
     """
     to = keys.present
-    places: list[tuple[AccountKeyRow | ServerKeyRow, str]] = [
+    places: list[tuple[AccountKeyRow | StoreKeyRow, str]] = [
         *((row, _account_place(row.account_id)) for row in _sealed_by_others(session, AccountKeyRow, to)),
-        *((row, _server_place(row.name)) for row in _sealed_by_others(session, ServerKeyRow, to)),
+        *((row, _store_place(row.name)) for row in _sealed_by_others(session, StoreKeyRow, to)),
     ]
     for row, place in places:
         key = keys.unwrap(row.master, row.wrapped, bound_to=place)
@@ -191,19 +197,23 @@ def _present(session: Session) -> str | None:
 
     None for a store that has sealed nothing of its own yet: then it is the first of those given.
     """
-    return session.scalar(select(ServerKeyRow.master).limit(1))
+    return session.scalar(select(StoreKeyRow.master).limit(1))
 
 
 def _account_key(session: Session, row: AccountKeyRow) -> DataKey:
     return master_keys(session).unwrap(row.master, row.wrapped, bound_to=_account_place(row.account_id))
 
 
+def _store_key(session: Session, row: StoreKeyRow) -> DataKey:
+    return master_keys(session).unwrap(row.master, row.wrapped, bound_to=_store_place(row.name))
+
+
+def _store_place(name: str) -> str:
+    return f"the store's key for {name}"
+
+
 def _account_place(account_id: str) -> str:
     return f"account key of {account_id}"
-
-
-def _server_place(name: str) -> str:
-    return f"the server's key {name}"
 
 
 def _place(account_id: str, purpose: str, key_id: str, thing: str) -> str:

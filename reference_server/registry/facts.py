@@ -80,5 +80,6 @@ def _accuracy(version: VersionRow) -> float | None:
     for metric in metrics_of(version.manifest, version.measured_metrics):
         if str(metric["name"]).lower() == _ACCURACY:
             value = metric["value"]
-            return float(value) if isinstance(value, int | float) else None
+            # What is no fraction would stand above all that are.
+            return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
     return None

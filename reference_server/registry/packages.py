@@ -90,7 +90,7 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     Args:
         db: The registry.
         store: Where the packages are.
-        caller: Who asks; only the model's owner gets it.
+        caller: Who asks; the model's owner and its publishers get it.
         model: The model's name.
         selector: A number, an alias or `latest`.
 
@@ -101,9 +101,10 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     with db.read() as session:
         found = names.visible(session, caller, model)
         number = versions.select_number(session, found.row.id, selector)
-        if not found.mine:
+        if not found.allows(names.PUBLISHER):
             raise Forbidden(
-                f"{model!r} may be used but not downloaded; only its owner can download its packages",
+                f"{model!r} may be used but not downloaded; its owner and its publishers can download its "
+                "packages",
                 code="not_downloadable",
                 param="model",
             )
@@ -163,16 +164,23 @@ def telling_damage(version: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, KeyDestroyedError, SealBrokenError, MasterKeyError) as error:
-        _log.error(
-            "the package of %s does not open: %s; publish it again, or restore it from a backup",
-            version,
-            error,
-        )
-        raise Unavailable(
-            "the stored package of this version is gone or damaged; the server's log tells its operator more",
-            code="package_damaged",
-            should_retry=False,
-        ) from error
+        raise damaged(version, str(error)) from error
+
+
+def damaged(version: str, reason: str) -> Unavailable:
+    """Tell the operator, in the log, what is wrong with a stored package; return the answer for callers."""
+    _log.error(
+        "the stored package of %s is damaged: %s; look with `maas-server doctor`, and put the file back from "
+        "a backup, or publish the version again",
+        version,
+        reason,
+    )
+    return Unavailable(
+        "the stored package of this version is damaged; the fault is the server's, its operator finds it in "
+        "the log; use another version meanwhile",
+        code="package_damaged",
+        should_retry=False,
+    )
 
 
 def _measure(db: Database, store: ArtifactStore, row: VersionRow) -> Stored:

@@ -10,7 +10,13 @@ from sqlalchemy import select
 from maas_client.types import Served, ServedShare
 from reference_server.errors import NotFound, Unprocessable
 from reference_server.registry import names, versions
-from reference_server.registry.tables import AccountRow, AliasChangeRow, TrafficChangeRow, VersionRow
+from reference_server.registry.tables import (
+    AccountRow,
+    AliasChangeRow,
+    ModelEventRow,
+    TrafficChangeRow,
+    VersionRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +139,18 @@ def _with_digests(session: Session, model_id: str, shares: Mapping[int, float]) 
         )
     )
     known = {row.number: row.digest for row in rows}
+    if shares.keys() - known.keys():
+        known = _digests_of_deleted(session, model_id) | known
     return [
         ServedShare(version=version, share=share, digest=known.get(version))
         for version, share in shares.items()
     ]
+
+
+def _digests_of_deleted(session: Session, model_id: str) -> dict[int, str]:
+    rows = session.scalars(
+        select(ModelEventRow).where(
+            ModelEventRow.model_id == model_id, ModelEventRow.kind == "version_deleted"
+        )
+    )
+    return {row.version: str(row.details["digest"]) for row in rows if row.version is not None}

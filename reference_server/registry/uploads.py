@@ -26,6 +26,7 @@ from reference_server.errors import (
 )
 from reference_server.registry import data_keys, sealed_artifacts
 from reference_server.registry.database import now as time_of
+from reference_server.registry.faults import storage_faults
 from reference_server.registry.ids import new_id
 from reference_server.registry.tables import UploadChunkRow, UploadRow
 from reference_server.security.encryption import SealBrokenError
@@ -171,7 +172,7 @@ def whole(db: Database, store: ArtifactStore, account_id: str, upload_id: str) -
         Conflict: With code `upload_incomplete`.
         Unprocessable: With code `digest_mismatch`.
     """
-    with SealedTemporary() as spool:
+    with storage_faults(), SealedTemporary() as spool:
         try:
             _assemble(db, store, account_id, upload_id, spool)
             yield spool.reader()

@@ -96,7 +96,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
         .join(AccountRow, AccountRow.id == ModelRow.account_id)
         .outerjoin(VersionRow, version)
         .where(condition)
-        .order_by(names.MINE.desc())
+        .order_by(names.BARE_ORDER)
         .limit(1)
     )
 
@@ -238,8 +238,8 @@ def find_target(session: Session, caller: Caller, model: str, selector: str | No
     if row.number is None:
         raise version_not_found(selector)
     if row.state == RETIRED:
-        raise _retired(row)
-    return _target(row, default=row.default if kind == "number" else None)
+        raise _retired(row, _successor(session, caller, row))
+    return _target(session, caller, row, default=row.default if kind == "number" else None)
 
 
 def index(db: Database, caller: Caller, model: str | None = None) -> list[ServingTarget]:
@@ -252,7 +252,8 @@ def index(db: Database, caller: Caller, model: str | None = None) -> list[Servin
     with db.read() as session:
         if model is not None:
             statement = statement.where(ModelRow.id == names.visible(session, caller, model).row.id)
-        return [_target(row) for row in session.execute(statement, {"caller": caller.account_id})]
+        rows = session.execute(statement, {"caller": caller.account_id}).all()
+        return [_target(session, caller, row) for row in rows]
 
 
 def find_targets(
@@ -260,11 +261,13 @@ def find_targets(
 ) -> dict[int, ServingTarget]:
     """Return what runs each of some versions of a model that the caller may see, by number."""
     statement = _INDEX.where(ModelRow.id == model_id, VersionRow.number.in_(sorted(numbers)))
-    rows = session.execute(statement, {"caller": caller.account_id})
-    return {row.number: _target(row) for row in rows}
+    rows = session.execute(statement, {"caller": caller.account_id}).all()
+    return {row.number: _target(session, caller, row) for row in rows}
 
 
-def _target(row: Row[*tuple[Any, ...]], *, default: int | None = None) -> ServingTarget:
+def _target(
+    session: Session, caller: Caller, row: Row[*tuple[Any, ...]], *, default: int | None = None
+) -> ServingTarget:
     return ServingTarget(
         model=names.shortest(row.name, row.owner, shadowed=row.shadowed),
         version=row.number,
@@ -274,17 +277,37 @@ def _target(row: Row[*tuple[Any, ...]], *, default: int | None = None) -> Servin
         batch_invariant=row.batch_invariant,
         unloaded=row.unloaded,
         retired=row.state == RETIRED,
-        deprecation=_deprecation(row),
+        deprecation=_deprecation(session, caller, row),
         default=default,
         model_id=row.model_id,
         data_key=row.data_key,
     )
 
 
-def _deprecation(row: Row[*tuple[Any, ...]]) -> Deprecation | None:
+def _deprecation(session: Session, caller: Caller, row: Row[*tuple[Any, ...]]) -> Deprecation | None:
     if row.state != DEPRECATED:
         return None
-    return Deprecation(row.state_since, row.sunset, row.replacement, row.documentation)
+    successor = _successor(session, caller, row)
+    return Deprecation(row.state_since, row.sunset, successor, row.documentation)
+
+
+def _successor(session: Session, caller: Caller, row: Row[*tuple[Any, ...]]) -> str | None:
+    """Return what a caller is to use instead of a version, as far as it still runs.
+
+    One that was retired since has a replacement of its own, mostly; one that was deleted leads nowhere.
+    """
+    replacement, passed = row.replacement, {str(row.number)}
+    while replacement is not None and replacement.isdecimal():
+        if replacement in passed:
+            return None
+        passed.add(replacement)
+        of = (VersionRow.model_id == row.model_id, VersionRow.number == int(replacement))
+        found = session.execute(select(VersionRow.state, VersionRow.replacement).where(*of)).first()
+        if found is None or found.state != RETIRED:
+            return None if found is None else replacement
+        replacement = found.replacement
+    is_there = replacement is not None and names.find(session, caller, replacement) is not None
+    return replacement if is_there else None
 
 
 def select_number(session: Session, model_id: str, selector: str) -> int:
@@ -395,14 +418,14 @@ def version_not_found(selector: str) -> NotFound:
     )
 
 
-def _retired(row: Row[*tuple[Any, ...]]) -> Gone:
+def _retired(row: Row[*tuple[Any, ...]], successor: str | None) -> Gone:
     name = f"version {row.number} of {row.name!r}"
-    instead = f"; use {replacement_in_words(row.replacement)}" if row.replacement else ""
+    instead = f"; use {replacement_in_words(successor)}" if successor else ""
     return Gone(
         f"{name} was retired on {row.state_since:%Y-%m-%d}{instead}",
         code="version_retired",
         param="version",
-        replacement=row.replacement,
+        replacement=successor,
     )
 
 

@@ -172,6 +172,11 @@ def open_sealed(file: IO[bytes], key: DataKey, *, bound_to: str) -> IO[bytes]:
     return io.BufferedReader(_SealedFile(file, key, bound_to=bound_to), CHUNK_BYTES)
 
 
+def sealed_size(plain: int) -> int:
+    """Return how many bytes a sealed file has for so many plain ones."""
+    return HEADER_BYTES + plain + TAG_BYTES * max(1, -(-plain // CHUNK_BYTES))
+
+
 class SealedTemporary:
     """A temporary file of which the disk sees ciphertext only, under a key that dies with the process.
 

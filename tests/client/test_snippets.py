@@ -41,6 +41,16 @@ def test_the_command_sends_the_example(example):
     assert json.loads(words[words.index("-d") + 1]) == example
 
 
+def test_a_version_is_called_by_its_number():
+    """Both snippets name it, and a large example is the version's own."""
+    small, large = ({"text": "a" * size} for size in (1, 5000))
+    assert called(snippets("words", small, URL, version=3).python) == ("words", {"version": 3, **small})
+    assert f"{URL}/v1/models/words/versions/3/predict" in snippets("words", small, URL, version=3).curl
+    found = snippets("words", large, URL, version=3)
+    assert "client.model('words').versions.get(3).manifest.example" in found.python
+    assert '["manifest"]["example"]' in found.curl
+
+
 def test_a_large_example_is_fetched():
     """A picture does not stand in a line of a program; both snippets ask the catalogue for it."""
     found = snippets("words", {"image": "A" * 5000}, URL)

@@ -152,6 +152,21 @@ def test_a_lost_race_is_told_with_what_won(words):
     assert send(words, "PUT", path, {"version": 2}, headers={**words.ada, "if-match": '"1"'}).status == 200
 
 
+def test_an_alias_is_made_or_moved_only_where_that_is_said(words):
+    """`If-Match: *` is for one that is there, `If-None-Match: *` for one that is not (RFC 9110, 13.1)."""
+    path = "/v1/models/words/aliases/said"
+    there, new = ({**words.ada, name: "*"} for name in ("if-match", "if-none-match"))
+    refused = send(words, "PUT", path, {"version": 1}, headers=there)
+    assert (refused.status, refused.json["error"]["code"]) == (412, "revision_mismatch")
+    assert send(words, "GET", path).status == 404
+    assert send(words, "PUT", path, {"version": 1}, headers=new).status == 200
+    lost = send(words, "PUT", path, {"version": 2}, headers=new)
+    assert (lost.status, lost.json["error"]["current"]["version"]) == (412, 1)
+    assert send(words, "PUT", path, {"version": 2}, headers=there).json["version"] == 2
+    odd = send(words, "PUT", path, {"version": 1}, headers={**words.ada, "if-none-match": '"1"'})
+    assert (odd.status, odd.json["error"]["code"]) == (400, "invalid_header")
+
+
 def test_a_breaking_move_is_refused_before_anything_is_loaded(words):
     """409 lists what breaks; `force` says that it is meant."""
     path = "/v1/models/words/aliases/default"
@@ -229,6 +244,13 @@ def test_a_deleted_model_frees_its_name(words, text_package):
         ({"sate": "retired"}, 422, "invalid_field"),
         ({"state": "deprecated", "documentation": "https://a.test/\r\nx: y"}, 422, "invalid_field"),
         ({"reason": "why"}, 422, "notice_without_state"),
+        ({"state": "deprecated", "sunset": "9999-12-31T23:59:59-23:00"}, 422, "invalid_field"),
+        ({"metrics": [{"name": "accuracy", "value": 99, "dataset": "d", "rows": 1}]}, 422, "invalid_field"),
+        (
+            {"metrics": [{"name": "mean_squared_error", "value": -1, "dataset": "d", "rows": 1}]},
+            422,
+            "invalid_field",
+        ),
         ({"state": "deprecated", "replacement": "99"}, 422, "unknown_replacement"),
         ({"state": "retired"}, 409, "version_in_use"),
     ],
@@ -238,6 +260,34 @@ def test_what_cannot_be_is_told(words, change, status, code):
     answer = patch(words, 1, **change)
     assert (answer.status, answer.json["error"]["code"]) == (status, code)
     assert send(words, "GET", "/v1/models/words/versions/1").json["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/v1/models/words/served", "at=0001-01-01T00:00:00%2B23:59"),
+        ("/v1/models/words/served", "at=9999-12-31T23:59:59-23:59"),
+        ("/v1/models/words/comparison", f"a=1&b=2&since={10**20}"),
+        ("/v1/models/words/comparison", f"b=2&a={10**20}"),
+        ("/v1/models", f"max_size_bytes={10**20}"),
+        ("/v1/usage", f"version={10**20}"),
+    ],
+)
+def test_numbers_and_times_beyond_what_is_kept_are_refused(words, path, query):
+    """What the store could not hold is an error of the caller's and none of the server's."""
+    answer = words.through_flask("GET", path, headers=words.ada, query=query)
+    assert (answer.status, answer.json["error"]["param"]) == (
+        400,
+        query.rpartition("=")[0].rpartition("&")[2],
+    )
+
+
+def test_a_version_comes_with_a_call_of_it(words):
+    """Ready to paste, as the model's own; a listing has none."""
+    found = send(words, "GET", "/v1/models/words/versions/2").json
+    assert "/v1/models/words/versions/2/predict" in found["snippets"]["curl"]
+    assert "predict('words', version=2, " in found["snippets"]["python"]
+    assert send(words, "GET", "/v1/models/words/versions").json["data"][0]["snippets"] is None
 
 
 @pytest.mark.parametrize("query", ["limit=1&kind=published", "after=1", "after=-1", "after=x", "cursor=x"])

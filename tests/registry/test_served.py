@@ -9,7 +9,7 @@ import pytest
 
 from maas_client.types import TrafficUpdate
 from reference_server.errors import Conflict, NotFound, Unprocessable
-from reference_server.registry import aliases, models, served, traffic
+from reference_server.registry import aliases, deletion, models, served, traffic
 
 KINDS = ("move", "share", "shadow", "reshadow", "promote", "withdraw")
 
@@ -141,3 +141,14 @@ def test_what_others_keep_to_themselves_is_not_there(registry, ada, bob, package
     with pytest.raises(NotFound) as caught:
         served.at(registry.db, bob, "ada~words", None)
     assert caught.value.code == "model_not_found"
+
+
+def test_an_answer_of_a_deleted_version_can_still_be_traced(registry, ada, package):
+    """Its digest is in the history."""
+    first, _ = registry.publish(ada, "words", package("1"))
+    then = registry.clock.now
+    registry.clock.advance(10)
+    second, _ = registry.publish(ada, "words", package("2"), set_default=True)
+    deletion.delete_version(registry.db, registry.store, ada, "words", "1")
+    assert [each.digest for each in served.at(registry.db, ada, "words", then).versions] == [first.digest]
+    assert [each.digest for each in served.at(registry.db, ada, "words", None).versions] == [second.digest]

@@ -55,6 +55,7 @@ def split(sealed: bytes) -> tuple[bytes, list[bytes]]:
 def test_what_was_sealed_opens(plain: bytes, pieces: int) -> None:
     """Whatever its length is, and in however many pieces it came; nothing of it is in the file."""
     sealed = seal(plain, pieces=pieces)
+    assert len(sealed) == streams.sealed_size(len(plain))
     assert read(sealed) == plain
     assert len(plain) < CHUNK or plain not in sealed
     assert seal(plain) != sealed

@@ -62,7 +62,11 @@ def test_a_person_at_a_prompt_walks_the_four_steps(person):
 
 def test_a_person_publishes_and_moves_default(person, text_package, tmp_path):
     """Publish, publish again, move the alias, move it back."""
-    assert "version 1" in person("publish", text_package, "--name", "mood").stdout
+    made = person("publish", text_package, "--name", "mood", "--lineage", '{"data": "sha256:ab"}', "--json")
+    assert (json.loads(made.stdout)["version"], json.loads(made.stdout)["lineage"]) == (
+        1,
+        {"data": "sha256:ab"},
+    )
     assert person("predict", "mood", "a good day").stdout.startswith("positive")
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "good"}\n{"text": "bad"}\n')
@@ -79,6 +83,8 @@ def test_a_person_publishes_and_moves_default(person, text_package, tmp_path):
         (("predict", "nothing_here", "text"), 4, "nothing_here"),
         (("predict", MODEL, "--version", "99", "text"), 4, "99"),
         (("publish", "no/such/folder", "--name", "x"), 2, "no/such/folder"),
+        (("publish", ".", "--name", "x", "--lineage", "{data"), 2, "this is no JSON"),
+        (("publish", ".", "--name", "x", "--lineage", "[1]"), 2, "a JSON object"),
         (("frobnicate",), 2, "frobnicate"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which key seals each thing, the server's own keys, and erasures."""
+"""Which key seals each thing, and erasures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0008"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -22,13 +22,6 @@ def upgrade() -> None:
     for table in ("jobs", "job_lines"):
         with op.batch_alter_table(table) as columns:
             columns.add_column(sa.Column("sealed", sa.LargeBinary, nullable=True))
-    op.create_table(
-        "server_keys",
-        sa.Column("name", sa.String(32), primary_key=True),
-        sa.Column("master", sa.String(32), nullable=False),
-        sa.Column("wrapped", sa.LargeBinary, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    )
     op.create_table(
         "erasures",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -46,7 +39,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Remove them; what was sealed is lost with its keys."""
     op.drop_table("erasures")
-    op.drop_table("server_keys")
     for table in ("job_lines", "jobs"):
         with op.batch_alter_table(table) as columns:
             columns.drop_column("sealed")
