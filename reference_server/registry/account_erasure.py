@@ -19,6 +19,7 @@ from reference_server.registry.tables import (
     KeyRow,
     ModelRow,
     SessionRow,
+    ShareRow,
     UploadChunkRow,
     UploadRow,
     UsageRow,
@@ -71,6 +72,7 @@ def plan(db: Database, account_id: str) -> ErasurePlan:
         return ErasurePlan(
             models=[f"{row.name}~{model.name}" for model in models],
             public_models=[f"{row.name}~{model.name}" for model in models if model.public_name],
+            shared_models=[f"{row.name}~{model.name}" for model in models if _is_shared(session, model.id)],
             counts=_counts(session, account_id),
             left_to_others=_left_to_others(session, account_id),
             not_covered=list(erasures.NOT_COVERED),
@@ -103,6 +105,10 @@ def erase(db: Database, account_id: str) -> Erased:
         _take_name_from_others(session, row)
         session.execute(delete(AccountRow).where(AccountRow.id == account_id))
     return Erased(erasure, digests)
+
+
+def _is_shared(session: Session, model_id: str) -> bool:
+    return session.scalar(select(ShareRow.role).where(ShareRow.model_id == model_id).limit(1)) is not None
 
 
 def _models(account_id: str) -> Select[ModelRow]:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from reference_server.registry import data_keys, erasures, events, names, versions
 from reference_server.registry.packages import version_thing
 from reference_server.registry.pointers import check_unused
-from reference_server.registry.tables import AliasRow, ModelRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def delete_version(db: Database, store: ArtifactStore, caller: Caller, model: st
             session,
             "version",
             version_thing(row.model_id, row.number),
-            name=f"{caller.account_name}~{found.row.name} version {row.number}",
+            name=f"{_exact_name(session, found.row)} version {row.number}",
             counts={"versions": 1},
             artifacts=[row.artifact],
         )
@@ -114,7 +114,7 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
     """
     with db.write() as session:
         found = names.allowed(session, caller, model, names.OWNER).row
-        model_id = found.id
+        model_id, exact = found.id, _exact_name(session, found)
         stored = select(VersionRow.digest, VersionRow.artifact, VersionRow.data_key)
         held = [
             Content(row.digest, row.artifact, row.data_key)
@@ -128,7 +128,7 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
             session,
             "model",
             model_id,
-            name=f"{caller.account_name}~{found.name}",
+            name=exact,
             counts={"models": 1, "versions": len(held)},
             artifacts=[content.artifact for content in held],
         )
@@ -137,3 +137,8 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
 
 def _destroy_keys(session: Session, held: list[Content]) -> None:
     data_keys.destroy(session, [content.data_key for content in held if content.data_key is not None])
+
+
+def _exact_name(session: Session, model: ModelRow) -> str:
+    owner = session.get_one(AccountRow, model.account_id)
+    return f"{owner.name}~{model.name}"
