@@ -1194,6 +1194,7 @@ class AuditEntry(Reply):
         email: The e-mail that was given.
         model: The name by which the model was meant.
         alias: The alias's name.
+        shared_with: The name of the account that a share is for, and as what: `bob as reader`.
         origin: For strangers, a keyed hash that tells two addresses apart on one day.
         hash: The entry's place in the chain: SHA-256 in hexadecimal.
         unreadable: Whether there were personal fields that do not open any more, as after an erasure.
@@ -1217,6 +1218,7 @@ class AuditEntry(Reply):
     email: str | None = None
     model: str | None = None
     alias: str | None = None
+    shared_with: str | None = None
     origin: str | None = None
     hash: str
     unreadable: bool = False

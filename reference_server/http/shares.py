@@ -16,7 +16,13 @@ def list_shares(call: Call, model: str, query: PageQuery) -> Page[Share]:
     return shares.list_shares(call.services.database, call.by, model, query)
 
 
-@routes.route("PUT", "/v1/models/<model>/shares/<account>", access="models:write")
+@routes.route(
+    "PUT",
+    "/v1/models/<model>/shares/<account>",
+    access="models:write",
+    one_transaction=True,
+    audit="share_changed",
+)
 def put(call: Call, model: str, account: str, body: ShareUpdate) -> Share:
     """Share a model with an account, or change its role; for the model's owners."""
     made = shares.put(call.services.database, call.by, model, account, role=body.role)
@@ -24,7 +30,13 @@ def put(call: Call, model: str, account: str, body: ShareUpdate) -> Share:
     return made
 
 
-@routes.route("DELETE", "/v1/models/<model>/shares/<account>", access="models:write")
+@routes.route(
+    "DELETE",
+    "/v1/models/<model>/shares/<account>",
+    access="models:write",
+    one_transaction=True,
+    audit="share_removed",
+)
 def delete(call: Call, model: str, account: str) -> None:
     """Withdraw a share, which holds on every worker within a second; one may give up one's own."""
     shares.remove(call.services.database, call.by, model, account)
