@@ -1,7 +1,7 @@
 """What a model's name means to a caller, and who may see and change it (`docs/architecture.md`, "Names").
 
 A bare name is the caller's own model, else the public one of that name; `account~name` is always exact. What
-the caller may not see is answered like what is not there.
+the caller may not see is answered like what is not there; so is what a key's limits leave out.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, exists, or_, select
+from sqlalchemy import and_, bindparam, exists, literal, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import ACCOUNT_NAME, MODEL_NAME, RESERVED_MODEL_NAMES
 from reference_server.errors import Forbidden, NotFound, Unprocessable
 from reference_server.registry.tables import AccountRow, ModelRow
+from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -32,7 +33,7 @@ MINE: ColumnElement[bool] = ModelRow.account_id == bindparam("caller")
 VISIBLE = or_(MINE, ModelRow.public_name.is_not(None))
 BARE = or_(and_(MINE, ModelRow.name == bindparam("name")), ModelRow.public_name == bindparam("name"))
 EXACT = and_(AccountRow.name == bindparam("account"), ModelRow.name == bindparam("name"), VISIBLE)
-_Own = aliased(ModelRow)
+_Own, _Owner = aliased(ModelRow), aliased(AccountRow)
 SHADOWED: ColumnElement[bool] = exists().where(
     _Own.account_id == bindparam("caller"), _Own.name == ModelRow.name, _Own.id != ModelRow.id
 )
@@ -90,7 +91,10 @@ def find(session: Session, caller: Caller, text: str) -> Found | None:
     if row is None:
         return None
     model, owner, shadowed = row
-    return Found(model, shortest(model.name, owner, shadowed=shadowed), model.account_id == caller.account_id)
+    reached_as = shortest(model.name, owner, shadowed=shadowed)
+    if not caller.limits.permits_model(reached_as, owner, model.name):
+        return None
+    return Found(model, reached_as, model.account_id == caller.account_id)
 
 
 def visible(session: Session, caller: Caller, text: str) -> Found:
@@ -116,6 +120,34 @@ def owned(session: Session, caller: Caller, text: str) -> Found:
     if not found.mine:
         raise not_owner(text)
     return found
+
+
+def permitted(caller: Caller) -> ColumnElement[bool] | None:
+    """Return the condition over `ModelRow` that a key's limits add, or None where they add none.
+
+    It takes the parameter `caller`.
+    """
+    if caller.limits.models is None:
+        return None
+    return permitted_by(literal(models_expression(caller.limits.models)))
+
+
+def permitted_by(expression: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the same condition for an expression of `models_expression`, such as a parameter."""
+    exact = exists().where(
+        _Owner.id == ModelRow.account_id, (_Owner.name + "~" + ModelRow.name).regexp_match(expression)
+    )
+    return or_(and_(ModelRow.name.regexp_match(expression), not_(SHADOWED)), exact)
+
+
+def require_new_name(caller: Caller, name: str) -> None:
+    """Refuse a new model that a key's limits leave out, like any other model that they do.
+
+    Raises:
+        NotFound: When they do.
+    """
+    if not caller.limits.permits_model(name, caller.account_name, name):
+        raise model_not_found(name)
 
 
 def shortest(name: str, owner: str, *, shadowed: bool) -> str:
