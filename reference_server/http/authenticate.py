@@ -11,12 +11,13 @@ from cachetools import TTLCache
 from reference_server.errors import Unauthenticated
 from reference_server.recent import Recent
 from reference_server.registry import callers
+from reference_server.registry.callers import NO_DEFAULTS, Use
 from reference_server.security import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
+    from reference_server.registry.callers import Defaults
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -30,22 +31,31 @@ class Authenticator:
 
     Args:
         database: Where hashes of credentials are.
+        defaults: What accounts without limits of their own are limited to.
         timer: Seconds, monotonic.
     """
 
-    def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, *, defaults: Defaults = NO_DEFAULTS, timer: Callable[[], float]
+    ) -> None:
         self._database = database
+        self._defaults = defaults
         self._known: TTLCache[str, Caller] = TTLCache(_MOST, _SECONDS, timer=timer)
         # By a hash of the whole header, which spares a call the parsing of its credential.
         self._recent: Recent[bytes, Caller] = Recent(_MOST, _SECONDS, timer=timer)
-        self._used: dict[str, datetime] = {}
+        self._used: dict[str, Use] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, authorization: str | None) -> Caller:
+    def __call__(self, authorization: str | None, address: str) -> Caller:
         """Return the caller.
+
+        Args:
+            authorization: The header.
+            address: Where the request came from.
 
         Raises:
             Unauthenticated: Saying whether the header is missing, malformed or its credential invalid.
+            Forbidden: When the key cannot be used from there.
         """
         credential = credentials.parse(_bearer(authorization))
         if credential is None:
@@ -57,7 +67,7 @@ class Authenticator:
         with self._lock:
             caller = self._known.get(credential.hash)
         if caller is None:
-            caller = callers.find_caller(self._database, credential)
+            caller = callers.find_caller(self._database, credential, defaults=self._defaults)
         if caller is None:
             raise Unauthenticated(
                 "this credential is unknown, expired or revoked; log in or make a new key",
@@ -66,8 +76,10 @@ class Authenticator:
         with self._lock:
             self._known[credential.hash] = caller
             self._recent.put(hash_of(authorization or ""), caller)
-            if caller.kind == "key":
-                self._used[caller.credential_id] = self._database.clock()
+        caller.require_address(address)
+        if caller.kind == "key":
+            with self._lock:
+                self._used[caller.credential_id] = Use(self._database.clock(), address)
         return caller
 
     def known(self, authorization: str | None) -> Caller | None:
@@ -86,7 +98,7 @@ class Authenticator:
             self._recent.clear()
 
     def flush(self) -> None:
-        """Store when keys were last used."""
+        """Store when and from where keys were last used."""
         with self._lock:
             used, self._used = self._used, {}
         if used:

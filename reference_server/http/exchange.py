@@ -31,7 +31,7 @@ class Request:
         method: In upper case.
         query: The raw query string.
         headers: Values by name in lower case.
-        address: The peer's address, for throttling alone.
+        address: The caller's address, for throttling and for the limits of keys.
         received: When the body was complete, on the services' timer in seconds.
         body: The bytes, or what is or will be an upload's file.
     """

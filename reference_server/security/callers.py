@@ -76,8 +76,9 @@ class Caller:
         Raises:
             Forbidden: For everybody else.
         """
-        if self.role != "operator":
-            raise Forbidden("this is for operators of the service alone", code="operator_required")
+        # A key that is limited to some models is not to read of all.
+        if self.role != "operator" or self.limits.models is not None:
+            raise Forbidden("this is for operators of the service alone, with a key for all models", code="operator_required")
 
     def require_address(self, address: str) -> None:
         """Refuse the call unless the key may be used from there; which places would do is not told.
