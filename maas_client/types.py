@@ -78,7 +78,9 @@ def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _few_stars(pattern: str) -> str:
     if any(part.count("*") > MAX_STARS for part in pattern.split("~")):
-        raise ValueError(f"{pattern!r} has more than {MAX_STARS} stars; such as sentiment-* or *-en are enough")
+        raise ValueError(
+            f"{pattern!r} has more than {MAX_STARS} stars; such as sentiment-* or *-en are enough"
+        )
     return pattern
 
 
@@ -255,6 +257,19 @@ class Account(Reply):
     role: str
     policy_version: str
     created_at: datetime
+
+
+class Invitation(Reply):
+    """An invitation to register, without its secret; `state` is `open`, `used` or `expired`."""
+
+    id: str
+    prefix: str
+    email: str | None = None
+    state: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    used_by: str | None = None
 
 
 class PasswordChange(Request):

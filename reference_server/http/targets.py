@@ -23,7 +23,8 @@ _MOST = 10_000
 # How long a version is still served at most while the one to which another worker moved its alias is loaded.
 _RAN_SECONDS = 60.0
 
-# Who sees it (`Caller.sees_as`), the model's name as it was called, and the version, an alias or None for `default`.
+# Who sees it (`Caller.sees_as`), the model's name as it was called, and the version, an alias or None for
+# `default`.
 _Key: TypeAlias = "tuple[str, str, str | None]"
 
 

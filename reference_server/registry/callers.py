@@ -92,9 +92,7 @@ class Use:
     address: str
 
 
-def find_caller(
-    db: Database, credential: Credential, *, defaults: Defaults = NO_DEFAULTS
-) -> Caller | None:
+def find_caller(db: Database, credential: Credential, *, defaults: Defaults = NO_DEFAULTS) -> Caller | None:
     """Return who a credential speaks for, or None when it does not hold.
 
     It does not hold when it is unknown, expired, revoked or rotated away, or when the account is disabled.

@@ -78,7 +78,10 @@ class Caller:
         """
         # A key that is limited to some models is not to read of all.
         if self.role != "operator" or self.limits.models is not None:
-            raise Forbidden("this is for operators of the service alone, with a key for all models", code="operator_required")
+            raise Forbidden(
+                "this is for operators of the service alone, with a key for all models",
+                code="operator_required",
+            )
 
     def require_address(self, address: str) -> None:
         """Refuse the call unless the key may be used from there; which places would do is not told.
@@ -88,7 +91,8 @@ class Caller:
         """
         if not self.limits.permits_address(address):
             raise Forbidden(
-                "this key cannot be used from this address; its owner sees in the list of keys from where it can",
+                "this key cannot be used from this address; its owner sees in the list of keys from where "
+                "it can",
                 code="address_not_allowed",
             )
 

@@ -104,6 +104,11 @@ class LogInDelays:
         self._failures.end(forget=[counted], take_back=[_digest("address", address)])
         self._failures.remember(_digest("known", email, address))
 
+    def undecided(self, email: str, address: str) -> None:
+        """Take back a try that was not made after all."""
+        counted = [self._email(email, address), _digest("address", address)]
+        self._failures.end(forget=[], take_back=counted)
+
     def _email(self, email: str, address: str) -> str:
         if self._failures.knows(_digest("known", email, address)):
             return _digest("email at", email, address)
@@ -176,7 +181,7 @@ def delay_after(failures: int, *, free: int) -> float:
     """Return the seconds between the last of some tries that failed in a row and the next one."""
     if failures < free:
         return 0.0
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(failures - free, _MOST_DOUBLINGS))
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(failures - free, _MOST_DOUBLINGS))
 
 
 def _digest(*parts: str) -> str:

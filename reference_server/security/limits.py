@@ -150,8 +150,13 @@ def require_no_wider(other: Limits, maker: Limits) -> None:
     """
     counted = {budget.subject for budget in other.budgets}
     is_within = (
-        (maker.models is None or (other.models is not None and _are_models_within(other.models, maker.models)))
-        and (maker.networks is None or (other.networks is not None and _covers(maker.networks, other.networks)))
+        (
+            maker.models is None
+            or (other.models is not None and _are_models_within(other.models, maker.models))
+        )
+        and (
+            maker.networks is None or (other.networks is not None and _covers(maker.networks, other.networks))
+        )
         and (
             maker.expires_at is None
             or (other.expires_at is not None and other.expires_at <= maker.expires_at)
@@ -160,7 +165,8 @@ def require_no_wider(other: Limits, maker: Limits) -> None:
     )
     if not is_within:
         raise Forbidden(
-            "this key has wider limits than yours, or is not counted with it; rotate it with a log-in session",
+            "this key has wider limits than yours, or is not counted with it; rotate it with a log-in "
+            "session",
             code="limit_not_held",
         )
 

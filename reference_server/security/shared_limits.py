@@ -15,6 +15,7 @@ from datetime import UTC
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from reference_server.security import redis_scripts as scripts
 from reference_server.security.delays import FIRST_SECONDS, FORGOTTEN_SECONDS, KNOWN_SECONDS, LONGEST_SECONDS
 from reference_server.security.quotas import seconds_to_midnight
 from reference_server.security.rate_limits import Level
@@ -36,87 +37,7 @@ _PAUSE_SECONDS = 1.0
 # How much of a second's calls a process fetches at once, and for how long it may spend them.
 _LEASED_SECONDS = 0.02
 _LEASE_SECONDS = 1.0
-
-_NOW = "local time = redis.call('TIME'); local now = tonumber(time[1]) + tonumber(time[2]) / 1e6\n"
-
-# KEYS: buckets. ARGV: how many to take, at most, of each; then rate and burst of each.
-# Returns how many were taken, then the level of each before that, as text: Redis cuts fractions off.
-_TAKE = (
-    _NOW
-    + """
-local most, levels = tonumber(ARGV[1]), {}
-for i, key in ipairs(KEYS) do
-  local rate, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  local known = redis.call('HMGET', key, 'level', 'at')
-  local level = burst
-  if known[1] then
-    level = math.min(burst, tonumber(known[1]) + math.max(0, now - tonumber(known[2])) * rate)
-  end
-  levels[i] = level
-  most = math.min(most, math.floor(level))
-end
-most = math.max(most, 0)
-local answer = {most}
-for i, key in ipairs(KEYS) do
-  local rate, burst = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  redis.call('HSET', key, 'level', tostring(levels[i] - most), 'at', string.format('%.6f', now))
-  redis.call('EXPIRE', key, math.ceil(burst / rate) + 60)
-  answer[i + 1] = tostring(levels[i])
-end
-return answer
-"""
-)
-
-# KEYS: counters. ARGV: rows, then the quota of each. Returns 1 if they were taken, then the counts before.
-_TAKE_ROWS = """
-local rows, fits, counts = tonumber(ARGV[1]), 1, {}
-for i, key in ipairs(KEYS) do
-  counts[i] = tonumber(redis.call('GET', key) or '0')
-  if counts[i] + rows > tonumber(ARGV[i + 1]) then fits = 0 end
-end
-if fits == 1 then
-  for i, key in ipairs(KEYS) do
-    redis.call('INCRBY', key, rows)
-    redis.call('EXPIRE', key, 172800)
-  end
-end
-return {fits, unpack(counts)}
-"""
-
-_GIVE_BACK_ROWS = "for i, key in ipairs(KEYS) do redis.call('DECRBY', key, ARGV[1]) end return 1"
-
-# KEYS: tries. ARGV: first, longest and forgotten seconds, then the free tries of each.
-_BEGIN = (
-    _NOW
-    + """
-local wait, counts = 0, {}
-for i, key in ipairs(KEYS) do
-  local known = redis.call('HMGET', key, 'count', 'at')
-  counts[i] = tonumber(known[1] or '0')
-  local over = counts[i] - tonumber(ARGV[i + 3])
-  if over >= 0 then
-    local delay = math.min(tonumber(ARGV[2]), tonumber(ARGV[1]) * 2 ^ math.min(over, 20))
-    wait = math.max(wait, tonumber(known[2] or '0') + delay - now)
-  end
-end
-if wait <= 0 then
-  for i, key in ipairs(KEYS) do
-    redis.call('HSET', key, 'count', counts[i] + 1, 'at', string.format('%.6f', now))
-    redis.call('EXPIRE', key, ARGV[3])
-  end
-end
-return tostring(wait)
-"""
-)
-
-# KEYS: first those to forget, then those to take one back from. ARGV: how many are to be forgotten.
-_END = """
-for i, key in ipairs(KEYS) do
-  if i <= tonumber(ARGV[1]) then redis.call('DEL', key)
-  elseif redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'count', -1) end
-end
-return 1
-"""
+_MOST_LEASES = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +70,7 @@ class RedisLink:
         self._is_lost = False
         self._scripts: dict[str, Any] = {}
 
-    def run(self, script: str, keys: Sequence[str], arguments: Sequence[object]) -> Any:  # noqa: ANN401 - what the script returns
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[float | str]) -> Any:  # noqa: ANN401 - what the script returns
         """Return what a script returns, or None while Redis cannot be asked."""
         if self._clock() < self._silent_until:
             return None
@@ -212,13 +133,15 @@ class SharedBuckets:
             How many, and the levels before; None while Redis cannot be asked.
         """
         arguments = [part for _, rate in wanted for part in (rate.per_second, rate.burst)]
-        answer = self._link.run(_TAKE, [f"bucket:{subject}" for subject, _ in wanted], [most, *arguments])
+        answer = self._link.run(
+            scripts.TAKE, [f"bucket:{subject}" for subject, _ in wanted], [most, *arguments]
+        )
         return None if answer is None else (int(answer[0]), [float(level) for level in answer[1:]])
 
     def forget(self, subject: str) -> None:
         """Fill a bucket."""
         self._instead.forget(subject)
-        self._link.run(_END, [f"bucket:{subject}"], [1])
+        self._link.run(scripts.END, [f"bucket:{subject}"], [1])
 
 
 @dataclass(slots=True)
@@ -285,9 +208,6 @@ class LeasedBuckets:
         self._leases[subject] = _Lease(left, now + _LEASE_SECONDS)
 
 
-_MOST_LEASES = 10_000
-
-
 class SharedQuotas:
     """Rows of a day in Redis; those of the store while it cannot be asked.
 
@@ -309,7 +229,7 @@ class SharedQuotas:
         if not may_wait:
             return None
         keys = self._keys([subject for subject, _ in wanted])
-        answer = self._link.run(_TAKE_ROWS, keys, [rows, *(most for _, most in wanted)])
+        answer = self._link.run(scripts.TAKE_ROWS, keys, [rows, *(most for _, most in wanted)])
         if answer is None:
             return self._instead.take(wanted, rows)
         taken, renewed = rows if answer[0] else 0, seconds_to_midnight(self._clock().astimezone(UTC))
@@ -320,7 +240,7 @@ class SharedQuotas:
 
     def give_back(self, subjects: Sequence[str], rows: int) -> None:
         """Return rows that were taken for nothing."""
-        if self._link.run(_GIVE_BACK_ROWS, self._keys(subjects), [rows]) is None:
+        if self._link.run(scripts.GIVE_BACK_ROWS, self._keys(subjects), [rows]) is None:
             self._instead.give_back(subjects, rows)
 
     def _keys(self, subjects: Sequence[str]) -> list[str]:
@@ -337,25 +257,29 @@ class SharedFailures:
 
     def begin(self, subjects: Sequence[Subject]) -> float:
         """Count one more for each subject, or none where one has to wait."""
-        arguments = (FIRST_SECONDS, LONGEST_SECONDS, round(FORGOTTEN_SECONDS), *(each.free for each in subjects))
-        answer = self._link.run(_BEGIN, [f"tries:{each.name}" for each in subjects], arguments)
+        arguments = (
+            FIRST_SECONDS,
+            LONGEST_SECONDS,
+            round(FORGOTTEN_SECONDS),
+            *(each.free for each in subjects),
+        )
+        answer = self._link.run(scripts.BEGIN, [f"tries:{each.name}" for each in subjects], arguments)
         return self._instead.begin(subjects) if answer is None else max(0.0, float(answer))
 
     def end(self, *, forget: Sequence[str], take_back: Sequence[str]) -> None:
         """Take note of a success."""
         self._instead.end(forget=forget, take_back=take_back)
-        self._link.run(_END, [f"tries:{name}" for name in (*forget, *take_back)], [len(forget)])
+        self._link.run(scripts.END, [f"tries:{name}" for name in (*forget, *take_back)], [len(forget)])
 
     def knows(self, name: str) -> bool:
         """Tell whether something was remembered."""
-        answer = self._link.run("return redis.call('EXISTS', KEYS[1])", [f"known:{name}"], [])
+        answer = self._link.run(scripts.KNOWS, [f"known:{name}"], [])
         return self._instead.knows(name) if answer is None else bool(answer)
 
     def remember(self, name: str) -> None:
         """Remember something."""
         self._instead.remember(name)
-        script = "return redis.call('SET', KEYS[1], 1, 'EX', ARGV[1])"
-        self._link.run(script, [f"known:{name}"], [round(KNOWN_SECONDS)])
+        self._link.run(scripts.REMEMBER, [f"known:{name}"], [round(KNOWN_SECONDS)])
 
 
 def check_installed() -> None:
@@ -366,5 +290,6 @@ def check_installed() -> None:
     """
     if find_spec("redis") is None:
         raise ValueError(
-            "rate_limit_url needs the package redis, which an extra brings: pip install 'maas-client[server,redis]'"
+            "rate_limit_url needs the package redis, which an extra brings: "
+            "pip install 'maas-client[server,redis]'"
         )
