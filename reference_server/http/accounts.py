@@ -20,7 +20,7 @@ routes = Routes("accounts")
 
 @routes.route("POST", "/v1/accounts", access="open", status=201, one_transaction=True)
 def register(call: Call, body: AccountCreate) -> Account:
-    """Register an account, accepting the usage policy that `GET /` shows, which tells who may register too."""
+    """Register an account, accepting the usage policy that `GET /` shows; that tells too who may register."""
     services, address = call.services, call.request.address
     services.limits.registrations.take(address)
     invitation = _invited(call, body)
@@ -73,7 +73,8 @@ def export_data(call: Call) -> AccountExport:
 def _invited(call: Call, body: AccountCreate) -> Credential | None:
     """Return the invitation that a registration uses up, if it brings one, where it may be made at all.
 
-    It is looked at before anything is said of the e-mail address: only who is invited hears whether it is taken.
+    It is looked at before anything is said of the e-mail address: only who is invited hears whether that is
+    taken.
     """
     registration = call.services.settings.registration
     if registration == "closed":

@@ -173,8 +173,8 @@ def _quota_spent(spent: Standing, rows: int) -> TooManyRequests:
     is_soon = spent.level.wait < spent.level.full
     until = "in a moment, when the workers have counted together" if is_soon else "at midnight, UTC"
     return TooManyRequests(
-        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a day; "
-        f"it is renewed {until}",
+        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a "
+        f"day; it is renewed {until}",
         code="quota_spent",
         retry_after=spent.level.wait,
         # Nobody should wait for tomorrow in a loop.

@@ -1,9 +1,10 @@
 """API keys, session tokens and invitations: how they look, how a typo is told, and what is stored of them.
 
 `maas_key_`, `maas_ses_` or `maas_inv_`, then 40 random base62 characters, then a CRC-32 of all that in 6 such
-characters. The fixed prefix lets leak scanners find a secret, the checksum lets anyone tell offline whether it can be one
-(the scheme of GitHub's tokens, github.blog 2021-04-05). Of the 238 random bits the stored prefix shows 48 and
-the last four characters of the checksum at most 24, so 166 stay unknown even to whoever reads the database.
+characters. The fixed prefix lets leak scanners find a secret, the checksum lets anyone tell offline whether
+it can be one (the scheme of GitHub's tokens, github.blog 2021-04-05). Of the 238 random bits the stored
+prefix shows 48 and the last four characters of the checksum at most 24, so 166 stay unknown even to whoever
+reads the database.
 """
 
 from __future__ import annotations
