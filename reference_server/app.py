@@ -271,18 +271,19 @@ def open_services(
         threads=settings.intra_op_threads,
     )
     lanes = Lanes(settings.lanes, timer=timer)
+    metrics = Metrics(
+        _gauges(settings, pool, lanes),
+        {"version": version("maas-client")},
+        loads=pool.counts,
+        folder=metrics_folder,
+    )
     return Services(
         settings=settings,
         database=database,
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
-        metrics=Metrics(
-            _gauges(settings, pool, lanes),
-            {"version": version("maas-client")},
-            loads=pool.counts,
-            folder=metrics_folder,
-        ),
+        metrics=metrics,
         tracing=_tracing(settings, timer),
         passwords=Passwords(),
         authenticate=Authenticator(
@@ -292,7 +293,7 @@ def open_services(
         ),
         claims=Claims(database, timer=timer),
         targets=Targets(database, timer=timer),
-        limits=open_limits(settings, database, timer=timer),
+        limits=open_limits(settings, database, worker=metrics.number, timer=timer),
         trusted_proxies=parse_networks(settings.trusted_proxies),
         request_log=RequestLog(),
         trials=Turns("packages of others are being tried", wait_seconds=_TRIAL_WAIT_SECONDS),

@@ -56,29 +56,32 @@ class LimitCounters:
     registrations: RateLimit
     link: RedisLink | None
 
-    def exchange(self, database: Database) -> None:
-        """Tell the store what was counted here, and hear what was counted elsewhere."""
-        self.stored.exchange(partial(row_counts.add, database))
-
     def close(self) -> None:
         """Close the connection to Redis."""
         if self.link is not None:
             self.link.close()
 
 
-def open_limits(settings: Settings, database: Database, *, timer: Callable[[], float]) -> LimitCounters:
+def open_limits(
+    settings: Settings, database: Database, *, worker: int, timer: Callable[[], float]
+) -> LimitCounters:
     """Make what counts, and say in the log how workers share the limits.
 
     Args:
         settings: Every setting.
         database: The store, whose clock the days follow.
+        worker: The number of this worker, from 0, which its successor takes over.
         timer: Seconds, monotonic.
     """
     workers = settings.workers
     # Several job processes count nothing: what a job is to do is counted when it is asked for.
     buckets: Buckets = LocalBuckets(processes=workers, clock=timer)
     failures: Failures = LocalFailures(processes=workers, clock=timer)
-    stored = StoredQuotas(partial(row_counts.read, database), processes=workers, clock=database.clock)
+    stored = StoredQuotas(
+        partial(row_counts.claim, database, worker=worker, workers=workers),
+        processes=workers,
+        clock=database.clock,
+    )
     rows: Quotas = stored
     calls_rate = Rate(settings.calls_per_second, max(1, round(settings.calls_per_second)))
     calls: RateLimit | LocalRateLimit = LocalRateLimit(

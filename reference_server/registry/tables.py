@@ -114,13 +114,18 @@ class InvitationRow(Base):
 
 
 class RowCountRow(Base):
-    """Rows that were asked for on one day, in UTC, by all who are counted under a subject with a limit."""
+    """Rows that one worker predicted on one day, in UTC, for all who are counted under a subject.
+
+    `granted` is up to how much the worker may by now.
+    """
 
     __tablename__ = "row_counts"
 
     subject: Mapped[str] = mapped_column(String(128), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
-    rows: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    used: Mapped[int] = mapped_column(BigInteger)
+    granted: Mapped[int] = mapped_column(BigInteger)
 
 
 class AccountKeyRow(Base):

@@ -1,8 +1,9 @@
 """Quotas of a day: how many rows may still be asked for until midnight, in UTC.
 
-Counts are kept in the store, so that they outlive a restart and several processes tell each other; once a
-second, because no prediction writes. Until a process has heard of the others it takes no more than its share
-of what was left, so that all together never give out more than there is.
+What was used is kept in the store, so that it outlives a restart; it is told once a second, because no
+prediction writes. Several workers claim in the store what they may use before they do: each a share of what
+nobody has claimed, again and again. So all together never give out more than there is, and one that gets all
+the calls comes to nearly all of it. A worker counts under a number that its successor takes over.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from reference_server.security.rate_limits import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
 DAY_SECONDS = 86_400
 # A subject and a day.
-Counted: TypeAlias = "tuple[str, date]"
-# Who has not called for as long is looked up again.
-_IDLE_SECONDS = 60
-# How soon a process has heard of the others.
+Key: TypeAlias = "tuple[str, date]"
+# After so long without a call, what was claimed and not used is left to others.
+_IDLE_SECONDS = 10
+# How soon more can be claimed.
 _EXCHANGE_SECONDS = 1.0
 
 
@@ -48,37 +49,72 @@ class Quotas(Protocol):
         """Return rows that were taken for nothing."""
 
 
-@dataclass(slots=True)
-class _Day:
-    """What is known of a subject's day.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker tells the store of a subject's day, and asks for.
 
     Args:
-        stored: Rows in the store when it was last asked.
-        touched: When somebody last called.
-        own: Rows of this process that the store has not been told of.
+        subject: Whose rows.
+        day: In UTC.
+        used: Rows that it used since it last told; less than 0 where it gave some back.
+        most: The quota.
+        is_over: Whether it gives up what it claimed and did not use.
     """
 
-    stored: int
+    subject: str
+    day: date
+    used: int
+    most: int
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the store answers: all that the worker has used on that day, and up to how much it may."""
+
+    used: int
+    granted: int
+
+
+@dataclass(slots=True)
+class _Day:
+    """What a worker knows of a subject's day.
+
+    Args:
+        used: Rows that were used under the worker's number.
+        told: Of those, what the store knows.
+        granted: Up to how much it may use.
+        most: The quota.
+        touched: When somebody last called.
+    """
+
+    used: int
+    told: int
+    granted: int
+    most: int
     touched: datetime
-    own: int = 0
 
 
 class StoredQuotas:
     """Rows of a day, which the store knows a second later.
 
     Args:
-        read: Asks the store for the rows of a subject on a day.
-        processes: How many count at the same time.
+        claim: Tells and asks the store; returns a grant for each claim, and raises where it cannot.
+        processes: How many workers count at the same time.
         clock: The time, aware.
     """
 
     def __init__(
-        self, read: Callable[[str, date], int], *, processes: int, clock: Callable[[], datetime]
+        self,
+        claim: Callable[[Sequence[Claim]], Sequence[Grant]],
+        *,
+        processes: int,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._read = read
+        self._claim = claim
         self._processes = processes
         self._clock = clock
-        self._days: dict[Counted, _Day] = {}
+        self._days: dict[Key, _Day] = {}
         self._lock = threading.Lock()
 
     def take(
@@ -86,12 +122,12 @@ class StoredQuotas:
     ) -> list[Level] | None:
         """Take rows from each quota, or from none; see `Quotas.take`."""
         now = self._clock().astimezone(UTC)
-        keys = [(subject, now.date()) for subject, _ in wanted]
-        while self._learn(keys, now, may_wait=may_wait):
+        today = now.date()
+        while self._learn(wanted, now, may_wait=may_wait):
             with self._lock:
-                days = [day for key in keys if (day := self._days.get(key)) is not None]
-                # What is idle may have been forgotten between the two.
-                if len(days) == len(keys):
+                days = [day for subject, _ in wanted if (day := self._days.get((subject, today))) is not None]
+                # What is idle may have been given up between the two.
+                if len(days) == len(wanted):
                     return self._taken(days, [most for _, most in wanted], rows, now)
         return None
 
@@ -101,65 +137,73 @@ class StoredQuotas:
         with self._lock:
             for subject in subjects:
                 if (day := self._days.get((subject, today))) is not None:
-                    # What the store has been told is taken back there too: the next sum is negative.
-                    day.own -= rows
+                    day.used -= rows
 
-    def exchange(self, store: Callable[[Mapping[Counted, int]], Mapping[Counted, int]]) -> None:
-        """Tell the store what was taken here, and hear what was taken everywhere.
-
-        Args:
-            store: Adds rows to what is stored, and returns what is stored then; if it raises, nothing is
-                lost and the next call tells it.
-        """
+    def exchange(self) -> None:
+        """Tell the store what was used, and claim more; what cannot be told now is told the next time."""
         now = self._clock().astimezone(UTC)
         with self._lock:
-            self._forget_idle(now)
-            told = {key: day.own for key, day in self._days.items() if day.own or self._processes > 1}
-        if not told:
+            claims = [
+                Claim(subject, day, known.used - known.told, known.most, is_over=self._is_idle(known, now))
+                for (subject, day), known in self._days.items()
+                if self._processes > 1 or known.used != known.told or self._is_idle(known, now)
+            ]
+            for claim in claims:
+                if claim.is_over:
+                    # Before the store hears of it, so that nobody uses what is being given up.
+                    del self._days[claim.subject, claim.day]
+        if not claims:
             return
-        sums = store(told)
-        with self._lock:
-            for key, rows in told.items():
-                day = self._days[key]
-                day.own -= rows
-                day.stored = sums[key]
+        for claim, grant in zip(claims, self._claim(claims), strict=True):
+            with self._lock:
+                self._learnt(claim, grant)
 
-    def _learn(self, keys: Sequence[Counted], now: datetime, *, may_wait: bool) -> bool:
+    def _learn(self, wanted: Sequence[tuple[str, int]], now: datetime, *, may_wait: bool) -> bool:
         """Ask the store for what is not known here; return whether all is known."""
+        today = now.date()
         with self._lock:
-            unknown = [key for key in keys if key not in self._days]
+            unknown = [each for each in wanted if (each[0], today) not in self._days]
         if unknown and not may_wait:
             return False
-        for key in unknown:
-            stored = self._read(*key)
+        if unknown:
+            grants = self._claim([Claim(subject, today, 0, most) for subject, most in unknown])
             with self._lock:
-                self._days.setdefault(key, _Day(stored, now))
+                for (subject, most), grant in zip(unknown, grants, strict=True):
+                    made = _Day(grant.used, grant.used, grant.granted, most, now)
+                    self._days.setdefault((subject, today), made)
         return True
 
-    def _taken(self, days: Sequence[_Day], most: Sequence[int], rows: int, now: datetime) -> list[Level]:
+    def _learnt(self, claim: Claim, grant: Grant) -> None:
+        known = self._days.get((claim.subject, claim.day))
+        if known is None:
+            return
+        known.told += claim.used
+        # Another server on the same store may count under the same number.
+        known.used += grant.used - known.told
+        known.told, known.granted = grant.used, grant.granted
+
+    def _taken(self, days: Sequence[_Day], quotas: Sequence[int], rows: int, now: datetime) -> list[Level]:
         renewed = seconds_to_midnight(now)
-        waits = [self._wait(day, limit, rows, renewed) for day, limit in zip(days, most, strict=True)]
+        waits = [self._wait(day, rows, renewed) for day in days]
         taken = 0 if any(waits) else rows
-        for day in days:
-            day.own += taken
-            day.touched = now
+        for day, most in zip(days, quotas, strict=True):
+            day.used += taken
+            day.touched, day.most = now, most
         return [
-            Level(max(0, limit - day.stored - day.own), wait, renewed)
-            for day, limit, wait in zip(days, most, waits, strict=True)
+            Level(max(0, day.granted - day.used), wait, renewed)
+            for day, wait in zip(days, waits, strict=True)
         ]
 
-    def _wait(self, day: _Day, most: int, rows: int, renewed: float) -> float:
-        left = most - day.stored
-        if day.own + rows <= left // self._processes:
+    def _wait(self, day: _Day, rows: int, renewed: float) -> float:
+        if day.used + rows <= day.granted:
             return 0.0
-        # After the next exchange this process has a share of what is left then.
-        is_share_used = day.own > 0 and rows <= (left - day.own) // self._processes
-        return _EXCHANGE_SECONDS if is_share_used else renewed
+        # What was used makes room for another share, in which the rows may fit then.
+        may_be_claimed = self._processes > 1 and day.used + rows <= day.most
+        return _EXCHANGE_SECONDS if may_be_claimed and day.used > day.told else renewed
 
-    def _forget_idle(self, now: datetime) -> None:
-        idle = now - timedelta(seconds=_IDLE_SECONDS)
-        for key in [key for key, day in self._days.items() if not day.own and day.touched < idle]:
-            del self._days[key]
+    @staticmethod
+    def _is_idle(day: _Day, now: datetime) -> bool:
+        return day.used == day.told and abs(now - day.touched) > timedelta(seconds=_IDLE_SECONDS)
 
 
 def seconds_to_midnight(now: datetime) -> float:

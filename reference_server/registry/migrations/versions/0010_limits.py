@@ -43,7 +43,9 @@ def upgrade() -> None:
         "row_counts",
         sa.Column("subject", sa.String(128), primary_key=True),
         sa.Column("day", sa.Date, primary_key=True),
-        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("worker", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("granted", sa.BigInteger, nullable=False),
     )
 
 
