@@ -1,3 +1,4 @@
+import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -12,7 +13,6 @@ class Store:
     """A real store that workers share, with a clock of the test's."""
 
     def __init__(self, url):
-        upgrade(url)
         self.now = datetime(2030, 1, 1, 12, tzinfo=UTC)
         self.db = Database(url, clock=lambda: self.now)
         self.asked = 0
@@ -33,9 +33,16 @@ class Store:
             return sum(row.used for row in session.query(row_counts.RowCountRow).filter_by(subject=subject))
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    file = tmp_path_factory.mktemp("empty") / "maas.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def store(tmp_path):
-    made = Store(f"sqlite:///{tmp_path / 'maas.db'}")
+def store(tmp_path, empty):
+    made = Store(f"sqlite:///{shutil.copy(empty, tmp_path / 'maas.db')}")
     yield made
     made.db.dispose()
 
