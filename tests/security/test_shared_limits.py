@@ -123,9 +123,8 @@ def test_workers_share_the_rows_of_a_day(links):
     assert second.take([("ada", 100)], 41)[0].wait == 12 * 3600
     assert second.take([("ada", 100)], 40)[0].wait == 0
     first.give_back(["ada"], 10)
-    assert [each.take([("ada", 100), ("all", 1000)], 11)[0].wait > 0 for each in (first, second)] == [
-        True
-    ] * 2
+    for each in (first, second):
+        assert each.take([("ada", 100), ("all", 1000)], 11)[0].wait > 0
     assert second.take([("ada", 100), ("all", 1000)], 10)[1].left == 990
 
 
@@ -181,11 +180,8 @@ def test_without_redis_each_worker_counts_its_share_and_says_so_once(caplog):
     limit = RateLimit(
         SharedBuckets(link, LocalBuckets(processes=2)), per_minute=1 / 60, burst=4, what="tries"
     )
-    quotas = SharedQuotas(
-        link,
-        StoredQuotas(lambda claims: [Grant(0, 5) for _ in claims], processes=2, clock=lambda: NOON),
-        clock=lambda: NOON,
-    )
+    stored = StoredQuotas(lambda claims: [Grant(0, 5) for _ in claims], processes=2, clock=lambda: NOON)
+    quotas = SharedQuotas(link, stored, clock=lambda: NOON)
     with caplog.at_level(logging.ERROR, "reference_server"):
         limit.take("ada")
         clock[0] = 5.0
