@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from reference_server.errors import TooManyRequests
@@ -32,14 +33,21 @@ class Rate:
     per_second: float
     burst: int
 
-    @classmethod
-    def per_minute(cls, count: float) -> Rate:
-        """Return the rate whose burst is a minute's."""
-        return cls(count / 60, max(1, round(count)))
-
     def shared_by(self, processes: int) -> Rate:
         """Return the share of one of several processes: at least one at a time."""
         return self if processes == 1 else Rate(self.per_second / processes, max(1, self.burst // processes))
+
+
+# Making a frozen object takes a microsecond, and there are few rates.
+@lru_cache(maxsize=4096)
+def per_minute(count: int) -> Rate:
+    """Return the rate whose burst is a minute's."""
+    return Rate(count / 60, max(1, count))
+
+
+@lru_cache(maxsize=4096)
+def _share(rate: Rate, processes: int) -> Rate:
+    return rate.shared_by(processes)
 
 
 @dataclass(slots=True)
@@ -91,7 +99,9 @@ class LocalBuckets:
 
     def take(self, wanted: Sequence[tuple[str, Rate]], *, may_wait: bool = True) -> list[Level]:  # noqa: ARG002 - nobody is asked
         """Take one from each, or from none; see `Buckets.take`."""
-        shares = [(subject, rate.shared_by(self._processes)) for subject, rate in wanted]
+        shares = wanted
+        if self._processes > 1:
+            shares = [(subject, _share(rate, self._processes)) for subject, rate in wanted]
         now = self._clock()
         with self._lock:
             levels = [self._level(subject, rate, now) for subject, rate in shares]
