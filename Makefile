@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk format clean
+	bench-jobs bench-sdk overload format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,9 @@ install: $(INSTALLED) ## Install the SDK and the server into .venv
 demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 	$(BIN)/python examples/demo.py
 
-test: $(INSTALLED)-test ## Run the whole test suite
-	$(BIN)/python -m pytest
+# Tests wait for servers and processes much of the time. Those of a file share what it sets up.
+test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
 	$(BIN)/python -m pytest -m long
@@ -95,6 +96,10 @@ bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.install
 
 bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
 	$(BIN)/python benchmarks/serving/memory.py
+
+OVERLOAD_SECONDS := 60
+overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that it goes on (OVERLOAD_SECONDS=60; build/bench)
+	$(BIN)/python benchmarks/serving/overload.py --seconds $(OVERLOAD_SECONDS)
 
 bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job runs
 	$(BIN)/python benchmarks/jobs.py

@@ -2,9 +2,10 @@
 
     python benchmarks/catalogue.py [--models 10000] [--rounds 9]
 
-Half of the models are public and of fifty accounts, half are the caller's own. A page has 100 models, in
-brackets 20. Times are processor time, system included, of the registry and of writing the reply as JSON,
-all in one thread; medians of interleaved rounds.
+Half of the models are public and of fifty accounts, half are the caller's own; with `--shares` so many of the
+others' are private and shared with the caller. A page has 100 models, in brackets 20. Times are processor
+time, system included, of the registry and of writing the reply as JSON, all in one thread; medians of
+interleaved rounds.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pydantic_core
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 from maas_client.types import ModelQuery, ModelSort
 from reference_server.registry import models
 from reference_server.registry.database import Database, upgrade
 from reference_server.registry.search import fold, searchable
-from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, ShareRow, VersionRow
 from reference_server.security.callers import ALL_SCOPES, Caller
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _FILTERS: dict[str, dict[str, Any]] = {
     "a licence": {"license": "MIT"},
     "owner=me": {"owner": "me"},
     "another owner": {"owner": "owner-007"},
+    "shared with me": {"shared": True},
     "max_latency_ms": {"max_latency_ms": 5.0},
     "min_accuracy": {"min_accuracy": 0.9},
     "max_size_bytes": {"max_size_bytes": 1_000_000},
@@ -61,6 +63,7 @@ def main() -> None:
     """Make the catalogue, measure, print a table in Markdown."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     options.add_argument("--models", type=int, default=10_000)
+    options.add_argument("--shares", type=int, default=0)
     options.add_argument("--rounds", type=int, default=9)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +71,7 @@ def main() -> None:
         upgrade(url)
         db = Database(url)
         fill(db, given.models)
+        share(db, given.shares)
         report(db, given.rounds, given.models)
         db.dispose()
 
@@ -82,6 +86,18 @@ def fill(db: Database, count: int) -> None:
             session.execute(insert(ModelRow), [model for model, _ in made])
             session.execute(insert(VersionRow), [version for _, version in made])
             session.execute(insert(AliasRow), [_alias(model["id"]) for model, _ in made])
+
+
+def share(db: Database, count: int) -> None:
+    """Let the others make models of their own private and share them with the caller."""
+    if not count:
+        return
+    others = select(ModelRow.id).where(ModelRow.account_id != _CALLER.account_id).limit(count)
+    with db.write() as session:
+        ids = list(session.scalars(others))
+        session.execute(update(ModelRow).where(ModelRow.id.in_(ids)).values(public_name=None))
+        given = {"account_id": _CALLER.account_id, "role": "reader", "shared_at": _START}
+        session.execute(insert(ShareRow), [{"model_id": model_id, **given} for model_id in ids])
 
 
 def _account(number: int) -> dict[str, Any]:

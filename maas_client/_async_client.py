@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    from maas_client._async_audit import AsyncAuditResource
     from maas_client._async_jobs import AsyncJobsResource
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncListing
@@ -198,6 +199,13 @@ class AsyncClient:
         from maas_client._async_jobs import AsyncJobsResource
 
         return AsyncJobsResource(self._send, self._stream)
+
+    @property
+    def audit(self) -> AsyncAuditResource:
+        """What your account did, and what was done to it."""
+        from maas_client._async_audit import AsyncAuditResource
+
+        return AsyncAuditResource(self._send)
 
     def usage(
         self,

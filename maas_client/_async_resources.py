@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from maas_client import _async_history, _async_transfers
 from maas_client._async_listing import AsyncListing
 from maas_client._async_pins import AsyncPinnedSend
+from maas_client._async_shares import AsyncSharesResource
 from maas_client._async_traffic import AsyncTrafficResource
 from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._masking import Masked
@@ -254,6 +255,7 @@ class AsyncModelsResource(_Resource):
         tag: str | Iterable[str] | None = None,
         license: str | None = None,  # noqa: A002 - the field's own name
         owner: str | None = None,
+        shared: bool = False,
         max_latency_ms: float | None = None,
         min_accuracy: float | None = None,
         max_size_bytes: int | None = None,
@@ -268,6 +270,7 @@ class AsyncModelsResource(_Resource):
             tag: A tag that a model must have, or several, all of them.
             license: Only models of this licence, such as `Apache-2.0`.
             owner: Only this account's models; `me` is yours.
+            shared: Only models that others have shared with you.
             max_latency_ms: The longest median time of a call within the server, in milliseconds, as it was
                 measured on the quickest device.
             min_accuracy: The least `accuracy`, 0 to 1, that the publisher measured.
@@ -283,6 +286,7 @@ class AsyncModelsResource(_Resource):
             tag=tag,
             license=license,
             owner=owner,
+            shared=shared or None,
             max_latency_ms=max_latency_ms,
             min_accuracy=min_accuracy,
             max_size_bytes=max_size_bytes,
@@ -472,7 +476,7 @@ class AsyncVersionsResource(_OfModel):
                 makes them of an evaluation.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
         """
         return await self._send(versions.update(self._model, version, metrics=metrics))
 
@@ -554,9 +558,9 @@ class AsyncVersionsResource(_OfModel):
         Args:
             before: A number or an alias.
             after: A number or an alias.
-            graph: Whether the graphs are compared, for which both packages are downloaded: only the model's
-                owner can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they cannot be,
-                `graph_missing` tells why.
+            graph: Whether the graphs are compared, for which both packages are downloaded: the model's
+                owner and publishers can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they
+                cannot be, `graph_missing` tells why.
             predictions: Whether both are called with both manifests' examples.
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
@@ -622,7 +626,7 @@ class AsyncVersionsResource(_OfModel):
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
             ArgumentError: The file is there already, or cannot be written.
             InvalidReplyError: What came is not what the server told; it is deleted.
         """
@@ -769,6 +773,11 @@ class AsyncModelHandle:
         return AsyncAliasesResource(self._send, self.name)
 
     @property
+    def shares(self) -> AsyncSharesResource:
+        """The accounts that it is shared with."""
+        return AsyncSharesResource(self._send, self.name)
+
+    @property
     def traffic(self) -> AsyncTrafficResource:
         """Which versions share the calls that name none, and which get copies."""
         return AsyncTrafficResource(self._send, self.name)
@@ -785,7 +794,7 @@ class AsyncModelHandle:
         return await self._send(traffic.served(self.name, at))
 
     async def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
-        """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
 
         Args:
             a: The version to compare with.

@@ -43,6 +43,7 @@ _COLUMNS = (
 @click.option(
     "--sort", type=click.Choice(get_args(ModelSort)), help="The order; `-` reverses it.  [default: name]"
 )
+@click.option("--shared", is_flag=True, help="Only models that others have shared with you.")
 @click.option("--limit", type=click.IntRange(1), help="How many to list; all of them if left out.")
 @_JSON
 @_with_options

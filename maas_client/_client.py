@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    from maas_client._audit import AuditResource
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._jobs import JobsResource
@@ -199,6 +200,13 @@ class Client:
         from maas_client._jobs import JobsResource
 
         return JobsResource(self._send, self._stream)
+
+    @property
+    def audit(self) -> AuditResource:
+        """What your account did, and what was done to it."""
+        from maas_client._audit import AuditResource
+
+        return AuditResource(self._send)
 
     def usage(
         self,

@@ -30,6 +30,7 @@ from maas_client._operations import (
 from maas_client._operations._contract import build
 from maas_client._operations._operation import DEFAULT_TIMEOUT
 from maas_client._pins import PinnedSend
+from maas_client._shares import SharesResource
 from maas_client._traffic import TrafficResource
 from maas_client.errors import (
     ArgumentError,
@@ -255,6 +256,7 @@ class ModelsResource(_Resource):
         tag: str | Iterable[str] | None = None,
         license: str | None = None,  # noqa: A002 - the field's own name
         owner: str | None = None,
+        shared: bool = False,
         max_latency_ms: float | None = None,
         min_accuracy: float | None = None,
         max_size_bytes: int | None = None,
@@ -269,6 +271,7 @@ class ModelsResource(_Resource):
             tag: A tag that a model must have, or several, all of them.
             license: Only models of this licence, such as `Apache-2.0`.
             owner: Only this account's models; `me` is yours.
+            shared: Only models that others have shared with you.
             max_latency_ms: The longest median time of a call within the server, in milliseconds, as it was
                 measured on the quickest device.
             min_accuracy: The least `accuracy`, 0 to 1, that the publisher measured.
@@ -284,6 +287,7 @@ class ModelsResource(_Resource):
             tag=tag,
             license=license,
             owner=owner,
+            shared=shared or None,
             max_latency_ms=max_latency_ms,
             min_accuracy=min_accuracy,
             max_size_bytes=max_size_bytes,
@@ -473,7 +477,7 @@ class VersionsResource(_OfModel):
                 makes them of an evaluation.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
         """
         return self._send(versions.update(self._model, version, metrics=metrics))
 
@@ -555,9 +559,9 @@ class VersionsResource(_OfModel):
         Args:
             before: A number or an alias.
             after: A number or an alias.
-            graph: Whether the graphs are compared, for which both packages are downloaded: only the model's
-                owner can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they cannot be,
-                `graph_missing` tells why.
+            graph: Whether the graphs are compared, for which both packages are downloaded: the model's
+                owner and publishers can, and it needs onnx (`pip install 'maas-client[diff]'`). Where they
+                cannot be, `graph_missing` tells why.
             predictions: Whether both are called with both manifests' examples.
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
@@ -623,7 +627,7 @@ class VersionsResource(_OfModel):
             timeout: Seconds in total; ten minutes where neither this nor the client says otherwise.
 
         Raises:
-            PermissionDeniedError: The model is not yours.
+            PermissionDeniedError: You are no publisher of the model.
             ArgumentError: The file is there already, or cannot be written.
             InvalidReplyError: What came is not what the server told; it is deleted.
         """
@@ -768,6 +772,11 @@ class ModelHandle:
         return AliasesResource(self._send, self.name)
 
     @property
+    def shares(self) -> SharesResource:
+        """The accounts that it is shared with."""
+        return SharesResource(self._send, self.name)
+
+    @property
     def traffic(self) -> TrafficResource:
         """Which versions share the calls that name none, and which get copies."""
         return TrafficResource(self._send, self.name)
@@ -784,7 +793,7 @@ class ModelHandle:
         return self._send(traffic.served(self.name, at))
 
     def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
-        """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
 
         Args:
             a: The version to compare with.

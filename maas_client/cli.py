@@ -210,6 +210,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
         ("task", found.task or "—"),
         ("owner", found.owned_by),
         ("visibility", found.visibility),
+        ("your role", found.role or "—"),
         ("licence", found.license or "—"),
         ("default version", _number(found.default_version)),
         ("description", found.description),
@@ -661,11 +662,13 @@ def _day(moment: datetime | None) -> str:
 
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
+    _cli_audit,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401
     _cli_recommend,  # noqa: F401
     _cli_sessions,  # noqa: F401
+    _cli_shares,  # noqa: F401
     _cli_traffic,  # noqa: F401
     _cli_usage,  # noqa: F401
     _cli_versions,  # noqa: F401

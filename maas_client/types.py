@@ -47,6 +47,53 @@ Registration: TypeAlias = Literal["open", "invitation", "closed"]
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
+# In the order of what they may do; each may what those before it may.
+ShareRole: TypeAlias = Literal["reader", "publisher", "owner"]
+SHARE_ROLES: tuple[ShareRole, ...] = ("reader", "publisher", "owner")
+AuditAct: TypeAlias = Literal[
+    "account_registered",
+    "account_made",
+    "account_disabled",
+    "account_enabled",
+    "account_erased",
+    "account_exported",
+    "password_changed",
+    "role_changed",
+    "limits_changed",
+    "session_started",
+    "session_ended",
+    "key_made",
+    "key_rotated",
+    "key_revoked",
+    "invitation_made",
+    "invitation_revoked",
+    "model_made",
+    "model_changed",
+    "model_deleted",
+    "model_loaded",
+    "model_unloaded",
+    "version_published",
+    "version_changed",
+    "version_deleted",
+    "package_downloaded",
+    "alias_moved",
+    "alias_rolled_back",
+    "traffic_changed",
+    "traffic_withdrawn",
+    "share_changed",
+    "share_removed",
+    "capture_changed",
+    "captured_read",
+    "captured_deleted",
+    "job_cancelled",
+    "job_deleted",
+    "audit_read",
+    "audit_exported",
+    "audit_pruned",
+    "prediction",
+    "request",
+]
+AuditOutcome: TypeAlias = Literal["succeeded", "denied", "failed", "hidden"]
 VersionState: TypeAlias = Literal["active", "deprecated", "retired"]
 
 
@@ -225,7 +272,7 @@ class ServiceInfo(Reply):
 
 
 class Health(Reply):
-    """Whether the server takes new work: `ok` (200) or `draining` (503)."""
+    """Whether the server takes new work: `ok` (200), `draining` or `stuck` (503)."""
 
     status: str
     instance: str
@@ -652,7 +699,13 @@ class Model(Reply):
     created: int = Field(description="Unix time in seconds.")
     owned_by: str = Field(description="The owning account's name.")
     name: str
-    visibility: str
+    visibility: str = Field(
+        description="`private`, `public`, or `shared`: private but for the accounts that it is shared with."
+    )
+    role: str | None = Field(
+        None,
+        description="What you are to it: `owner`, `publisher` or `reader`; null of what everybody sees.",
+    )
     task: str | None = None
     description: str = ""
     intended_use: str = ""
@@ -677,6 +730,42 @@ class Model(Reply):
         from maas_client import _cards
 
         return _cards.of_model(self)
+
+
+class ShareUpdate(Request):
+    """What an account is to be able to do with a model."""
+
+    role: ShareRole
+
+
+class Share(Reply):
+    """An account that a model is shared with; its owners alone are told.
+
+    Args:
+        account: The account's name.
+        role: `reader` sees it, predicts, explains and evaluates; `publisher` also publishes and downloads
+            packages, moves aliases, sets the traffic and deprecates; `owner` may do with it what the owning
+            account may.
+        shared_at: Since when it has this role.
+    """
+
+    account: str
+    role: str
+    shared_at: datetime
+
+
+class SharedModel(Reply):
+    """A model that another account has shared with one's own.
+
+    Args:
+        model: The model, `account~name`.
+        role: What it was shared as.
+        shared_at: Since when.
+    """
+
+    model: str
+    role: str
+    shared_at: datetime
 
 
 ModelSort: TypeAlias = Literal[
@@ -716,6 +805,7 @@ class ModelQuery(PageQuery):
     )
     license: str | None = Field(None, max_length=200, description="Only models of this licence.")
     owner: str | None = Field(None, max_length=64, description="Only this account's models; `me` is yours.")
+    shared: bool = Field(False, description="Only models that others have shared with you.")
     max_latency_ms: FiniteFloat | None = Field(
         None, gt=0, description="The longest median time of a call, as measured here on the quickest device."
     )
@@ -884,14 +974,15 @@ class ModelEvent(Reply):
     Args:
         seq: Its number in the model's history, from 1 in the order of what happened.
         kind: `published`, `alias_moved`, `alias_rolled_back`, `deprecated`, `restored`, `retired`,
-            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; or another that a
-            newer server tells of.
+            `version_deleted`; of the traffic `traffic_changed`, `promoted`, `withdrawn`; to owners alone
+            `shared`, `share_changed`, `share_withdrawn`, whose numbers others find left out; or another
+            that a newer server tells of.
         at: When it happened.
         by: The name of the account that did it.
         version: The version that it is about; None where it is about none.
         details: What else is known, by kind: the alias and `from_version` of a move, the reason and the
             replacement of a deprecation, the digest of what was published or deleted, the splits, the shadows
-            and the revision of the traffic.
+            and the revision of the traffic, the account and the role of a share.
     """
 
     seq: int
@@ -1128,6 +1219,90 @@ class UsageEntry(Reply):
     failures: int
 
 
+class AuditQuery(PageQuery):
+    """Filters of `GET /v1/audit`."""
+
+    act: AuditAct | None = Field(None, description="Only entries of this act.")
+    outcome: AuditOutcome | None = Field(None, description="Only entries that ended so.")
+    since: AwareDatetime | None = Field(None, description="The first moment, with an offset from UTC.")
+    until: AwareDatetime | None = Field(None, description="The moment before which all must lie.")
+
+
+class AdminAuditQuery(AuditQuery):
+    """Filters of `GET /v1/admin/audit`."""
+
+    account: str | None = Field(
+        None, max_length=64, description="Only entries that the account of this id did, or that concern it."
+    )
+
+
+class AuditEntry(Reply):
+    """One security-relevant act, or several like ones of one minute; never what it was about.
+
+    Args:
+        id: The entry's id.
+        seq: Its number in the log, from 1 without gaps; for operators alone.
+        at: When, in UTC; of several the beginning of their minute.
+        act: What was done, such as `key_made`. `prediction` and `request` stand for denied calls that change
+            nothing.
+        outcome: `succeeded`, `denied`, or `failed` when the server did not get to its end. `hidden`, for
+            operators alone: a denial of something that its caller was not to know of.
+        account: Whose affair it is, by id; None where no account is known.
+        actor: Who did it: an account's id, `operator` for commands on the server's machine, None for
+            strangers.
+        credential: The id of the session or key that spoke for them.
+        subject: The id of what it was done to.
+        version: The number of the version it was done to.
+        status: The HTTP status that was answered; None for commands.
+        count: How many like acts it stands for.
+        request_id: Of the request, as in `X-Request-Id`; None where several are counted.
+        address: From where the actor came; only the actor and operators see this and what follows.
+        user_agent: The actor's program, as it called itself.
+        email: The e-mail that was given.
+        model: The name by which the model was meant.
+        alias: The alias's name.
+        origin: For strangers, a keyed hash that tells two addresses apart on one day.
+        hash: The entry's place in the chain: SHA-256 in hexadecimal.
+        unreadable: Whether there were personal fields that do not open any more, as after an erasure.
+    """
+
+    id: str
+    seq: int | None = None
+    at: datetime
+    act: str
+    outcome: str
+    account: str | None = None
+    actor: str | None = None
+    credential: str | None = None
+    subject: str | None = None
+    version: int | None = None
+    status: int | None = None
+    count: int = 1
+    request_id: str | None = None
+    address: str | None = None
+    user_agent: str | None = None
+    email: str | None = None
+    model: str | None = None
+    alias: str | None = None
+    origin: str | None = None
+    hash: str
+    unreadable: bool = False
+
+
+class AuditHead(Reply):
+    """The end of the audit log; written down elsewhere, it tells later whether the log was cut or rewritten.
+
+    Args:
+        seq: The number of the last entry; 0 for an empty log.
+        hash: Its hash.
+        at: When it was written.
+    """
+
+    seq: int
+    hash: str
+    at: datetime | None = None
+
+
 class AccountExport(Reply):
     """Everything that the service holds about an account, without secrets."""
 
@@ -1141,6 +1316,8 @@ class AccountExport(Reply):
     events: dict[str, list[ModelEvent]] = {}
     traffic_changes: dict[str, list[Traffic]] = {}
     usage: list[UsageEntry] = []
+    shares: dict[str, list[Share]] = Field({}, description="With whom each of its models is shared.")
+    shared_with_me: list[SharedModel] = []
 
 
 # --- predictions ----------------------------------------------------------------------------------------

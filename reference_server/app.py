@@ -22,6 +22,7 @@ from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
     aliases,
+    audit,
     embeddings,
     evaluate,
     events,
@@ -33,12 +34,14 @@ from reference_server.http import (
     predict,
     service,
     sessions,
+    shares,
     traffic,
     uploads,
     usage,
     versions,
 )
 from reference_server.http import metrics as metrics_routes
+from reference_server.http.audit_trail import Trail
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
 from reference_server.http.exchange import Call, Cold, Loading
@@ -84,6 +87,7 @@ ROUTES = (
     uploads.routes,
     aliases.routes,
     events.routes,
+    shares.routes,
     traffic.routes,
     predict.routes,
     evaluate.routes,
@@ -93,6 +97,7 @@ ROUTES = (
     embeddings.routes,
     metrics_routes.routes,
     usage.routes,
+    audit.routes,
 )
 
 
@@ -130,6 +135,7 @@ class Services:
     passwords: Passwords
     authenticate: Authenticator
     claims: Claims
+    trail: Trail
     targets: Targets
     limits: LimitCounters
     request_log: RequestLog
@@ -226,8 +232,12 @@ class Services:
         Other workers do so within a second (`housekeeping.py`).
         """
         gone = set(digests)
-        for digest in gone - versions_registry.digests_in_use(self.database, gone):
-            self.pool.drop(digest)
+
+        def forget() -> None:
+            for digest in gone - versions_registry.digests_in_use(self.database, gone):
+                self.pool.drop(digest)
+
+        self.database.when_committed(forget)
         self.forget_targets()
 
     def close(self) -> None:
@@ -270,7 +280,7 @@ def open_services(
         lanes=settings.lanes,
         threads=settings.intra_op_threads,
     )
-    lanes = Lanes(settings.lanes, timer=timer)
+    lanes = Lanes(settings.lanes, most_seconds=settings.queue_seconds, timer=timer)
     metrics = Metrics(
         _gauges(settings, pool, lanes),
         {"version": version("maas-client")},
@@ -292,6 +302,7 @@ def open_services(
             timer=timer,
         ),
         claims=Claims(database, timer=timer),
+        trail=Trail(database),
         targets=Targets(database, timer=timer),
         limits=open_limits(settings, database, worker=metrics.number, timer=timer),
         trusted_proxies=parse_networks(settings.trusted_proxies),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maas_client.types import AccountName, Email, Password
+from reference_server.audit_commands import audit
+from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
 from reference_server.invitation_commands import invitations
 from reference_server.store_command import DATA_DIR as _DATA_DIR
@@ -18,11 +20,12 @@ from reference_server.store_command import checked as _checked
 from reference_server.store_command import or_fail as _or_fail
 from reference_server.store_command import settings as _settings
 from reference_server.store_command import with_database as _with_database
+from reference_server.tls_command import tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from maas_client.types import Account
+    from maas_client.types import Account, AuditAct
     from reference_server.registry.database import Database
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -50,6 +53,9 @@ _SETTINGS = (
     click.option("--workers", type=click.IntRange(1, 64), help="Worker processes.  [default: 1]"),
     click.option("--tls-cert", type=_FILE, help="PEM certificate chain; serves HTTPS."),
     click.option("--tls-key", type=_FILE, help="PEM private key of the certificate."),
+    click.option(
+        "--tls-client-ca", type=_FILE, help="PEM authorities; lets only clients with their certificates in."
+    ),
     click.option(
         "--insecure-behind-proxy",
         is_flag=True,
@@ -109,7 +115,7 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
 def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's values
     """Tell what a server with these settings would find here, what is missing, and what to do about it.
 
-    Changes nothing. Ends with 0 when the server can start, with 1 when it cannot.
+    Changes nothing. Ends with 0 when the server can start and its data is whole, else with 1.
     """
     settings = _settings(**flags)
     from reference_server.doctor import examine
@@ -126,7 +132,9 @@ def doctor(*, as_json: bool, **flags: Any) -> None:  # noqa: ANN401 - click's va
         report = {"can_start": can_start, "findings": [finding.as_dict() for finding in found]}
         click.echo(json.dumps(report, indent=2))
     else:
-        click.echo("a server with these settings can start" if can_start else "the server cannot start")
+        click.echo(
+            "a server with these settings can start" if can_start else "mend what failed before you serve"
+        )
     raise click.exceptions.Exit(0 if can_start else 1)
 
 
@@ -150,16 +158,21 @@ def create(
     name = _checked("name", AccountName, name) if name is not None else None
     password, made_up = _password(from_stdin=password_stdin)
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     account = _with_database(
         settings,
-        lambda database: registry.create(
+        lambda database: by_operator(
             database,
-            email=email,
-            password_hash=_hash(password),
-            name=name,
-            role="operator" if operator else "user",
-            policy_version=settings.policy_version,
+            "account_made",
+            lambda: registry.create(
+                database,
+                email=email,
+                password_hash=_hash(password),
+                name=name,
+                role="operator" if operator else "user",
+                policy_version=settings.policy_version,
+            ),
         ),
     )
     click.echo(f"{account.role} account {account.name} ({account.email}) made")
@@ -193,6 +206,7 @@ def reset_password(account: str, *, password_stdin: bool, data_dir: Path | None)
     found = _change(
         account,
         data_dir,
+        "password_changed",
         lambda database, one: registry.set_password(database, one.id, _hash(password), keep_session=None),
     )
     click.echo(f"the password of {found.name} ({found.email}) is changed and its sessions are ended")
@@ -207,7 +221,9 @@ def set_role(account: str, role: Any, *, data_dir: Path | None) -> None:  # noqa
     """Change the role of an account (name or e-mail)."""
     from reference_server.registry import accounts as registry
 
-    found = _change(account, data_dir, lambda database, one: registry.set_role(database, one.id, role))
+    found = _change(
+        account, data_dir, "role_changed", lambda database, one: registry.set_role(database, one.id, role)
+    )
     click.echo(f"{found.name} ({found.email}) is now {role}")
 
 
@@ -225,6 +241,7 @@ def set_limits(
     found = _change(
         account,
         data_dir,
+        "limits_changed",
         lambda database, one: registry.set_limits(
             database, one.id, requests_per_minute=requests_per_minute, rows_per_day=rows_per_day
         ),
@@ -256,18 +273,28 @@ def _set_disabled(account: str, data_dir: Path | None, *, disabled: bool) -> Non
     from reference_server.registry import accounts as registry
 
     found = _change(
-        account, data_dir, lambda database, one: registry.set_disabled(database, one.id, disabled=disabled)
+        account,
+        data_dir,
+        "account_disabled" if disabled else "account_enabled",
+        lambda database, one: registry.set_disabled(database, one.id, disabled=disabled),
     )
     click.echo(f"{found.name} ({found.email}) is {'disabled' if disabled else 'enabled'}")
 
 
-def _change(account: str, data_dir: Path | None, act: Callable[[Database, Account], object]) -> Account:
+def _change(
+    account: str, data_dir: Path | None, audited_as: AuditAct, act: Callable[[Database, Account], object]
+) -> Account:
     from reference_server.registry import accounts as registry
+    from reference_server.registry.audit import by_operator
 
     def find_and_act(database: Database) -> Account:
         found = registry.find(database, account)
-        act(database, found)
-        return found
+
+        def change() -> Account:
+            act(database, found)
+            return found
+
+        return by_operator(database, audited_as, change)
 
     return _with_database(_settings(data_dir=data_dir), find_and_act)
 
@@ -291,5 +318,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-main.add_command(invitations)
-main.add_command(models)
+for command in (models, invitations, audit, tls, backup, restore):
+    main.add_command(command)

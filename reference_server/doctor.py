@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import socket
-import ssl
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -30,6 +29,7 @@ from reference_server.runtime.execution_providers import (
     silence,
 )
 from reference_server.settings import usable_cores
+from reference_server.tls import Certificates, TlsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ class Finding:
     Args:
         check: What was looked at.
         state: `ok`; `off` for what is not there and not asked for; `warn` where the server starts all the
-            same; `fail` where it does not.
+            same; `fail` where it does not, or could not serve rightly what it has.
         told: What was found.
         remedy: What to do about it; empty where nothing needs doing.
     """
@@ -76,6 +76,9 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything that a server with these settings needs, in the order in which it would use it."""
+    # They tell what they find as this module does.
+    from reference_server import store_checks
+
     silence()
     for check in (
         packages,
@@ -86,9 +89,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
         cores,
         memory,
         data_directory,
+        store_checks.permissions,
         store,
+        store_checks.integrity,
         artifacts,
+        store_checks.stored_artifacts,
         certificate,
+        store_checks.certificate_expiry,
+        store_checks.files,
         address,
     ):
         yield from check(settings)
@@ -214,10 +222,9 @@ def certificate(settings: Settings) -> Iterator[Finding]:
     if settings.tls_cert is None or settings.tls_key is None:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
-    except OSError as error:  # what ssl raises is one
-        told = f"{settings.tls_cert} and {settings.tls_key} cannot be loaded: {error}"
-        yield Finding("TLS", "fail", told, "give a PEM chain and the private key that belongs to it")
+        Certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    except TlsError as error:
+        yield Finding("TLS", "fail", str(error), "give a PEM chain and the private key that belongs to it")
     else:
         yield Finding("TLS", "ok", f"{settings.tls_cert} and its key fit each other")
 

@@ -15,7 +15,8 @@ ServiceError
 ├── Unprocessable         422   well-formed, but against the signature or the rules
 ├── TooManyRequests       429
 ├── Unavailable           503   loading, full, draining
-└── DeadlineExceeded      504
+├── DeadlineExceeded      504
+└── StorageFull           507
 """
 
 from __future__ import annotations
@@ -223,3 +224,11 @@ class DeadlineExceeded(ServiceError):
     status = 504
     type = "timeout_error"
     default_code = "deadline_exceeded"
+
+
+class StorageFull(ServiceError):
+    """There is no room for what the request would keep (RFC 4918, section 11.5)."""
+
+    status = 507
+    type = "server_error"
+    default_code = "storage_full"

@@ -1,9 +1,10 @@
-"""What a worker does beside answering: write its log, publish and store what it counted, unload, forget."""
+"""What a worker does beside answering: write logs, publish and store what it counted, unload, forget."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,8 +19,10 @@ from reference_server.registry import (
     usage,
     versions,
 )
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date
 
     from reference_server.app import Services
@@ -28,7 +31,38 @@ _FLUSH_SECONDS = 1.0
 _PURGE_EVERY = 600
 # Should nothing else take jobs of this store, those of a dead process must not look as if they ran.
 _RECOVER_EVERY = 15
+# Time services set a clock back by less than this, and more often, without anybody noticing.
+_CLOCK_SECONDS = 5.0
 _log = logging.getLogger(__name__)
+
+
+class ClockWatch:
+    """Tells the operator when the system's clock is set back.
+
+    Nothing breaks by it: order comes from numbers, durations from another clock. But what has a time to end
+    (sessions, leases of dead processes) then ends later by as much.
+
+    Args:
+        clock: Seconds, as the system tells the time.
+        timer: Seconds, monotonic.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._timer = clock, timer
+        self._difference = clock() - timer()
+
+    def look(self) -> None:
+        """Hold the two clocks against each other."""
+        difference = self._clock() - self._timer()
+        if (back := self._difference - difference) > _CLOCK_SECONDS:
+            _log.warning(
+                "the system's clock went back by %.0f s: sessions, and the leases of processes that died "
+                "before, hold for that much longer; see to its time service (NTP)",
+                back,
+            )
+        self._difference = difference
 
 
 class Housekeeping:
@@ -38,6 +72,7 @@ class Housekeeping:
         self._services = services
         self._stop = threading.Event()
         self._rolled: date | None = None
+        self._clock = ClockWatch()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -53,6 +88,7 @@ class Housekeeping:
         rounds = 0
         while True:
             stopping = self._stop.wait(_FLUSH_SECONDS)
+            self._clock.look()
             self._services.request_log.flush()
             self._services.metrics.publish()
             self._services.pool.tidy()
@@ -60,6 +96,7 @@ class Housekeeping:
             try:
                 self._services.claims.renew()
                 self._services.authenticate.flush()
+                self._services.trail.flush(everything=stopping)
                 self._unload_gone()
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
@@ -69,7 +106,7 @@ class Housekeeping:
                 if rounds % _PURGE_EVERY == 0:
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, ServiceError, OSError):
+            except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:

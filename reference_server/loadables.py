@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import logging
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from maas_client._package import Package, open_package
+from maas_client.errors import PackageError
+from reference_server.errors import Unavailable
 from reference_server.runtime.pool import Loadable
 
 if TYPE_CHECKING:
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.versions import ServingTarget
     from reference_server.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def loadable(target: ServingTarget, store: ArtifactStore, overrides: Mapping[str, Any]) -> Loadable:
@@ -41,5 +46,31 @@ def operators_options(settings: Settings, target: ServingTarget) -> dict[str, An
 
 @contextmanager
 def _package(target: ServingTarget, store: ArtifactStore) -> Iterator[Package]:
-    with store.open_reader(target.artifact) as file, open_package(file) as package:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(store.open_reader(target.artifact))
+            package = stack.enter_context(open_package(file))
+        except FileNotFoundError as error:
+            raise _damaged(target, f"{target.artifact} is not in the artifact store") from error
+        except PackageError as error:
+            raise _damaged(target, str(error)) from error
+        if package.digest != target.digest:
+            raise _damaged(target, f"its digest is {package.digest}, and {target.digest} was published")
         yield package
+
+
+def _damaged(target: ServingTarget, reason: str) -> Unavailable:
+    """Tell callers that the fault is not theirs, and the operator, in the log, what it is."""
+    _log.error(
+        "the stored package of %s version %s is damaged: %s; look with `maas-server doctor`, and put the "
+        "file back from a backup, or publish the version again",
+        target.exact,
+        target.version,
+        reason,
+    )
+    return Unavailable(
+        f"the stored package of version {target.version} is damaged; the fault is the server's, its operator "
+        "finds it in the log; use another version meanwhile",
+        code="package_damaged",
+        should_retry=False,
+    )

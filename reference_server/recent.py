@@ -34,11 +34,18 @@ class Recent(Generic[KeyT, ValueT]):
         found = self._values.get(key)
         return found[1] if found is not None and found[0] > self._timer() else None
 
-    def put(self, key: KeyT, value: ValueT) -> None:
-        """Keep a value."""
+    def put(self, key: KeyT, value: ValueT, *, read_at: float | None = None) -> None:
+        """Keep a value.
+
+        Args:
+            key: By what it is found.
+            value: What was looked up.
+            read_at: When the look-up began, by the timer: what changed since then is not in the value. Now
+                when None.
+        """
         if len(self._values) >= self._most:
             self._values.clear()
-        self._values[key] = (self._timer() + self._seconds, value)
+        self._values[key] = ((self._timer() if read_at is None else read_at) + self._seconds, value)
 
     def values(self) -> list[ValueT]:
         """Return all values that still hold."""

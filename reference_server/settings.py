@@ -120,9 +120,37 @@ class Settings(BaseSettings):
         description="Networks of proxies that are believed in X-Forwarded-For; none if unset.",
     )
     queue_limit: int = Field(1000, ge=1, description="Predictions waiting for a lane before callers get 503.")
+    queue_seconds: float = Field(
+        5.0, gt=0, le=3600, description="Longest expected wait for a lane; beyond it callers get 503 at once."
+    )
+    waiting_bytes: int = Field(
+        512 * 2**20,
+        ge=2**20,
+        description="What the bodies of all requests under way may take together in each worker, before "
+        "callers get 503.",
+    )
+    max_connections: int = Field(
+        10_000, ge=1, description="Connections of each worker, within its limit of open files."
+    )
     memory_budget_bytes: int = Field(4 * 2**30, ge=2**20, description="What loaded models may take together.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM private key of the certificate.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM authorities; only clients with a certificate of theirs are let in."
+    )
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        le=63_072_000,
+        description="For how long browsers that saw HTTPS here use nothing else; 0 tells them nothing.",
+    )
+    hang_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=3600,
+        description="How long a process may give no sign of life, or a run go on after its deadline, before "
+        "the process is replaced.",
+    )
     job_processes: int = Field(
         1, ge=0, le=64, description="Processes that run jobs, one at a time each; 0 for none here."
     )
@@ -197,6 +225,8 @@ class Settings(BaseSettings):
             raise ValueError("tls_cert and tls_key go together: give both or neither")
         if sum(map(bool, (self.master_key, self.master_key_command, self.master_key_file))) > 1:
             raise ValueError("give one of master_key, master_key_command and master_key_file")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key: only TLS asks for certificates")
         if not (self.tls_cert or self.insecure_behind_proxy or _is_loopback(self.host)):
             raise ValueError(
                 f"host {self.host} is not a loopback address and there is no TLS: passwords would travel in "

@@ -53,15 +53,17 @@ def with_database(settings: Settings, act: Callable[[Database], ResultT]) -> Res
 
 def or_fail(act: Callable[[], ResultT]) -> ResultT:
     """Return what `act` returns; failures that are written for people end the command with their message."""
+    from reference_server.backups.manifest import BackupError
     from reference_server.registry.database import StoreError
     from reference_server.security.master_keys import MasterKeyError
     from reference_server.serving import StartError
+    from reference_server.tls import TlsError
 
     try:
         return act()
     except ServiceError as error:
         raise click.ClickException(error.message) from error
-    except (StoreError, MasterKeyError, StartError) as error:
+    except (StoreError, MasterKeyError, StartError, TlsError, BackupError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -2,21 +2,24 @@
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import sys
+from datetime import UTC, datetime, timedelta
 
 import onnxruntime as ort
 import pytest
 import trustme
 from click.testing import CliRunner
 
-from reference_server import doctor
+from reference_server import doctor, open_files, store_checks
 from reference_server import settings as settings_module
 from reference_server.cli import main
 from reference_server.registry.database import upgrade
 from reference_server.runtime.cuda_parts import CUDA_PROVIDER
 from reference_server.settings import Settings
+from reference_server.tls import write_self_signed
 
 needs_cpu_wheel = pytest.mark.skipif(
     CUDA_PROVIDER in ort.get_available_providers(), reason="the GPU wheel is installed"
@@ -220,3 +223,101 @@ def test_a_port_that_is_taken_is_a_failure(settings):
     assert finding.state == "fail"
     assert "a server runs there already" in finding.remedy
     assert the(doctor.address(settings())).state == "ok"
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="rights and limits are POSIX's")
+
+
+@posix
+def test_what_others_can_reach_is_told(settings, tmp_path):
+    """Folder and files alike, with the command that mends it; none is fine."""
+    made = settings()
+    assert list(store_checks.permissions(made)) == []
+    upgrade(made.database)
+    assert the(store_checks.permissions(made)).state == "ok"
+    (tmp_path / "data" / "maas.db").chmod(0o640)
+    (tmp_path / "data").chmod(0o711)
+    finding = the(store_checks.permissions(made))
+    assert finding.state == "warn"
+    assert str(tmp_path / "data" / "maas.db") in finding.told
+    assert finding.remedy == f"chmod -R go= {tmp_path / 'data'}"
+
+
+def test_a_damaged_database_is_found(settings, tmp_path):
+    """By SQLite's own check; a whole one passes, and so does one that is not there."""
+    made = settings()
+    assert list(store_checks.integrity(made)) == []
+    upgrade(made.database)
+    assert the(store_checks.integrity(made)).state == "ok"
+    file = tmp_path / "data" / "maas.db"
+    whole = file.read_bytes()
+    # Every page but the first two: the schema can be read, and what it names cannot.
+    file.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
+    finding = the(store_checks.integrity(made))
+    assert finding.state == "fail"
+    assert "restore" in finding.remedy
+
+
+def test_rows_that_refer_to_nothing_are_found(settings, tmp_path):
+    """They cannot come about by themselves."""
+    made = settings()
+    upgrade(made.database)
+    with sqlite3.connect(tmp_path / "data" / "maas.db") as connection:
+        connection.execute("INSERT INTO upload_chunks (upload_id, offset, artifact) VALUES ('none', 0, 'x')")
+    connection.close()
+    finding = the(store_checks.integrity(made))
+    assert (finding.state, finding.told) == (
+        "fail",
+        "1 rows of upload_chunks refer to rows that are not there",
+    )
+
+
+def test_packages_that_are_missing_or_cut_are_found(settings, tmp_path):
+    """Each by its name; orphans are nobody's and told by nobody."""
+    made = settings()
+    upgrade(made.database)
+    folder = tmp_path / "data" / "artifacts"
+    folder.mkdir()
+    with sqlite3.connect(tmp_path / "data" / "maas.db") as connection:
+        columns = [row[1:4] for row in connection.execute("PRAGMA table_info(versions)")]
+        for number, name in enumerate(("whole.zip", "cut.zip", "missing.zip"), 1):
+            known = {"model_id": "m", "number": number, "artifact": name, "size": 10, "digest": name}
+            values = [
+                known.get(column, None if not needed else 0 if "INT" in kind.upper() else "{}")
+                for column, kind, needed in columns
+            ]
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT INTO versions VALUES ({marks})", values)  # noqa: S608 - marks alone
+    connection.close()
+    (folder / "whole.zip").write_bytes(b"0123456789")
+    (folder / "cut.zip").write_bytes(b"012345678")
+    (folder / "orphan.zip").write_bytes(b"")
+    missing, cut = store_checks.stored_artifacts(made)
+    assert (missing.state, missing.told) == ("fail", "1 are missing: missing.zip")
+    assert (cut.state, cut.told) == ("fail", "1 have not the size that they were stored with: cut.zip")
+    shutil.copy(folder / "whole.zip", folder / "cut.zip")
+    shutil.copy(folder / "whole.zip", folder / "missing.zip")
+    assert the(store_checks.stored_artifacts(made)).state == "ok"
+
+
+@pytest.mark.parametrize(("age", "state"), [(0, "ok"), (20, "warn"), (31, "fail")])
+def test_a_certificate_that_ends_is_told_in_time(settings, tmp_path, age, state):
+    """Two weeks before, and after."""
+    began = datetime.now(UTC) - timedelta(days=age)
+    written = write_self_signed(tmp_path / "tls", ["localhost"], days=30, now=began)
+    finding = the(
+        store_checks.certificate_expiry(settings(tls_cert=written.certificate, tls_key=written.key))
+    )
+    assert finding.state == state
+    assert f"{written.ends:%Y-%m-%d}" in finding.told
+    assert list(store_checks.certificate_expiry(settings())) == []
+
+
+@posix
+def test_too_few_open_files_are_told(settings, monkeypatch):
+    """With what raises them."""
+    assert the(store_checks.files(settings(max_connections=1))).state == "ok"
+    monkeypatch.setattr(open_files, "limit", lambda: 256)
+    finding = the(store_checks.files(settings()))
+    assert finding.state == "warn"
+    assert "LimitNOFILE" in finding.remedy

@@ -47,7 +47,7 @@ PAGES = (
         "`Client`, and what hangs off it: `client.models`, `client.model(name)`, `client.keys` and so on. "
         "`AsyncClient` has the same names with the same arguments; there, methods that ask the server are "
         "awaited, and what is iterated over is iterated over with `async for`.",
-        ("_client", "_resources", "_jobs", "_traffic", "_listing", "_calls"),
+        ("_client", "_resources", "_jobs", "_traffic", "_audit", "_listing", "_calls"),
         (
             "Client",
             "ServiceResource",
@@ -61,6 +61,7 @@ PAGES = (
             "JobsResource",
             "Job",
             "TrafficResource",
+            "AuditResource",
             "Listing",
             "RawResponse",
             "RetryDecision",

@@ -18,6 +18,8 @@ FILES = (
     "jobs",
     "evaluation",
     "traffic",
+    "shares",
+    "audit",
     "listing",
     "bulk",
     "saved_login",

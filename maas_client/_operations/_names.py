@@ -8,6 +8,7 @@ from maas_client.errors import ArgumentError
 from maas_client.types import ACCOUNT_NAME, ALIAS_NAME, MODEL_NAME, RESERVED_MODEL_NAMES, VERSION_NUMBER
 
 _MODEL = re.compile(rf"(?:{ACCOUNT_NAME}~)?({MODEL_NAME})")
+_ACCOUNT = re.compile(ACCOUNT_NAME)
 _ALIAS = re.compile(ALIAS_NAME)
 _SELECTOR = re.compile(rf"{VERSION_NUMBER}|{ALIAS_NAME}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -22,6 +23,13 @@ def model(name: object) -> str:
             "or digit first, with 'account~' before it for another account's model"
         )
     return match[0]
+
+
+def account(name: str) -> str:
+    """Return an account's name when it can be one."""
+    return _checked(
+        _ACCOUNT, name, "an account's name: up to 39 small letters, digits and hyphens, none at the ends"
+    )
 
 
 def alias(name: str) -> str:

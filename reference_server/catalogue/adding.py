@@ -11,7 +11,7 @@ from maas_client.types import PublishQuery
 from reference_server import downloads
 from reference_server.catalogue.sources import Wheels
 from reference_server.errors import Unprocessable
-from reference_server.registry import accounts, models, publishing
+from reference_server.registry import accounts, audit, models, names, publishing
 from reference_server.runtime.probe import probe
 from reference_server.security.callers import Caller
 
@@ -118,4 +118,19 @@ def publish(
     )
     if public:
         models.update(database, caller, own_name, visibility="public")
+    if is_new:
+        _tell(database, caller, own_name, version)
     return Added(models.get(database, caller, own_name), version, is_new)
+
+
+def _tell(database: Database, caller: Caller, model: str, version: Version) -> None:
+    """Write into the audit log that an operator published for an account."""
+    with database.write() as session:
+        act = audit.Act(
+            "version_published",
+            account=caller.account_id,
+            actor=audit.OPERATOR,
+            subject=names.visible(session, caller, model).row.id,
+            version=version.version,
+        )
+        audit.record(session, act)

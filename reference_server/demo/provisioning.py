@@ -9,7 +9,7 @@ from maas_client._package import open_package
 from maas_client.types import PageQuery, PublishQuery
 from reference_server.demo.packages import demo_packages
 from reference_server.errors import NotFound
-from reference_server.registry import accounts, aliases, keys, publishing, versions
+from reference_server.registry import accounts, aliases, audit, keys, publishing, versions
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.runtime.probe import probe
 from reference_server.security import credentials
@@ -53,13 +53,17 @@ def _account(database: Database, settings: Settings, *, name: str, role: Role) -
     except NotFound:
         # Nobody needs this password; who does sets one with `maas-server accounts reset-password`.
         password_hash = Passwords().hash(secrets.token_urlsafe(32))
-        return accounts.create(
+        return audit.by_operator(
             database,
-            email=email,
-            password_hash=password_hash,
-            name=name,
-            role=role,
-            policy_version=settings.policy_version,
+            "account_made",
+            lambda: accounts.create(
+                database,
+                email=email,
+                password_hash=password_hash,
+                name=name,
+                role=role,
+                policy_version=settings.policy_version,
+            ),
         )
     if account.role != role:
         raise ValueError(
@@ -74,7 +78,14 @@ def _key(database: Database, account: Account) -> str:
         if key.name == _KEY_NAME:
             keys.revoke(database, account.id, key.id)
     credential = credentials.issue("key")
-    keys.create(database, account.id, credential, name=_KEY_NAME, scopes=sorted(ALL_SCOPES), expires_at=None)
+    audit.by_operator(
+        database,
+        "key_made",
+        lambda: keys.create(
+            database, account.id, credential, name=_KEY_NAME, scopes=sorted(ALL_SCOPES), expires_at=None
+        ),
+        account=account.id,
+    )
     return credential.secret
 
 

@@ -19,12 +19,16 @@ from reference_server.registry import versions
 from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from maas_client.types import Evaluation, Version
     from reference_server.jobs.context import Context
     from reference_server.registry.versions import ServingTarget
     from reference_server.runtime.pool import LoadedModel
 
 KIND = "evaluate"
+# What was shared when a job began may be withdrawn while it runs.
+_LOOK_SECONDS = 0.5
 
 
 class EvaluationTask(Request):
@@ -44,7 +48,8 @@ def run(context: Context) -> Evaluation:
     task = EvaluationTask.model_validate(context.request)
     with context.input() as file:
         given: dict[str, Any] = orjson.loads(file.read())
-    target, version = _version(context, task)
+    target = _target(context, task)
+    version = versions.get(context.services.database, context.caller, target.exact, str(target.version))
     loaded = _load(context, target)
     work = EvaluationWork(
         loaded.task,
@@ -52,7 +57,7 @@ def run(context: Context) -> Evaluation:
         targets_for(version.task, version.manifest.labels, given["targets"], task.rows),
         subject_of(target, version, loaded),
     )
-    rows = _rows(context, work)
+    rows = _rows(context, work, still_there=lambda: _target(context, task))
     measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=work.rows)})
     context.counted[target.exact, target.version, loaded.runner.device] = measured
     return summarise(rows, work.subject, each=context.check)
@@ -71,25 +76,32 @@ def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> 
     )
 
 
-def _rows(context: Context, work: EvaluationWork) -> Classified | Valued:
+def _rows(
+    context: Context, work: EvaluationWork, *, still_there: Callable[[], object]
+) -> Classified | Valued:
     parts: list[Classified | Valued] = []
     if (saved := context.restored()) is not None:
         kind = Classified if work.subject.task.endswith("-classification") else Valued
         parts.append(kind.unpacked(saved))
     done = sum(map(len, parts))
     context.progress(done, work.rows)
+    looked = context.timer()
     for part in work.parts(done, deadline=None):
+        if context.timer() - looked >= _LOOK_SECONDS:
+            still_there()
+            looked = context.timer()
         parts.append(part)
         done += len(part)
         context.save(lambda: joined(parts).packed(), done=done)
         context.progress(done, work.rows)
+    still_there()
     return joined(parts)
 
 
-def _version(context: Context, task: EvaluationTask) -> tuple[ServingTarget, Version]:
-    database, caller = context.services.database, context.caller
+def _target(context: Context, task: EvaluationTask) -> ServingTarget:
+    """Return the version that was meant, which its account may still see."""
     model, number = context.claim.model or "", str(context.claim.version)
-    target = versions.serving_target(database, caller, model, number)
+    target = versions.serving_target(context.services.database, context.caller, model, number)
     if task.digest not in (None, target.digest):
         # A model that was deleted and made again counts from 1 again.
         raise Conflict(
@@ -97,7 +109,7 @@ def _version(context: Context, task: EvaluationTask) -> tuple[ServingTarget, Ver
             "and made again; evaluate it anew",
             code="version_replaced",
         )
-    return target, versions.get(database, caller, model, number)
+    return target
 
 
 def _load(context: Context, target: ServingTarget) -> LoadedModel:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 routes = Routes("accounts")
 
 
-@routes.route("POST", "/v1/accounts", access="open", status=201, one_transaction=True)
+@routes.route(
+    "POST", "/v1/accounts", access="open", status=201, one_transaction=True, audit="account_registered"
+)
 def register(call: Call, body: AccountCreate) -> Account:
     """Register an account, accepting the usage policy that `GET /` shows; that tells too who may register."""
     services, address = call.services, call.request.address
@@ -48,7 +50,7 @@ def get(call: Call) -> Account:
     return accounts.get(call.services.database, call.by.account_id)
 
 
-@routes.route("PATCH", "/v1/account", access="session")
+@routes.route("PATCH", "/v1/account", access="session", one_transaction=True, audit="password_changed")
 def change_password(call: Call, body: PasswordChange) -> Account:
     """Change the password and end every other session of the account."""
     services, caller = call.services, call.by
@@ -64,7 +66,7 @@ def change_password(call: Call, body: PasswordChange) -> Account:
     return accounts.get(services.database, caller.account_id)
 
 
-@routes.route("GET", "/v1/account/export", access="session")
+@routes.route("GET", "/v1/account/export", access="session", audit="account_exported")
 def export_data(call: Call) -> AccountExport:
     """Return everything that the service holds about the account, without secrets."""
     return export.export(call.services.database, call.by.account_id)

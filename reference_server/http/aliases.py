@@ -25,7 +25,13 @@ def get(call: Call, model: str, alias: str) -> Replied[Alias]:
     return _tagged(aliases.get(call.services.database, call.by, model, alias))
 
 
-@routes.route("PUT", "/v1/models/<model>/aliases/<alias>", access="models:write")
+@routes.route(
+    "PUT",
+    "/v1/models/<model>/aliases/<alias>",
+    access="models:write",
+    one_transaction=True,
+    audit="alias_moved",
+)
 def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
     """Point an alias to a version; with `If-Match` only if nobody moved it since."""
     services, expected = call.services, expected_revision(call, "alias")
@@ -57,7 +63,11 @@ def move(call: Call, model: str, alias: str, body: AliasMove) -> Replied[Alias]:
 
 
 @routes.route(
-    "POST", "/v1/models/<model>/aliases/<alias>/rollback", access="models:write", one_transaction=True
+    "POST",
+    "/v1/models/<model>/aliases/<alias>/rollback",
+    access="models:write",
+    one_transaction=True,
+    audit="alias_rolled_back",
 )
 def roll_back(call: Call, model: str, alias: str, body: AliasRollback) -> Replied[Alias]:
     """Point an alias to where it pointed before its last move."""

@@ -6,8 +6,6 @@ import hashlib
 import threading
 from typing import TYPE_CHECKING
 
-from cachetools import TTLCache
-
 from reference_server.errors import Unauthenticated
 from reference_server.recent import Recent
 from reference_server.registry import callers
@@ -40,8 +38,10 @@ class Authenticator:
     ) -> None:
         self._database = database
         self._defaults = defaults
-        self._known: TTLCache[str, Caller] = TTLCache(_MOST, _SECONDS, timer=timer)
-        # By a hash of the whole header, which spares a call the parsing of its credential.
+        self._timer = timer
+        self._changes = 0
+        # By a hash of the whole header, which spares a call the parsing of its credential. It is the only
+        # cache: of two, one could hold what the other takes from it just before it ends, again and again.
         self._recent: Recent[bytes, Caller] = Recent(_MOST, _SECONDS, timer=timer)
         self._used: dict[str, Use] = {}
         self._lock = threading.Lock()
@@ -64,23 +64,30 @@ class Authenticator:
                 "of it was copied",
                 code="malformed_credential",
             )
-        with self._lock:
-            caller = self._known.get(credential.hash)
-        if caller is None:
-            caller = callers.find_caller(self._database, credential, defaults=self._defaults)
+        changes, read_at = self._changes, self._timer()
+        caller = callers.find_caller(self._database, credential, defaults=self._defaults)
         if caller is None:
             raise Unauthenticated(
                 "this credential is unknown, expired or revoked; log in or make a new key",
                 code="invalid_credential",
             )
-        with self._lock:
-            self._known[credential.hash] = caller
-            self._recent.put(hash_of(authorization or ""), caller)
+        self._recent.put(hash_of(authorization or ""), caller, read_at=read_at)
+        if changes != self._changes:
+            # It was read before a change that was made here, and written after everything was forgotten.
+            self._recent.clear()
         caller.require_address(address)
         if caller.kind == "key":
             with self._lock:
                 self._used[caller.credential_id] = Use(self._database.clock(), address)
         return caller
+
+    def holds(self, authorization: str | None, address: str) -> bool:
+        """Tell whether a credential that was good a moment ago still is; this asks the store."""
+        try:
+            self(authorization, address)
+        except Unauthenticated:
+            return False
+        return True
 
     def known(self, authorization: str | None) -> Caller | None:
         """Return the caller if it was looked up a moment ago; never waits."""
@@ -93,9 +100,8 @@ class Authenticator:
         self._database.when_committed(self._clear)
 
     def _clear(self) -> None:
-        with self._lock:
-            self._known.clear()
-            self._recent.clear()
+        self._changes += 1
+        self._recent.clear()
 
     def flush(self) -> None:
         """Store when and from where keys were last used."""

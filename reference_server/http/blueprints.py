@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response
 from flask import request as incoming
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntityTooLarge
 
 from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
 from reference_server.http import bodies
 from reference_server.http.addresses import client_address
+from reference_server.http.errors import internal_error
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
 from reference_server.http.spool import Spool
@@ -99,6 +100,10 @@ def _failure(error: HTTPException, services: Services) -> ServiceError:
         return MethodNotAllowed(
             f"{incoming.path[:200]} takes {', '.join(allowed)}, not {incoming.method[:20]}", allowed=allowed
         )
+    # Flask's own name for what no handler of ours caught, a ServiceError from before the pipeline among it.
+    if isinstance(error, InternalServerError):
+        cause = error.original_exception
+        return cause if isinstance(cause, ServiceError) else internal_error()
     if isinstance(error, RequestEntityTooLarge):
         return bodies.body_too_large(services.settings.max_body_bytes)
     return InvalidRequest(f"the request is malformed: {error.description}")

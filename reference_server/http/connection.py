@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from reference_server.errors import InvalidRequest, ServiceError
+from reference_server.errors import InvalidRequest, ServiceError, Unavailable
 from reference_server.http.wire import DIRECT_BYTES, SWALLOWED_BYTES, ClientGone, Exchange
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ _MOST_UNREAD_BYTES = 2**20
 _SWALLOWED_SECONDS = 10.0
 # How long whoever sent something malformed is listened to, so that he can read why it was refused.
 _LINGER_SECONDS = 2.0
+# Beyond the connections that there may be, so many are told why at a time; others are cut off.
+_MOST_REFUSED = 32
 _HEAD_SECONDS = 10.0
 # As nginx: long enough for a person between two clicks.
 _IDLE_SECONDS = 75.0
 _WRITE_SECONDS = 60.0
+# TLS waits for the other side to close too (RFC 8446, section 6.1), and clients that keep a connection for
+# later do not look at it meanwhile.
+_FAREWELL_SECONDS = 1.0
 
 # What is read is parsed before the loop reads again, so all connections share one buffer; Windows' loop
 # begins to read before there is anything, and needs one for each.
@@ -65,6 +70,8 @@ class Connection(asyncio.BufferedProtocol):
         self.address = ""
         self.local = ("", 0)
         self.scheme = "http"
+        # A line that every answer on this connection has.
+        self.own_header = ""
         self.is_lost = False
         self.is_closing = False
         self._is_over = False
@@ -103,8 +110,12 @@ class Connection(asyncio.BufferedProtocol):
         self.address = _host(transport.get_extra_info("peername"))
         self.local = (transport.get_extra_info("sockname") or self.local)[:2]
         if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = "https"
+            self.scheme, self.own_header = "https", self.front.secure_header
         self._wait(_HEAD_SECONDS, self.close)
+        if self.front.crowding > _MOST_REFUSED:
+            self.abort()
+        elif self.front.crowding > 0:
+            self._refuse_and_close(_too_many_connections())
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
         """Tell whoever works for this client that it has gone."""
@@ -113,6 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         self.front.forget(self)
         for exchange in (self._current, *self._waiting):
             if exchange is not None:
+                self.front.release(exchange)
                 exchange.fail(ClientGone())
                 if exchange.on_gone is not None:
                     exchange.on_gone()
@@ -259,6 +271,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def finish(self, exchange: Exchange) -> None:
         """Go on to the next request once this one is whole and answered."""
+        if exchange.reserved:
+            self.front.release(exchange)
         if self.is_lost or self._current is not exchange:
             return
         if not exchange.whole and self._is_broken:
@@ -301,12 +315,14 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def must_close(self) -> bool:
         """Whether an answer given now is the last on this connection."""
-        return self.is_closing or self._rest is not None
+        return self.is_closing or self._rest is not None or self.front.is_parting
 
     def close(self) -> None:
         """Close when all is sent."""
         self._is_over, self._newest = True, None
-        self.due, self._write_due = math.inf, self.loop.time() + _WRITE_SECONDS
+        is_sent = self.scheme == "https" and not self.transport.get_write_buffer_size()
+        patience = _FAREWELL_SECONDS if is_sent else _WRITE_SECONDS
+        self.due, self._write_due = math.inf, self.loop.time() + patience
         self.transport.close()
 
     def abort(self) -> None:
@@ -475,6 +491,14 @@ def _host(peer: object) -> str:
 def _headers_too_large() -> InvalidRequest:
     return InvalidRequest(
         f"the request's headers are longer than {_MOST_HEAD_BYTES:,} bytes", code="headers_too_large"
+    )
+
+
+def _too_many_connections() -> Unavailable:
+    return Unavailable(
+        "the server has as many connections as it takes; try again in a moment",
+        code="too_many_connections",
+        retry_after=1.0,
     )
 
 

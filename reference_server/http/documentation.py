@@ -31,12 +31,14 @@ _PATTERNS = {
     "model": rf"^(?:{types.ACCOUNT_NAME}~)?{types.MODEL_NAME}$",
     "version": rf"^(?:{types.VERSION_NUMBER}|{types.ALIAS_NAME})$",
     "alias": rf"^{types.ALIAS_NAME}$",
+    "account": rf"^{types.ACCOUNT_NAME}$",
     "offset": r"^[0-9]{1,18}$",
 }
 _MEANINGS = {
     "model": "`name`, or `account~name` where it must be exact.",
     "version": "A version's number, an alias, or `latest`.",
     "alias": "An alias, such as `default`.",
+    "account": "An account's name.",
     "key": "A key's id.",
     "session": "A session's id, or `current`.",
     "upload": "An upload's id.",

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal, TypeAlias, get_args, get_origin, get_type_h
 
 from pydantic import SecretStr
 
-from maas_client.types import Reply, Request, Scope
+from maas_client.types import AuditAct, Reply, Request, Scope
 from reference_server.http.exchange import Answer, Replied
 from reference_server.http.inference import Pending
 
@@ -34,10 +34,13 @@ class Endpoint:
             scope that a credential must carry.
         others: Statuses beside `status` that the handler itself answers, and what they mean.
         replayable: Whether it honours `Idempotency-Key`.
-        one_transaction: Whether its effect and the reply that is kept for a repeat are committed together.
+        one_transaction: Whether its effect, the reply that is kept for a repeat and its entry in the audit
+            log are committed together.
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
+        instant: Whether it waits for nothing, so that it is answered even while every thread is taken.
         produces: The media type of what it answers, if that is no JSON.
         answers: What it replies by status, where the annotation of its handler cannot tell.
+        audit: As what it stands in the audit log; None where nothing of it does but denials.
         template: The path as OpenAPI and the log write it: `/v1/models/{model}`.
         pattern: What matches its paths whole and names their parts.
     """
@@ -59,8 +62,10 @@ class Endpoint:
     replayable: bool
     one_transaction: bool
     inference: bool
+    instant: bool
     produces: str | None
     answers: Mapping[int, type[Reply]] = field(hash=False)
+    audit: AuditAct | None
 
     @property
     def name(self) -> str:
@@ -97,8 +102,11 @@ class Routes:
         replayable: bool | None = None,
         one_transaction: bool = False,
         inference: bool = False,
+        instant: bool = False,
         produces: str | None = None,
         answers: Mapping[int, type[Reply]] | None = None,
+        audit: AuditAct | None = None,
+        unaudited: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register a handler; every POST that is no inference is replayable unless it says otherwise.
 
@@ -109,12 +117,25 @@ class Routes:
             status: What success answers: 200 when left out, or 204 for a handler that returns nothing.
             others: The meanings of other statuses that the handler's own `Replied` may have.
             replayable: Whether it honours Idempotency-Key.
-            one_transaction: Whether what it writes and the reply that is kept for a repeat are committed
-                together: for a handler that after its write does nothing slow and nothing outside the store.
+            one_transaction: Whether what it writes, the reply that is kept for a repeat and its entry in the
+                audit log are committed together: for a handler that after its write does nothing slow and
+                nothing outside the store.
             inference: Whether it runs a model, and so in a lane.
+            instant: Whether it needs neither a credential nor a body and waits for nothing.
             produces: The media type of an `Answer` that is no JSON.
             answers: What it replies by status, where the annotation cannot tell.
+            audit: As what it stands in the audit log. Every route that may change something needs this, or:
+            unaudited: Why it does not stand there.
+
+        Raises:
+            TypeError: When the handler does not fit the path, or neither or both of the last two are given.
         """
+        changes = method != "GET" and not inference
+        if (changes and audit is None) == (unaudited is None):
+            raise TypeError(
+                f"{method} {path} {'changes something' if changes else 'changes nothing'}: say as what it is "
+                "written into the audit log (audit=), or why it is not (unaudited=)"
+            )
 
         def register(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -143,8 +164,10 @@ class Routes:
                     replayable=method == "POST" and not inference if replayable is None else replayable,
                     one_transaction=one_transaction,
                     inference=inference,
+                    instant=instant,
                     produces=produces,
                     answers=answers or {},
+                    audit=audit,
                 )
             )
             return handler

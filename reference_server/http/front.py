@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import ServiceError, Unauthenticated, Unavailable
-from reference_server.http import bodies, inference, pipeline
+from reference_server.http import auditing, bodies, inference, pipeline
 from reference_server.http.addresses import client_address
 from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
@@ -27,6 +27,7 @@ from reference_server.http.inference import Pending
 from reference_server.http.job_events import EVENT_STREAM, JobStream, Watch
 from reference_server.http.spool import Spool
 from reference_server.http.wire import ClientGone
+from reference_server.open_files import most_connections
 from reference_server.runtime.lanes import Ticket
 from reference_server.runtime.pool import again, still_loading
 
@@ -61,6 +62,8 @@ _MOST_MATCHED = 10_000
 _MOST_CHARACTERS = 400
 # A larger body is read only for those whose credential holds.
 _ANONYMOUS_BYTES = 64 * 2**10
+# What may wait for Flask's threads; of log-ins, the slowest, they answer some twenty a second.
+_MOST_OTHERS = 256
 # What the paths of event streams end in.
 _EVENTS = "/events"
 # How often connections are looked at for patience that has ended, at least.
@@ -81,6 +84,11 @@ class Front:
     def __init__(self, services: Services, flask: Flask) -> None:
         settings = services.settings
         self.body_seconds = settings.body_seconds
+        # Set when the port is about to close: each answer is then the last on its connection.
+        self.is_parting = False
+        # RFC 6797: over plain HTTP it is not to be sent.
+        seconds = settings.hsts_seconds
+        self.secure_header = f"strict-transport-security: max-age={seconds}\r\n" if seconds else ""
         self._services = services
         self._settings = settings
         self._decoders = ThreadPoolExecutor(_DECODER_THREADS, thread_name_prefix="decoder")
@@ -94,10 +102,14 @@ class Front:
             if endpoint.inference or endpoint.body_kind == "upload"
         ]
         self._streams = [each for each in services.endpoints if each.produces == EVENT_STREAM]
+        self._instant = {each.path: each for each in services.endpoints if each.instant}
         self._watch = Watch(services, self._threads)
         self._matched: dict[str, tuple[Endpoint | None, Mapping[str, str]]] = {}
         self._most_waiting = settings.lanes + settings.queue_limit
         self.waiting = 0
+        # Requests that Flask has not answered yet, and the bytes kept free for the bodies of all.
+        self._others = self._reserved = 0
+        self._most_connections = min(settings.max_connections, most_connections())
         self._arrived: deque[Exchange] = deque()
         # Turns of the loop in which calls arrived, and the last in which there were several.
         self._turns = self._crowded = 0
@@ -123,13 +135,26 @@ class Front:
         """Watch no more."""
         self._connections.discard(connection)
 
+    @property
+    def crowding(self) -> int:
+        """How many connections there are beyond those that there may be; 0 or less while there is room."""
+        return len(self._connections) - self._most_connections
+
     def begin(self, exchange: Exchange) -> None:
         """Take a request whose head has arrived."""
         call, path = self._match(exchange)
         request = call.request if call else self._request(exchange)
         exchange.context = call, path, request
+        if exchange.length is None or exchange.length > _ANONYMOUS_BYTES:
+            try:
+                self._reserve(exchange, call)
+            except Unavailable as error:
+                self.refuse(exchange, error)
+                return
         if call is not None and call.endpoint.inference and self._may_come(exchange):
             exchange.when_whole(self._queue_here)
+        elif call is not None and call.endpoint.instant:
+            _send(exchange, pipeline.handle(call, path))
         elif call is not None and call.endpoint.produces == EVENT_STREAM:
             self._start(exchange, self._follow(exchange, call, path))
         elif call is not None and not call.endpoint.inference:
@@ -137,10 +162,16 @@ class Front:
         else:
             self._start(exchange, self._serve(exchange, call))
 
+    def release(self, exchange: Exchange) -> None:
+        """Take back what was kept free for a body."""
+        self._reserved -= exchange.reserved
+        exchange.reserved = 0
+
     def refuse(self, exchange: Exchange, error: ServiceError) -> None:
         """Answer a request with a failure."""
-        call, _, request = exchange.context or (None, None, self._request(exchange))
+        call, path, request = exchange.context or (None, {}, self._request(exchange))
         if call is not None:
+            auditing.denied(call, path, error)
             _send(exchange, pipeline.finish(call, answer_for(error, request)))
         else:
             _send(exchange, pipeline.refuse(self._services, request, error))
@@ -158,7 +189,7 @@ class Front:
 
     def _match(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
         if exchange.method != "POST":
-            return self._match_stream(exchange)
+            return self._match_read(exchange)
         found = self._matched.get(exchange.path)
         if found is None:
             found = self._search(exchange.path)
@@ -169,8 +200,13 @@ class Front:
         endpoint, path = found
         return Call(self._services, endpoint, self._request(exchange)) if endpoint else None, path
 
-    def _match_stream(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
-        if exchange.method == "GET" and exchange.path.endswith(_EVENTS) and exchange.length == 0:
+    def _match_read(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
+        if exchange.method != "GET" or exchange.length != 0:
+            return None, {}
+        endpoint = self._instant.get(exchange.path)
+        if endpoint is not None:
+            return Call(self._services, endpoint, self._request(exchange)), {}
+        if exchange.path.endswith(_EVENTS):
             for endpoint in self._streams:
                 if (match := endpoint.pattern.fullmatch(exchange.path)) is not None:
                     return Call(self._services, endpoint, self._request(exchange)), match.groupdict()
@@ -195,6 +231,16 @@ class Front:
             address=address,
             received=self._services.timer(),
         )
+
+    def _reserve(self, exchange: Exchange, call: Call | None) -> None:
+        """Keep free what a large body will take; packages lie on the disk and take nothing."""
+        if call is not None and not call.endpoint.inference:
+            return
+        wanted = min(exchange.length or self._settings.max_body_bytes, self._settings.max_body_bytes)
+        if self._reserved and self._reserved + wanted > self._settings.waiting_bytes:
+            raise _overloaded("the bodies of the requests under way take all the memory that they may")
+        self._reserved += wanted
+        exchange.reserved = wanted
 
     def _may_come(self, exchange: Exchange) -> bool:
         """Whether the body may be read without asking anybody."""
@@ -345,7 +391,16 @@ class Front:
         if call is not None:
             self._queue_here(exchange)
         else:
+            await self._serve_other(exchange, body)
+
+    async def _serve_other(self, exchange: Exchange, body: bytes | bytearray) -> None:
+        if self._others >= _MOST_OTHERS:
+            raise _overloaded("too many other requests wait for their turn")
+        self._others += 1
+        try:
             await self._flask(exchange, body)
+        finally:
+            self._others -= 1
 
     async def _receive(self, exchange: Exchange, call: Call) -> None:
         await self._in_thread(pipeline.authorize, call)
@@ -477,6 +532,10 @@ class _Mailbox:
             waiting, answer = self._arrived.popleft()
             # Guards itself: one that fails keeps nobody else waiting.
             waiting.answer(answer)
+
+
+def _overloaded(reason: str) -> Unavailable:
+    return Unavailable(f"{reason}; try again in a moment", code="overloaded", retry_after=1.0)
 
 
 def _told(_ticket: Ticket) -> None:

@@ -89,16 +89,25 @@ class JobStream:
         job_id: The job.
         found: What is known of it now.
         after: The revision that the client has seen; 0 for none.
+        holds: Tells whether the client's credential still holds; asked with each look.
 
     Raises:
         Unavailable: There are too many streams already.
     """
 
     def __init__(
-        self, services: Services, account_id: str, job_id: str, found: JobReply, *, after: int
+        self,
+        services: Services,
+        account_id: str,
+        job_id: str,
+        found: JobReply,
+        *,
+        after: int,
+        holds: Callable[[], bool],
     ) -> None:
         self._services = services
         self._account_id = account_id
+        self._holds = holds
         self.job_id = job_id
         self.ended = False
         # A client of before the store was restored may know of more than there is.
@@ -132,7 +141,7 @@ class JobStream:
 
     def look(self) -> bytes:
         """Return the event of what has changed, or nothing; this asks the store."""
-        if self._services.draining.is_set() or self._services.timer() >= self._until:
+        if self._services.draining.is_set() or self._services.timer() >= self._until or not self.holds():
             self.ended = True
             return b""
         try:
@@ -140,6 +149,10 @@ class JobStream:
         except NotFound:
             self.ended = True
             return b""
+
+    def holds(self) -> bool:
+        """Tell whether the client's credential still holds; this asks the store."""
+        return self._holds()
 
     def piece(self, found: JobReply) -> bytes:
         """Return the event that tells of a job, or nothing if the client has seen it."""
@@ -212,11 +225,12 @@ class Watch:
         watched = dict(self._changed)
         ids = {stream.job_id for stream in watched}
         now = await self._in_thread(lambda: jobs.revisions(self._services.database, ids))
+        shut_out = await self._in_thread(lambda: {stream for stream in watched if not stream.holds()})
         draining = self._services.draining.is_set()
         for stream, changed in watched.items():
             # A job that was deleted has no revision any more, and ends its stream.
             revision = now.get(stream.job_id)
-            if draining or revision is None or revision > stream.seen:
+            if draining or revision is None or revision > stream.seen or stream in shut_out:
                 changed.set()
 
     async def _in_thread(self, function: Callable[[], Result]) -> Result:

@@ -34,14 +34,14 @@ def get(call: Call, job: str) -> JobReply:
     return jobs.get(call.services.database, call.by.account_id, job)
 
 
-@routes.route("POST", "/v1/jobs/<job>/cancel", access="jobs")
+@routes.route("POST", "/v1/jobs/<job>/cancel", access="jobs", audit="job_cancelled")
 def cancel(call: Call, job: str) -> JobReply:
     """Ask a job to stop; one that runs stops at its next step. One that has ended stays as it is."""
     jobs.require_permitted(call.services.database, call.by, job)
     return jobs.cancel(call.services.database, call.services.artifacts, call.by.account_id, job)
 
 
-@routes.route("DELETE", "/v1/jobs/<job>", access="jobs")
+@routes.route("DELETE", "/v1/jobs/<job>", access="jobs", audit="job_deleted")
 def delete(call: Call, job: str) -> None:
     """Erase a job that has ended, with its log and its result."""
     jobs.require_permitted(call.services.database, call.by, job)
@@ -68,8 +68,16 @@ def events(call: Call, job: str) -> Answer:
     found = jobs.get(services.database, call.by.account_id, job)
     if call.request.method == "HEAD":
         return Answer(200, headers)
-    after = last_seen(call.request.headers)
-    stream = JobStream(services, call.by.account_id, job, found, after=after)
+    after, address = last_seen(call.request.headers), call.request.address
+    authorization = call.request.headers.get("authorization")
+    stream = JobStream(
+        services,
+        call.by.account_id,
+        job,
+        found,
+        after=after,
+        holds=lambda: services.authenticate.holds(authorization, address),
+    )
     return Answer(200, headers, chunks=stream)
 
 

@@ -24,7 +24,7 @@ def list_keys(call: Call, query: PageQuery) -> Page[Key]:
     return keys.list_keys(call.services.database, call.by.account_id, query)
 
 
-@routes.route("POST", "/v1/keys", access="keys", status=201, one_transaction=True)
+@routes.route("POST", "/v1/keys", access="keys", status=201, one_transaction=True, audit="key_made")
 def create(call: Call, body: KeyCreate) -> KeyCreated:
     """Make a key that may do no more than who makes it; its secret is shown in this reply and never again."""
     caller, database = call.by, call.services.database
@@ -51,14 +51,14 @@ def get(call: Call, key: str) -> Key:
     return keys.get(call.services.database, call.by.account_id, key)
 
 
-@routes.route("DELETE", "/v1/keys/<key>", access="keys")
+@routes.route("DELETE", "/v1/keys/<key>", access="keys", one_transaction=True, audit="key_revoked")
 def revoke(call: Call, key: str) -> None:
     """Revoke a key; it stops at once."""
     keys.revoke(call.services.database, call.by.account_id, key)
     call.services.authenticate.forget()
 
 
-@routes.route("POST", "/v1/keys/<key>/rotate", access="keys", one_transaction=True)
+@routes.route("POST", "/v1/keys/<key>/rotate", access="keys", one_transaction=True, audit="key_rotated")
 def rotate(call: Call, key: str, body: KeyRotate) -> KeyCreated:
     """Give a key a new secret; the old one stops after the overlap."""
     caller, database = call.by, call.services.database

@@ -18,7 +18,9 @@ def list_models(call: Call, query: ModelQuery) -> Page[Model]:
     return models.list_models(call.services.database, call.by, query)
 
 
-@routes.route("POST", "/v1/models", access="models:write", status=201, one_transaction=True)
+@routes.route(
+    "POST", "/v1/models", access="models:write", status=201, one_transaction=True, audit="model_made"
+)
 def create(call: Call, body: ModelCreate) -> Model:
     """Claim a name for a model that has no versions yet."""
     return models.create(call.services.database, call.by, name=body.name, visibility=body.visibility)
@@ -33,7 +35,9 @@ def get(call: Call, model: str) -> Model:
     return found.model_copy(update={"snippets": snippets(found.id, found.example, base_url(call))})
 
 
-@routes.route("PATCH", "/v1/models/<model>", access="models:write")
+@routes.route(
+    "PATCH", "/v1/models/<model>", access="models:write", one_transaction=True, audit="model_changed"
+)
 def update(call: Call, model: str, body: ModelUpdate) -> Model:
     """Change a model's visibility."""
     updated = models.update(call.services.database, call.by, model, visibility=body.visibility)
@@ -41,7 +45,7 @@ def update(call: Call, model: str, body: ModelUpdate) -> Model:
     return updated
 
 
-@routes.route("DELETE", "/v1/models/<model>", access="models:write")
+@routes.route("DELETE", "/v1/models/<model>", access="models:write", audit="model_deleted")
 def delete(call: Call, model: str) -> None:
     """Delete a model with all its versions, aliases and history; its name is free again."""
     services = call.services

@@ -37,17 +37,25 @@ def server_metadata(call: Call) -> Answer:
     return _json({"name": "maas", "version": version_of("maas-client"), "extensions": _EXTENSIONS})
 
 
-@routes.route("GET", "/v2/health/live", access="open")
+@routes.route("GET", "/v2/health/live", access="open", instant=True)
 def live(call: Call) -> Answer:
     """Tell that the server runs."""
     return _json({"live": True})
 
 
-@routes.route("GET", "/v2/health/ready", access="open", others={503: "It is about to stop."})
+@routes.route(
+    "GET",
+    "/v2/health/ready",
+    access="open",
+    instant=True,
+    others={503: "It is about to stop, or all its lanes hang."},
+)
 def ready(call: Call) -> Answer:
     """Tell whether the server takes new work."""
     if call.services.draining.is_set():
         raise Unavailable("the server is about to stop", retry_after=1)
+    if call.services.lanes.are_all_overdue:
+        raise Unavailable("no run of a model ends; the server is about to be replaced", retry_after=1)
     return _json({"ready": True})
 
 

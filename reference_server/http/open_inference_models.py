@@ -93,7 +93,9 @@ def version_statistics(call: Call, model: str, version: str) -> Answer:
     return _statistics(call, [versions.serving_target(call.services.database, call.by, model, version)])
 
 
-@routes.route("POST", "/v2/repository/index", access="models:read", replayable=False)
+@routes.route(
+    "POST", "/v2/repository/index", access="models:read", replayable=False, unaudited="it only reads"
+)
 def index(call: Call, body: bytes) -> Answer:
     """List every version that the caller may see, with its state; with `{"ready": true}` the ready ones."""
     only_ready = _options(call, body).get("ready") is True
@@ -101,7 +103,7 @@ def index(call: Call, body: bytes) -> Answer:
     return _json([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
 
-@routes.route("POST", "/v2/repository/models/<model>/load", access="models:write")
+@routes.route("POST", "/v2/repository/models/<model>/load", access="models:write", audit="model_loaded")
 def load(call: Call, model: str, body: bytes) -> Answer:
     """Load a model's `default` version into this worker's memory; other workers load it when it is called."""
     services = call.services
@@ -117,7 +119,7 @@ def load(call: Call, model: str, body: bytes) -> Answer:
     return _json({})
 
 
-@routes.route("POST", "/v2/repository/models/<model>/unload", access="models:write")
+@routes.route("POST", "/v2/repository/models/<model>/unload", access="models:write", audit="model_unloaded")
 def unload(call: Call, model: str, body: bytes) -> Answer:
     """Take a model out of memory and keep it out, in every worker within a second; runs under way finish."""
     services = call.services

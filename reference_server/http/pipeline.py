@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pydantic_core
 
 from reference_server.errors import InvalidRequest, ServiceError
-from reference_server.http import bodies, idempotency, inference, limiting
+from reference_server.http import auditing, bodies, idempotency, inference, limiting
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
@@ -58,6 +58,7 @@ def begin(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     except (Cold, Loading):
         raise
     except ServiceError as error:
+        auditing.denied(call, path, error)
         return answer_for(error, call.request)
     except Exception:  # noqa: BLE001 - logged whole, shown to nobody
         # The last line of defence: a defect is logged whole and shown to nobody.
@@ -149,7 +150,7 @@ def _answer(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     key = request.headers.get(idempotency.HEADER.lower())
     if key is None or not endpoint.replayable:
         return _with_rows_counted(call, _run(call, arguments))
-    return _once(call, arguments, key=key, digest=digest)
+    return _once(call, path, arguments, key=key, digest=digest)
 
 
 def _with_rows_counted(call: Call, begun: Answer | Pending) -> Answer | Pending:
@@ -198,7 +199,9 @@ def _note(
     services.metrics.count_request(request.method[:16], template or "none", answer.status, seconds)
 
 
-def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: bytes) -> Answer:
+def _once(
+    call: Call, path: Mapping[str, str], arguments: Mapping[str, object], *, key: str, digest: bytes
+) -> Answer:
     request = call.request
     said = hashlib.sha256(f"{request.method} {request.path}?{request.query}\n".encode() + digest).digest()
     email = getattr(arguments["body"], "email", "")
@@ -208,6 +211,7 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
         try:
             answer = _run(call, arguments)
         except ServiceError as error:
+            auditing.denied(call, path, error)
             return answer_for(error, request)
         if isinstance(answer, Pending):
             raise TypeError(f"{call.endpoint.name} runs a model and cannot be replayed")
@@ -226,7 +230,8 @@ def _once(call: Call, arguments: Mapping[str, object], *, key: str, digest: byte
 
 
 def _run(call: Call, arguments: Mapping[str, object]) -> Answer | Pending:
-    result = call.endpoint.handler(call, **arguments)
+    audited = call.endpoint.audit is not None
+    result = auditing.handled(call, arguments) if audited else call.endpoint.handler(call, **arguments)
     if isinstance(result, Answer | Pending):
         return result
     if result is None:

@@ -24,12 +24,20 @@ def info(call: Call) -> ServiceInfo:
     )
 
 
-@routes.route("GET", "/healthz", access="open", others={503: "It is about to stop."})
+@routes.route(
+    "GET",
+    "/healthz",
+    access="open",
+    instant=True,
+    others={503: "It is about to stop, or all its lanes hang."},
+)
 def health(call: Call) -> Replied[Health]:
-    """Tell whether the server takes new work: 200 `ok`, or 503 `draining`."""
-    draining = call.services.draining.is_set()
-    reply = Health(status="draining" if draining else "ok", instance=call.services.instance)
-    return Replied(reply, status=503 if draining else 200, headers={"retry-after": "1"} if draining else {})
+    """Tell whether the server takes new work: 200 `ok`, or 503 `draining` or `stuck`."""
+    status = _status(call)
+    reply = Health(status=status, instance=call.services.instance)
+    if status == "ok":
+        return Replied(reply)
+    return Replied(reply, status=503, headers={"retry-after": "1"})
 
 
 @routes.route("GET", "/openapi.json", access="open")
@@ -44,3 +52,9 @@ def openapi(call: Call) -> Answer:
 def docs(call: Call) -> Answer:
     """Show the same as a page that needs no script and no outside host."""
     return documentation.page(call.services.endpoints)
+
+
+def _status(call: Call) -> str:
+    if call.services.draining.is_set():
+        return "draining"
+    return "stuck" if call.services.lanes.are_all_overdue else "ok"

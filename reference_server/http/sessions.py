@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from maas_client.types import Page, PageQuery, Session, SessionCreate, SessionCreated
 from reference_server.errors import Unauthenticated, Unavailable
+from reference_server.http.auditing import failed_login
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call
 from reference_server.registry import accounts, sessions
@@ -14,7 +15,15 @@ from reference_server.security import credentials
 routes = Routes("sessions")
 
 
-@routes.route("POST", "/v1/sessions", access="open", status=201, replayable=False)
+@routes.route(
+    "POST",
+    "/v1/sessions",
+    access="open",
+    status=201,
+    replayable=False,
+    one_transaction=True,
+    audit="session_started",
+)
 def log_in(call: Call, body: SessionCreate) -> SessionCreated:
     """Log in with e-mail and password; the reply's token is the Bearer credential of the session."""
     services, address = call.services, call.request.address
@@ -31,6 +40,7 @@ def log_in(call: Call, body: SessionCreate) -> SessionCreated:
         raise
     # One answer for a wrong password, an unknown e-mail and a disabled account: who asks learns nothing.
     if login is None or not right or login.disabled:
+        failed_login(call, login.account.id if login else None)
         raise Unauthenticated(
             "the e-mail and the password do not belong together, or the account is disabled",
             code="wrong_password",
@@ -58,7 +68,9 @@ def list_sessions(call: Call, query: PageQuery) -> Page[Session]:
     )
 
 
-@routes.route("DELETE", "/v1/sessions/<session>", access="session")
+@routes.route(
+    "DELETE", "/v1/sessions/<session>", access="session", one_transaction=True, audit="session_ended"
+)
 def end(call: Call, session: str) -> None:
     """End a session; `current` is the one that asks."""
     caller = call.by

@@ -7,10 +7,12 @@ import binascii
 import hashlib
 import re
 import tempfile
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
+from reference_server.registry.faults import storage_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,19 +35,22 @@ class Spool:
         self._source = source
         self._size = 0
         self._digest = hashlib.sha256()
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call; `__exit__` closes it
+        with storage_faults():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call; `__exit__` closes it
 
     def write(self, chunk: bytes) -> None:
         """Add the next bytes.
 
         Raises:
             TooLarge: If they are too many.
+            StorageFull: If the disk of temporary files has no room for them.
         """
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise bodies.body_too_large(self._max_bytes)
         self._digest.update(chunk)
-        self._file.write(chunk)
+        with storage_faults():
+            self._file.write(chunk)
 
     def receive(self, headers: Mapping[str, str]) -> tuple[IO[bytes], bytes]:
         """Return the whole body as a file at its start, and its sha256.
@@ -64,7 +69,8 @@ class Spool:
             bodies.require_type(headers, "application/zip")
         digest = self._digest.digest()
         check_digest(declared, digest)
-        self._file.seek(0)
+        with storage_faults():  # what was buffered is written now
+            self._file.seek(0)
         return self._file, digest
 
     def __enter__(self) -> Self:
@@ -73,7 +79,9 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
+        with suppress(OSError):
+            self._file.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:

@@ -37,6 +37,7 @@ class Targets:
 
     def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
         self._database = database
+        self._timer = timer
         self._known: Recent[_Key, ServingTarget] = Recent(_MOST, _SECONDS, timer=timer)
         self._ran: Recent[_Key, ServingTarget] = Recent(_MOST, _RAN_SECONDS, timer=timer)
         self._changes = 0
@@ -57,9 +58,9 @@ class Targets:
         Raises:
             NotFound, Gone: As a call.
         """
-        changes = self._changes
+        changes, read_at = self._changes, self._timer()
         target = self._resolved(caller, model, selector)
-        self._known.put((caller.sees_as, model, selector), target)
+        self._known.put((caller.sees_as, model, selector), target, read_at=read_at)
         if changes != self._changes:
             # It was read before a change that was made here, and written after everything was forgotten.
             self._known.clear()

@@ -29,7 +29,9 @@ def get(call: Call, model: str) -> Replied[Traffic]:
     return _tagged(traffic.get(call.services.database, call.by, model))
 
 
-@routes.route("PUT", "/v1/models/<model>/traffic", access="models:write")
+@routes.route(
+    "PUT", "/v1/models/<model>/traffic", access="models:write", one_transaction=True, audit="traffic_changed"
+)
 def change(call: Call, model: str, body: TrafficUpdate) -> Replied[Traffic]:
     """Let versions share the calls that name none, give others copies, or promote one; all are loaded first.
 
@@ -46,7 +48,13 @@ def change(call: Call, model: str, body: TrafficUpdate) -> Replied[Traffic]:
     return _tagged(changed)
 
 
-@routes.route("DELETE", "/v1/models/<model>/traffic", access="models:write")
+@routes.route(
+    "DELETE",
+    "/v1/models/<model>/traffic",
+    access="models:write",
+    one_transaction=True,
+    audit="traffic_withdrawn",
+)
 def withdraw(call: Call, model: str, query: TrafficWithdrawal) -> Replied[Traffic]:
     """End the split and the shadows: the alias `default` serves alone again."""
     services, expected = call.services, expected_revision(call, "traffic")
@@ -65,12 +73,15 @@ def served_at(call: Call, model: str, query: ServedQuery) -> Served:
 
 @routes.route("GET", "/v1/models/<model>/comparison", access="models:read")
 def compare(call: Call, model: str, query: ComparisonQuery) -> Comparison:
-    """Compare two versions by live traffic, with 95 % intervals; for the model's owner.
+    """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
 
     What other workers saw in the last second is not in it yet.
     """
-    comparisons.flush(call.services.database, call.services.traffic.sums)
-    return comparisons.read(call.services.database, call.by, model, query)
+    services = call.services
+    # Who may not read them must not make the store write either.
+    comparisons.check(services.database, call.by, model)
+    comparisons.flush(services.database, services.traffic.sums)
+    return comparisons.read(services.database, call.by, model, query)
 
 
 def _tagged(found: Traffic) -> Replied[Traffic]:

@@ -14,6 +14,7 @@ from reference_server.registry import uploads
 
 routes = Routes("uploads")
 
+_UNAUDITED = "nobody can use an upload before it is published, and that is written"
 _OFFSET = re.compile(r"[0-9]{1,18}")
 
 
@@ -23,6 +24,7 @@ _OFFSET = re.compile(r"[0-9]{1,18}")
     access="models:write",
     status=201,
     others={200: "There is an unfinished upload of the same content; go on with it."},
+    unaudited=_UNAUDITED,
 )
 def begin(call: Call, body: UploadCreate) -> Replied[Upload]:
     """Begin to upload a package in chunks, or find the unfinished upload of the same content.
@@ -48,7 +50,7 @@ def get(call: Call, upload: str) -> Upload:
     return uploads.get(call.services.database, call.by.account_id, upload, chunk_bytes=_chunk_bytes(call))
 
 
-@routes.route("PUT", "/v1/uploads/<upload>/chunks/<offset>", access="models:write")
+@routes.route("PUT", "/v1/uploads/<upload>/chunks/<offset>", access="models:write", unaudited=_UNAUDITED)
 def add_chunk(call: Call, upload: str, offset: str, body: bytes) -> Upload:
     """Add the next chunk, raw bytes; one that is there already changes nothing.
 
@@ -75,7 +77,7 @@ def add_chunk(call: Call, upload: str, offset: str, body: bytes) -> Upload:
     )
 
 
-@routes.route("DELETE", "/v1/uploads/<upload>", access="models:write")
+@routes.route("DELETE", "/v1/uploads/<upload>", access="models:write", unaudited=_UNAUDITED)
 def abandon(call: Call, upload: str) -> None:
     """Give an upload up, and forget its chunks."""
     uploads.delete(call.services.database, call.services.artifacts, call.by.account_id, upload)

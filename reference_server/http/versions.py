@@ -45,7 +45,13 @@ def get(call: Call, model: str, version: str) -> Version:
     return found.model_copy(update={"snippets": example})
 
 
-@routes.route("PATCH", "/v1/models/<model>/versions/<version>", access="models:write")
+@routes.route(
+    "PATCH",
+    "/v1/models/<model>/versions/<version>",
+    access="models:write",
+    one_transaction=True,
+    audit="version_changed",
+)
 def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version:
     """Deprecate a version with a notice to its callers, retire it, restore it, or say what it measured.
 
@@ -59,7 +65,9 @@ def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version
     return updated
 
 
-@routes.route("DELETE", "/v1/models/<model>/versions/<version>", access="models:write")
+@routes.route(
+    "DELETE", "/v1/models/<model>/versions/<version>", access="models:write", audit="version_deleted"
+)
 def delete(call: Call, model: str, version: str) -> None:
     """Delete a version that no alias and no traffic sends calls to; its number is never used again."""
     services = call.services
@@ -73,9 +81,10 @@ def delete(call: Call, model: str, version: str) -> None:
     access="models:read",
     others={206: "The range that was asked for."},
     produces="application/zip",
+    audit="package_downloaded",
 )
 def download(call: Call, model: str, version: str) -> Answer:
-    """Return a version's package as a zip, whole or a range of it; only the model's owner gets it.
+    """Return a version's package as a zip, whole or a range of it; its owner and publishers get it.
 
     `Repr-Digest` is the sha256 of the whole zip (RFC 9530), and so is the `ETag`.
     """
@@ -109,12 +118,14 @@ def download(call: Call, model: str, version: str) -> Answer:
     access="models:write",
     status=201,
     others={200: "The model had a version of the same content."},
+    audit="version_published",
 )
 def publish(call: Call, model: str, query: PublishQuery, body: IO[bytes]) -> Replied[Version]:
     """Publish a package, a zip, as the next version; 200 and the version there is if its content is the same.
 
-    A model of this name is made if the caller has none. The zip is the body, or what an upload in chunks
-    holds: then `upload` names that, and the body is empty.
+    A model of this name is made if the caller has none; to what another account shares one publishes by its
+    exact name, `account~name`. The zip is the body, or what an upload in chunks holds: then `upload` names
+    that, and the body is empty.
     """
     services = call.services
     if query.upload is None:
@@ -134,9 +145,7 @@ def _publish(call: Call, model: str, query: PublishQuery, package: IO[bytes]) ->
         with services.trials.turn(call.by.account_id):
             return probe(package)
 
-    now = in_use(services, call.by, model, versions.DEFAULT) if query.set_default else None
-    # A bare name may mean somebody else's model as long as the caller has none.
-    takes_over = now is not None and now.exact.startswith(f"{call.by.account_name}~")
+    takes_over = query.set_default and in_use(services, call.by, model, versions.DEFAULT) is not None
     version, new = publishing.publish(
         services.database,
         services.artifacts,

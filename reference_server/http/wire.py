@@ -64,6 +64,7 @@ class Exchange:
         "on_gone",
         "path",
         "query",
+        "reserved",
         "speaks_1_1",
         "whole",
     )
@@ -87,6 +88,8 @@ class Exchange:
         self.length = _declared_length(headers)
         self.whole = False
         self.answered = False
+        # Bytes that the front keeps free for the body.
+        self.reserved = 0
         self.context: Any = None
         self.on_gone: Callable[[], None] | None = None
         self._parts: list[bytes] = []
@@ -280,7 +283,8 @@ class Exchange:
         text = "".join(lines)
         if text.count("\n") != len(lines):
             raise ValueError("a header's value holds a line break")
-        return f"{_STATUS_LINES[status]}{_date(int(time.time()))}{text}\r\n".encode("latin-1")
+        own = self.connection.own_header
+        return f"{_STATUS_LINES[status]}{_date(int(time.time()))}{own}{text}\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=2)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from reference_server.jobs.context import Services
+    from reference_server.pulse import Pulse
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
     from reference_server.registry.job_runs import Claim
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # How long a new job waits at most for a process that has nothing to do.
 _LOOK_SECONDS = 0.5
 _SIGN_SECONDS = 10.0
+_BEAT_SECONDS = 0.5
 _RECOVER_SECONDS = 2.0
 # No caller waits for a job that loads a large model.
 _LOAD_SECONDS = 600.0
@@ -37,7 +39,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 _log = logging.getLogger(__name__)
 
 
-def work_on_jobs(settings: Settings, instance: str, slot: int) -> None:
+def work_on_jobs(settings: Settings, instance: str, slot: int, pulse: Pulse) -> None:
     """Take jobs and run them until SIGTERM, one at a time.
 
     Args:
@@ -45,6 +47,7 @@ def work_on_jobs(settings: Settings, instance: str, slot: int) -> None:
         instance: The supervisor's own id.
         slot: Which of its job processes this is: what the one before it in the same slot ran is taken over
             at once, for the supervisor has seen that it is dead.
+        pulse: Where it says that it goes on; a job that computes for long does not keep it from that.
     """
     for name in _THREAD_VARIABLES:
         os.environ[name] = "1"
@@ -53,7 +56,7 @@ def work_on_jobs(settings: Settings, instance: str, slot: int) -> None:
     from reference_server.http.request_log import start_logging
 
     log = start_logging(settings.log_level)
-    stop = _stop_with_parent_and_signals(settings.drain_seconds)
+    stop = _stop_with_parent_and_signals(settings.drain_seconds, pulse)
     place = f"{instance}/{slot}/"
     try:
         _Desk(settings, stop, f"{place}{secrets.token_hex(8)}").work(dead=place)
@@ -143,8 +146,11 @@ class _Desk:
             pool.close()
 
 
-def _stop_with_parent_and_signals(seconds: float) -> threading.Event:
-    """Return what is set when this process is to end, which it has `seconds` for once its parent is dead."""
+def _stop_with_parent_and_signals(seconds: float, pulse: Pulse) -> threading.Event:
+    """Return what is set when this process is to end, which it has `seconds` for once its parent is dead.
+
+    Until then it gives signs of life.
+    """
     stop = threading.Event()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
@@ -158,7 +164,9 @@ def _stop_with_parent_and_signals(seconds: float) -> threading.Event:
         sentinel = parent.sentinel
 
         def watch() -> None:
-            multiprocessing.connection.wait([sentinel])
+            pulse.beat()
+            while not multiprocessing.connection.wait([sentinel], _BEAT_SECONDS):
+                pulse.beat()
             stop.set()
             # A job between two steps may not hear of it for long, and nobody is left to kill it.
             time.sleep(seconds)

@@ -118,7 +118,7 @@ def move(
 
     Args:
         db: The store.
-        caller: Who asks; the model's owner.
+        caller: Who asks; a publisher of the model.
         model: The model's name.
         alias: The alias.
         version: The version it is to point to.
@@ -128,7 +128,7 @@ def move(
 
     Raises:
         NotFound: When the model or the version is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Unprocessable: When no alias can have that name, or it is `latest`.
         Conflict: With code `version_retired`; for `default` also with code `traffic_split_in_force`, or
             `breaking_signature` without `force`.
@@ -177,7 +177,7 @@ def rollback(
 
     Raises:
         NotFound: When the model or the alias is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Conflict: With code `no_earlier_version`, when it never pointed elsewhere or that version was deleted;
             otherwise as `move`.
         Unprocessable: When the alias is `latest`.
@@ -185,7 +185,7 @@ def rollback(
     """
     _check_movable(alias)
     with db.write() as session:
-        model_id = names.owned(session, caller, model).row.id
+        model_id = names.allowed(session, caller, model, names.PUBLISHER).row.id
         row = _compare(session, model_id, alias, expected_revision)
         if row is None:
             raise _not_found(alias)
@@ -214,7 +214,9 @@ def earlier_version(
     """
     _check_movable(alias)
     with db.read() as session:
-        row = _compare(session, names.owned(session, caller, model).row.id, alias, expected_revision)
+        row = _compare(
+            session, names.allowed(session, caller, model, names.PUBLISHER).row.id, alias, expected_revision
+        )
         if row is None:
             raise _not_found(alias)
         return _earlier_version(session, row, force=force)
@@ -321,7 +323,7 @@ def _check_movable(alias: str) -> None:
 def _checked(session: Session, wanted: _Move) -> tuple[str, bool]:
     """Refuse a move that cannot be; return the model's id, and whether the alias is elsewhere now."""
     _check_movable(wanted.alias)
-    model_id = names.owned(session, wanted.caller, wanted.model).row.id
+    model_id = names.allowed(session, wanted.caller, wanted.model, names.PUBLISHER).row.id
     target = select_number(session, model_id, str(wanted.version))
     if _is_repeat(session, model_id, wanted):
         return model_id, False

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from reference_server.registry.faults import storage_faults
 from reference_server.registry.folders import make_folder, sync_folder
 
 if TYPE_CHECKING:
@@ -75,9 +76,13 @@ class ArtifactStore:
 
     @contextlib.contextmanager
     def open_writer(self) -> Iterator[Writer]:
-        """Give a writer; what is not committed at the end is removed."""
+        """Give a writer; what is not committed at the end is removed.
+
+        Raises:
+            StorageFull, Unavailable: There is no room, or the store cannot be written (`faults.py`).
+        """
         temporary = self._path(_TEMPORARY + secrets.token_hex(16))
-        with contextlib.ExitStack() as undo:
+        with storage_faults(), contextlib.ExitStack() as undo:
             writer = Writer(self, undo.enter_context(self._create(temporary)), temporary)
             undo.callback(self._discard, writer, temporary)
             yield writer
@@ -142,9 +147,12 @@ class ArtifactStore:
 
     def _discard(self, writer: Writer, temporary: str) -> None:
         if not writer.committed:
-            writer.close()
-            with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(temporary)
+            try:
+                # On a full disk what is buffered still cannot be written.
+                writer.close()
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(temporary)
 
     def _written_at(self, entry: dict[str, object]) -> float:
         if self._is_local:

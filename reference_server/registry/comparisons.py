@@ -43,16 +43,27 @@ def flush(db: Database, sums: TrafficSums) -> None:
         raise
 
 
+def check(db: Database, caller: Caller, model: str) -> None:
+    """Refuse early who may not read comparisons of a model.
+
+    Raises:
+        NotFound: When the model is not there.
+        Forbidden: With code `not_owner` or `missing_role`.
+    """
+    with db.read() as session:
+        names.allowed(session, caller, model, names.PUBLISHER)
+
+
 def read(db: Database, caller: Caller, model: str, query: ComparisonQuery) -> Comparison:
-    """Compare two versions of a model by its live traffic; for its owner.
+    """Compare two versions of a model by its live traffic; for its publishers.
 
     Raises:
         NotFound: When the model or a version is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Unprocessable: With code `same_version`.
     """
     with db.read() as session:
-        found = names.owned(session, caller, model)
+        found = names.allowed(session, caller, model, names.PUBLISHER)
         model_id = found.row.id
         for number in (query.a, query.b):
             versions.select_number(session, model_id, str(number))

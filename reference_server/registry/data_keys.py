@@ -1,19 +1,20 @@
 """The keys between the master key and what is sealed: one for each account, and one for each thing of it.
 
-master key → account key → data key. Each stands in the store sealed by the one above it and bound to whose it
-is, so that a key that was put in the place of another does not open. Destroying a key is deleting its row:
-what it sealed is then lost to everybody, wherever copies of it lie.
+master key → account key → data key; and master key → a key of the store's own, for what is no account's.
+Each stands in the store sealed by the one above it and bound to whose it is, so that a key that was put in
+the place of another does not open. Destroying a key is deleting its row: what it sealed is then lost to
+everybody, wherever copies of it lie.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, union
 
 from reference_server.registry.database import master_keys, now
 from reference_server.registry.ids import new_id
-from reference_server.registry.tables import AccountKeyRow, DataKeyRow
+from reference_server.registry.tables import AccountKeyRow, DataKeyRow, StoreKeyRow
 from reference_server.security.encryption import DataKey, SealBrokenError
 from reference_server.security.master_keys import MasterKeyError
 
@@ -96,14 +97,32 @@ def destroy(session: Session, key_ids: Collection[str]) -> None:
     session.execute(delete(DataKeyRow).where(DataKeyRow.id.in_(key_ids)))
 
 
+def of_store(session: Session, name: str) -> DataKey:
+    """Return a key of the store's own, making it if there is none yet; in a writer's session."""
+    known = known_of_store(session, name)
+    if known is not None:
+        return known
+    key = DataKey.random()
+    master, wrapped = master_keys(session).wrap(key, bound_to=_store_place(name))
+    session.add(StoreKeyRow(name=name, master=master, wrapped=wrapped))
+    session.flush()
+    return key
+
+
+def known_of_store(session: Session, name: str) -> DataKey | None:
+    """Return a key of the store's own, or None when it was never needed."""
+    row = session.get(StoreKeyRow, name)
+    return None if row is None else _store_key(session, row)
+
+
 def masters_in_use(db: Database) -> set[str]:
-    """Return the ids of the master keys that seal any account's key."""
+    """Return the ids of the master keys that seal any account's key, or one of the store's own."""
     with db.read() as session:
-        return set(session.scalars(select(AccountKeyRow.master).distinct()))
+        return set(session.scalars(union(select(AccountKeyRow.master), select(StoreKeyRow.master))))
 
 
 def rewrap(db: Database) -> int:
-    """Seal every account's key with the present master key; returns how many another one had sealed.
+    """Seal every account's key and the store's own with the present master key; returns how many it had not.
 
     What is sealed by the keys themselves stays as it is, so this takes as long for terabytes as for nothing.
     """
@@ -113,11 +132,22 @@ def rewrap(db: Database) -> int:
         for row in rows:
             key = _account_key(session, row)
             row.master, row.wrapped = keys.wrap(key, bound_to=_account_place(row.account_id))
-        return len(rows)
+        own = session.scalars(select(StoreKeyRow).where(StoreKeyRow.master != keys.present)).all()
+        for each in own:
+            each.master, each.wrapped = keys.wrap(_store_key(session, each), bound_to=_store_place(each.name))
+        return len(rows) + len(own)
 
 
 def _account_key(session: Session, row: AccountKeyRow) -> DataKey:
     return master_keys(session).unwrap(row.master, row.wrapped, bound_to=_account_place(row.account_id))
+
+
+def _store_key(session: Session, row: StoreKeyRow) -> DataKey:
+    return master_keys(session).unwrap(row.master, row.wrapped, bound_to=_store_place(row.name))
+
+
+def _store_place(name: str) -> str:
+    return f"the store's key for {name}"
 
 
 def _account_place(account_id: str) -> str:

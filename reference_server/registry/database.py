@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from reference_server.errors import Unavailable
+from reference_server.registry.faults import storage_faults
 from reference_server.registry.folders import make_folder
 from reference_server.security.master_keys import MasterKeyError
 
@@ -116,7 +116,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session whose queries see one state of the store; nothing it does is kept."""
-        with self._session(self._reader) as session:
+        with storage_faults(), self._session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -124,25 +124,23 @@ class Database:
         """Give the session of the only writer; commits at the end, rolls back on any exception.
 
         Raises:
-            Unavailable: When another writer holds the store for too long.
+            Unavailable, StorageFull: When another writer holds the store for too long, or it cannot be
+                written (`faults.py`).
         """
-        try:
-            with self._transaction() as session:
-                yield session
-        except OperationalError as error:
-            if not _is_busy(error):
-                raise
-            raise Unavailable(
-                "the store is busy with other changes; repeat the request", code="store_busy", retry_after=1.0
-            ) from error
+        with storage_faults(), self._transaction() as session:
+            yield session
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Make everything that the block writes one transaction, which begins with the first write.
 
-        A `write` in it that raises is undone by itself. Readers do not see what is not committed.
+        A `write` in it that raises is undone by itself. Readers do not see what is not committed. Within
+        another such block it is a part of that one's transaction.
         """
-        with self._session(self._writer) as session:
+        if _joint.get() is not None:
+            yield
+            return
+        with storage_faults(), self._session(self._writer) as session:
             joint = _Joint(session)
             token = _joint.set(joint)
             try:
@@ -370,10 +368,6 @@ def _begin_sqlite(connection: Connection) -> None:
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get(_WRITES):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
-
-
-def _is_busy(error: OperationalError) -> bool:
-    return isinstance(error.orig, sqlite3.Error) and _sqlite_code(error.orig) == sqlite3.SQLITE_BUSY
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:

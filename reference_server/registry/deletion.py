@@ -47,7 +47,7 @@ def delete_version(
     Args:
         db: The store.
         store: Where the packages are.
-        caller: Who asks; the model's owner.
+        caller: Who asks; an owner of the model.
         model: The model's name.
         version: The version's number.
 
@@ -56,12 +56,12 @@ def delete_version(
 
     Raises:
         NotFound: When the model or the version is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Conflict: With code `version_in_use`, naming what sends calls to it.
         Unprocessable: When the version is named by an alias.
     """
     with db.write() as session:
-        found, now = names.owned(session, caller, model), db.clock()
+        found, now = names.allowed(session, caller, model, names.OWNER), db.clock()
         row = versions.find_exactly(session, found.row.id, version)
         check_unused(session, row.model_id, row.number, to="delete")
         held = [Content(row.digest, row.artifact)]
@@ -88,10 +88,10 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
 
     Raises:
         NotFound: When there is none, or none that they may see.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
     """
     with db.write() as session:
-        model_id = names.owned(session, caller, model).row.id
+        model_id = names.allowed(session, caller, model, names.OWNER).row.id
         stored = select(VersionRow.digest, VersionRow.artifact).where(VersionRow.model_id == model_id)
         held = [Content(row.digest, row.artifact) for row in session.execute(stored)]
         # Aliases refer to versions: they go first. Everything else that is a model's goes with its row.

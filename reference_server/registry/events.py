@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
+SHARED, SHARE_CHANGED, SHARE_WITHDRAWN = "shared", "share_changed", "share_withdrawn"
+# Who has access is nobody else's business.
+OWNERS_ONLY = (SHARED, SHARE_CHANGED, SHARE_WITHDRAWN)
 _NEWEST_FIRST = Keyset("history", (ModelEventRow.seq,), descending=True)
 _EVENTS = select(ModelEventRow, AccountRow.name.label("account")).join(
     AccountRow, AccountRow.id == ModelEventRow.by
@@ -67,14 +70,17 @@ def record(
 
 
 def history(db: Database, caller: Caller, model: str, query: HistoryQuery) -> Page[ModelEvent]:
-    """Return a page of what happened to a model, newest first.
+    """Return a page of what happened to a model, newest first; with whom it is shared, to its owners alone.
 
     Raises:
         NotFound: When the model is not there.
         InvalidRequest: With code `bad_cursor`.
     """
     with db.read() as session:
-        statement = _EVENTS.where(ModelEventRow.model_id == names.visible(session, caller, model).row.id)
+        found = names.visible(session, caller, model)
+        statement = _EVENTS.where(ModelEventRow.model_id == found.row.id)
+        if not found.allows(names.OWNER):
+            statement = statement.where(ModelEventRow.kind.not_in(OWNERS_ONLY))
         if query.kind is not None:
             statement = statement.where(ModelEventRow.kind == query.kind)
         if query.after is not None:

@@ -15,6 +15,7 @@ from reference_server.registry import (
     keys,
     models,
     sessions,
+    shares,
     traffic,
     usage,
     versions,
@@ -51,4 +52,6 @@ def export(db: Database, account_id: str) -> AccountExport:
             events={name: events.read_all(session, id_) for id_, name in owned},
             traffic_changes={name: traffic.read_changes(session, id_) for id_, name in owned},
             usage=usage.of_account(session, account_id),
+            shares={name: there for id_, name in owned if (there := shares.read_all(session, id_))},
+            shared_with_me=shares.shared_with(session, account_id),
         )

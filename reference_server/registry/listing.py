@@ -2,7 +2,8 @@
 
 Who may see a model is an OR, one's own or public, which a database answers by sorting everything. So each
 side is a range of an index of its own, read as far as the page goes, and only what was read is merged. In an
-order by something that models may lack, those that lack it are further ranges, after all others.
+order by something that models may lack, those that lack it are further ranges, after all others. What is
+shared with the caller, where anything is, is a third side: few models, found by their ids and sorted.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import String, and_, bindparam, select, tuple_, union_all
+from sqlalchemy import String, and_, bindparam, or_, select, tuple_, union_all
 
 from reference_server.registry import names
 from reference_server.registry.pages import read_cursor, write_cursor
 from reference_server.registry.search import ESCAPE, containing, fold
-from reference_server.registry.tables import AccountRow, ModelRow
+from reference_server.registry.tables import AccountRow, ModelRow, ShareRow
 from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
@@ -28,17 +29,23 @@ if TYPE_CHECKING:
     from maas_client.types import ModelQuery
     from reference_server.security.callers import Caller
 
-Whose: TypeAlias = Literal["everybody", "caller", "owner"]
+Whose: TypeAlias = Literal["everybody", "everybody and sharers", "caller", "owner", "sharers", "one sharer"]
 Conditions: TypeAlias = tuple[str, ...]
 
 _OWNER_IS_CALLER = "me"
 _MOST_STATEMENTS = 500
 _PUBLIC = ModelRow.public_name.is_not(None)
-# Each is a range of an index.
+_OWNERS = ModelRow.account_id == bindparam("owner")
+_SHARED_ALONE = and_(ModelRow.public_name.is_(None), names.SHARED)
+_EVERYBODY = [names.MINE, and_(_PUBLIC, ModelRow.account_id != bindparam("caller"))]
+# Each is a range of an index, but for what is shared with the caller.
 _AUDIENCES: dict[Whose, list[ColumnElement[bool]]] = {
-    "everybody": [names.MINE, and_(_PUBLIC, ModelRow.account_id != bindparam("caller"))],
+    "everybody": _EVERYBODY,
+    "everybody and sharers": [*_EVERYBODY, _SHARED_ALONE],
     "caller": [names.MINE],
-    "owner": [and_(_PUBLIC, ModelRow.account_id == bindparam("owner"))],
+    "owner": [and_(_OWNERS, or_(_PUBLIC, names.ROLE.is_not(None)))],
+    "sharers": [names.SHARED],
+    "one sharer": [and_(_OWNERS, names.SHARED)],
 }
 _CONDITIONS: dict[str, Callable[[BindParameter[Any]], ColumnElement[bool]]] = {
     "task": lambda value: ModelRow.task == value,
@@ -86,14 +93,14 @@ class Order:
             InvalidRequest: With code `bad_cursor`.
         """
         after = self._position(query.cursor)
-        whose, owner = _whose(session, caller, query.owner)
+        whose, owner = _whose(session, caller, query)
         conditions, values = _filters(query, caller)
         values |= {"caller": caller.account_id, "owner": owner}
         rows: list[Row[*tuple[Any, ...]]] = []
         for lacking in self._stretches(after):
             resumed = after is not None and (after[0] is None) == lacking
             wanted = query.limit + 1 - len(rows)
-            if wanted and not (whose == "owner" and owner is None):
+            if wanted and not (whose in ("owner", "one sharer") and owner is None):
                 place = dict(zip(("after_key", "after_id"), after, strict=True)) if after and resumed else {}
                 statement = _statement(self, whose, conditions, lacking, resumed)
                 rows += session.execute(statement, {**values, **place, "limit": wanted})
@@ -180,13 +187,18 @@ def _statement(
     return select(each).order_by(*order.directed(columns)).limit(bindparam("limit"))
 
 
-def _whose(session: Session, caller: Caller, owner: str | None) -> tuple[Whose, str | None]:
-    """Return whose models are listed, and the id of an owner who is not the caller if there is one."""
-    if owner is None:
-        return "everybody", None
-    if owner in (_OWNER_IS_CALLER, caller.account_name):
-        return "caller", None
-    return "owner", session.scalar(select(AccountRow.id).where(AccountRow.name == owner))
+def _whose(session: Session, caller: Caller, query: ModelQuery) -> tuple[Whose, str | None]:
+    """Return whose models are listed, and the id of an owner who is asked for if there is one."""
+    if query.owner is None:
+        if query.shared:
+            return "sharers", None
+        received = select(ShareRow.model_id).where(ShareRow.account_id == caller.account_id).limit(1)
+        return "everybody" if session.scalar(received) is None else "everybody and sharers", None
+    if query.owner in (_OWNER_IS_CALLER, caller.account_name):
+        # What is one's own is not shared with one.
+        return ("one sharer", None) if query.shared else ("caller", None)
+    owner = session.scalar(select(AccountRow.id).where(AccountRow.name == query.owner))
+    return "one sharer" if query.shared else "owner", owner
 
 
 def _filters(query: ModelQuery, caller: Caller) -> tuple[Conditions, dict[str, Any]]:

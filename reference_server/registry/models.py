@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import Model, ModelQuery, Page, Visibility
@@ -12,7 +12,7 @@ from reference_server.errors import Conflict
 from reference_server.registry import facts, listing, names, performance, usage
 from reference_server.registry.ids import new_id
 from reference_server.registry.search import fold
-from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, ShareRow, VersionRow
 from reference_server.registry.versions import RETIRED
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _Any = aliased(VersionRow)
 _LATEST = (
     select(func.max(_Any.number)).where(_Any.model_id == ModelRow.id, _Any.state != RETIRED).scalar_subquery()
 )
+_IS_SHARED = exists().where(ShareRow.model_id == ModelRow.id)
 _CATALOGUE = (
     select(
         ModelRow.id,
@@ -47,6 +48,8 @@ _CATALOGUE = (
         VersionRow.signature,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
+        names.ROLE.label("role"),
+        _IS_SHARED.label("is_shared"),
         AliasRow.version.label("default"),
         _LATEST.label("latest"),
     )
@@ -108,22 +111,22 @@ def set_unloaded(db: Database, caller: Caller, name: str, *, unloaded: bool) -> 
 
     Raises:
         NotFound: When there is none, or none that they may see.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
     """
     with db.write() as session:
-        names.owned(session, caller, name).row.unloaded = unloaded
+        names.allowed(session, caller, name, names.OWNER).row.unloaded = unloaded
 
 
 def update(db: Database, caller: Caller, name: str, *, visibility: Visibility) -> Model:
-    """Show a model to everyone, claiming its public name, or to its owner alone, giving that up.
+    """Show a model to everyone, claiming its public name, or only to those it is shared with, giving that up.
 
     Raises:
         NotFound: When there is none, or none that they may see.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Conflict: With code `public_name_taken`.
     """
     with db.write() as session:
-        row = names.owned(session, caller, name).row
+        row = names.allowed(session, caller, name, names.OWNER).row
         public_name = row.name if visibility == "public" else None
         if public_name != row.public_name:
             if public_name is not None:
@@ -190,7 +193,8 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
         created=int(row.created_at.timestamp()),
         owned_by=row.owner,
         name=row.name,
-        visibility="private" if row.public_name is None else "public",
+        visibility=_visibility(row),
+        role=row.role,
         default_version=row.default,
         latest_version=row.latest,
         updated_at=row.updated_at,
@@ -198,6 +202,12 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
         usage=usage.total(row.recent_calls, row.recent_rows),
         **({} if row.number is None else _described(row)),
     )
+
+
+def _visibility(row: Row[*tuple[Any, ...]]) -> str:
+    if row.public_name is not None:
+        return "public"
+    return "shared" if row.is_shared else "private"
 
 
 def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:

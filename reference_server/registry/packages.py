@@ -79,7 +79,7 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     Args:
         db: The registry.
         store: Where the packages are.
-        caller: Who asks; only the model's owner gets it.
+        caller: Who asks; the model's owner and its publishers get it.
         model: The model's name.
         selector: A number, an alias or `latest`.
 
@@ -90,9 +90,10 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     with db.read() as session:
         found = names.visible(session, caller, model)
         number = versions.select_number(session, found.row.id, selector)
-        if not found.mine:
+        if not found.allows(names.PUBLISHER):
             raise Forbidden(
-                f"{model!r} may be used but not downloaded; only its owner can download its packages",
+                f"{model!r} may be used but not downloaded; its owner and its publishers can download its "
+                "packages",
                 code="not_downloadable",
                 param="model",
             )

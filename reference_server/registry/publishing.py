@@ -13,13 +13,14 @@ from sqlalchemy import func, select
 
 from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
-from reference_server.errors import Unavailable, Unprocessable
+from reference_server.errors import Conflict, Unavailable, Unprocessable
 from reference_server.registry import aliases, events, facts, models, names, versions
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.in_force import refuse_while_split
+from reference_server.registry.inventory import named_artifacts
 from reference_server.registry.packages import Stored
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
+from reference_server.registry.tables import VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +70,9 @@ def publish(
     Args:
         db: The store.
         store: Where the package goes.
-        caller: Who publishes; the model's owner.
-        model: The model's name; `account~name` with the caller's own account is always theirs.
+        caller: Who publishes; a publisher of the model.
+        model: The model's name; `account~name` with the caller's own account is always theirs, and with
+            another account the only name of what that shares.
         source: A seekable file that holds the package's zip.
         query: Notes, lineage, visibility of a new model, and whether the version becomes `default`.
         inspect: Tries the package out; raises when it cannot serve.
@@ -83,9 +85,9 @@ def publish(
 
     Raises:
         Unprocessable: When the package cannot serve, or no model can have that name.
-        Forbidden: With code `not_owner`.
-        Conflict: With code `public_name_taken`; with `set_default` with code `breaking_signature`, or
-            `traffic_split_in_force`.
+        Forbidden: With code `not_owner` or `missing_role`.
+        Conflict: With code `public_name_taken` or `exact_name_needed`; with `set_default` with code
+            `breaking_signature` or `traffic_split_in_force`.
     """
     publication = _Publication(db, store, caller, model, query, moves_default)
     # What the name or the rights forbid is refused before the costly part.
@@ -107,13 +109,7 @@ def sweep(db: Database, store: ArtifactStore) -> list[str]:
         return []
     # As the writer, so that no publish of the same content comes between the look and the deletion.
     with db.write() as session:
-        known = {
-            *session.scalars(select(VersionRow.artifact)),
-            *session.scalars(select(UploadChunkRow.artifact)),
-            *session.scalars(select(JobRow.input).where(JobRow.input.is_not(None))),
-            *session.scalars(select(JobRow.checkpoint).where(JobRow.checkpoint.is_not(None))),
-        }
-        return store.sweep(known, older_than_seconds=_ORPHAN_SECONDS)
+        return store.sweep(named_artifacts(session), older_than_seconds=_ORPHAN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +169,14 @@ class _Publication:
 
     def _find(self, session: Session) -> names.Found | None:
         """Return the model to publish to, or None when it is to be made."""
+        reference = names.parse(self.model)
         found = names.find(session, self.caller, self.model)
         if found is not None:
-            if not found.mine:
-                raise names.not_owner(self.model)
+            if not found.allows(names.PUBLISHER):
+                raise names.role_needed(self.model, found.role, names.PUBLISHER)
+            if reference.account is None and found.row.account_id != self.caller.account_id:
+                raise _exact_name_needed(self.model)
             return found
-        reference = names.parse(self.model)
         if reference.account not in (None, self.caller.account_name):
             raise names.model_not_found(self.model)
         names.require_new_name(self.caller, reference.name)
@@ -204,7 +202,7 @@ class _Publication:
         name = names.parse(self.model).name
         models.add(session, self.caller, name, self._visibility, now=self.db.clock())
         session.flush()
-        return names.owned(session, self.caller, f"{self.caller.account_name}~{name}")
+        return names.allowed(session, self.caller, f"{self.caller.account_name}~{name}", names.OWNER)
 
     def _add(self, session: Session, found: names.Found, row: VersionRow) -> None:
         query, now = self.query, self.db.clock()
@@ -249,6 +247,16 @@ class _Publication:
             at=self.db.clock(),
         )
         session.flush()
+
+
+def _exact_name_needed(name: str) -> Conflict:
+    # Else whoever shares a model of a name that somebody is about to use would be handed their package.
+    return Conflict(
+        f"{name!r} is a model that another account shares with you; to publish to it write account~{name}, "
+        f"for one of your own your-account~{name}",
+        code="exact_name_needed",
+        param="model",
+    )
 
 
 def _number_of(session: Session, model_id: str, digest: str) -> int | None:

@@ -29,20 +29,20 @@ def update(db: Database, caller: Caller, model: str, version: str, change: Versi
 
     Args:
         db: The store.
-        caller: Who asks; the model's owner.
+        caller: Who asks; a publisher of the model.
         model: The model's name.
         version: The version's number.
         change: What is to change.
 
     Raises:
         NotFound: When the model or the version is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Conflict: With code `version_in_use`, when one is to be retired to which an alias or the traffic sends
             calls.
         Unprocessable: When the version is named by an alias, or the notice cannot be.
     """
     with db.write() as session:
-        found = names.owned(session, caller, model)
+        found = names.allowed(session, caller, model, names.PUBLISHER)
         row = versions.find_exactly(session, found.row.id, version)
         if "metrics" in change.model_fields_set:
             row.measured_metrics = [metric.model_dump(mode="json") for metric in change.metrics or ()] or None

@@ -150,6 +150,57 @@ class DataKeyRow(Base):
     created_at: Mapped[datetime]
 
 
+class StoreKeyRow(Base):
+    """A key of the store itself, which belongs to no account, sealed by a master key."""
+
+    __tablename__ = "store_keys"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    master: Mapped[str] = mapped_column(String(32), index=True)
+    wrapped: Mapped[bytes]
+
+
+class AuditRow(Base):
+    """An entry of the audit log (`security/audit_chain.py`); never changed, and deleted only by pruning.
+
+    Its ids refer to nothing: what they name may be erased, and the entry stays.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index(None, "account", "seq"), Index(None, "actor", "seq"))
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[str] = mapped_column(String(64), unique=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    act: Mapped[str] = mapped_column(String(32))
+    outcome: Mapped[str] = mapped_column(String(16))
+    account: Mapped[str | None] = mapped_column(String(64))
+    actor: Mapped[str | None] = mapped_column(String(64))
+    credential: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[int | None]
+    status: Mapped[int | None]
+    count: Mapped[int] = mapped_column(BigInteger)
+    origin: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    sealed: Mapped[bytes | None]
+    previous: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+    mac: Mapped[str] = mapped_column(String(64))
+
+
+class AuditMarkRow(Base):
+    """A place in the audit log that the store vouches for: `head`, its end, or `start`, the last pruned."""
+
+    __tablename__ = "audit_marks"
+
+    name: Mapped[str] = mapped_column(String(8), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+    mac: Mapped[str] = mapped_column(String(64))
+
+
 class SessionRow(Base):
     """A log-in session; an ended one is deleted."""
 
@@ -247,6 +298,25 @@ class ModelRow(Base):
     recent_rows: Mapped[int] = mapped_column(BigInteger, default=0)
     tags: Mapped[str] = mapped_column(Text, default="")
     search: Mapped[str] = mapped_column(Text, default="", deferred=True)
+
+
+class ShareRow(Base):
+    """What another account than the owning one may do with a model.
+
+    `bare_name` repeats the model's name where that, written bare, means this model to the account; its
+    uniqueness is the claim, as that of a public name is.
+    """
+
+    __tablename__ = "shares"
+    __table_args__ = (UniqueConstraint("account_id", "bare_name"),)
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Mapped[str] = mapped_column(String(16))
+    bare_name: Mapped[str | None] = mapped_column(String(128))
+    shared_at: Mapped[datetime]
 
 
 class VersionRow(Base):

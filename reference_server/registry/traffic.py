@@ -46,14 +46,14 @@ def change(
 
     Args:
         db: The store.
-        caller: Who asks; the model's owner.
+        caller: Who asks; a publisher of the model.
         model: The model's name.
         update: What is to be in force.
         expected_revision: Change only if it still has this revision; None changes it in any case.
 
     Raises:
         NotFound: When the model or a version is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         Unprocessable: When a weight is too small to reach anybody.
         Conflict: With code `version_retired`, or `breaking_signature` without `force`.
         PreconditionFailed: When somebody changed it since.
@@ -74,11 +74,11 @@ def withdraw(
 
     Raises:
         NotFound: When the model is not there.
-        Forbidden: With code `not_owner`.
+        Forbidden: With code `not_owner` or `missing_role`.
         PreconditionFailed: When somebody changed it since.
     """
     with db.write() as session:
-        model_id = names.owned(session, caller, model).row.id
+        model_id = names.allowed(session, caller, model, names.PUBLISHER).row.id
         row = newest_change(session, model_id)
         _compare(session, model_id, row, expected_revision)
         if row is not None and (row.splits or row.shadows):
@@ -129,7 +129,7 @@ def _checked(
     expected_revision: int | None,
 ) -> tuple[_Change, bool]:
     """Refuse a change that cannot be; return it, and whether it is another than the last."""
-    model_id = names.owned(session, caller, model).row.id
+    model_id = names.allowed(session, caller, model, names.PUBLISHER).row.id
     row = newest_change(session, model_id)
     made = _Change(session, caller, model_id, db.clock(), row)
     if made.is_repeat(update, expected_revision):

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from maas_client.types import Upload
 from reference_server.errors import Conflict, InvalidRequest, NotFound, TooLarge, Unprocessable
+from reference_server.registry.faults import storage_faults
 from reference_server.registry.ids import new_id
 from reference_server.registry.tables import UploadChunkRow, UploadRow
 
@@ -149,7 +150,7 @@ def whole(db: Database, store: ArtifactStore, account_id: str, upload_id: str) -
         Conflict: With code `upload_incomplete`.
         Unprocessable: With code `digest_mismatch`.
     """
-    with tempfile.TemporaryFile() as file:
+    with storage_faults(), tempfile.TemporaryFile() as file:
         try:
             _assemble(db, store, account_id, upload_id, file)
             yield file

@@ -95,7 +95,7 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
         .join(AccountRow, AccountRow.id == ModelRow.account_id)
         .outerjoin(VersionRow, version)
         .where(condition)
-        .order_by(names.MINE.desc())
+        .order_by(names.BARE_ORDER)
         .limit(1)
     )
 

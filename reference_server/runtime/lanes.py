@@ -8,6 +8,7 @@ under load the batches grow by themselves while the lanes are busy.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import DeadlineExceeded, ServiceError, Unavailable
+from reference_server.runtime.paces import Paces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from reference_server.runtime.work import Work
 
 _log = logging.getLogger(__name__)
+# Nobody should be told to stay away for longer by an estimate.
+_MOST_RETRY_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -55,21 +59,23 @@ class Ticket:
 
 @dataclass(slots=True)
 class _Queue:
-    """The works of one model that wait."""
+    """The works of one model that wait, and the rows that they hold together."""
 
     model: LoadedModel
     waiting: deque[Ticket] = field(default_factory=deque)
+    rows: int = 0
     running: int = 0
 
-    @property
-    def rows(self) -> int:
-        return sum(ticket.work.rows for ticket in self.waiting)
+    def add(self, ticket: Ticket) -> None:
+        self.waiting.append(ticket)
+        self.rows += ticket.work.rows
 
     def take(self) -> list[Ticket]:
         """Remove and return the oldest work and those that share its run."""
         first = self.waiting.popleft()
         taken, rows, most = [first], first.work.rows, self.model.most_shared_rows
         if most <= rows or first.group is None:
+            self.rows -= rows
             return taken
         left: deque[Ticket] = deque()
         while self.waiting:
@@ -80,7 +86,14 @@ class _Queue:
             else:
                 left.append(ticket)
         self.waiting = left
+        self.rows -= rows
         return taken
+
+    def forget_useless(self, now: float) -> None:
+        """Remove what nobody waits for any more; whoever answers late callers has answered these."""
+        if any(_is_useless(ticket, now) for ticket in self.waiting):
+            self.waiting = deque(ticket for ticket in self.waiting if not _is_useless(ticket, now))
+            self.rows = _rows(self.waiting)
 
 
 class Lanes:
@@ -88,14 +101,25 @@ class Lanes:
 
     Args:
         threads: Runs at a time.
+        most_seconds: What is expected to wait longer for its run is refused at once.
         timer: Seconds, monotonic.
     """
 
-    def __init__(self, threads: int, *, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        threads: int,
+        *,
+        most_seconds: float = math.inf,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.timer = timer
+        self._most_seconds = most_seconds
+        self._paces = Paces()
         self._changed = threading.Condition()
         self._queues: OrderedDict[int, _Queue] = OrderedDict()
         self._closed = False
+        # What each lane's thread runs now; one entry is written at a time, so this needs no lock.
+        self._running: dict[int, list[Ticket]] = {}
         self._threads = [
             threading.Thread(target=self._serve, name=f"lane-{number}", daemon=True)
             for number in range(threads)
@@ -115,11 +139,26 @@ class Lanes:
         with self._changed:
             return sum(queue.running for queue in self._queues.values())
 
+    @property
+    def overdue(self) -> float:
+        """For how many seconds the slowest run goes on after nobody waits for it any more; 0 for none."""
+        return max(self._overdue(), default=0.0)
+
+    @property
+    def are_all_overdue(self) -> bool:
+        """Whether every lane is taken by a run that nobody waits for any more."""
+        return len(self._overdue()) == len(self._threads)
+
+    def _overdue(self) -> list[float]:
+        now = self.timer()
+        deadlines = [_latest(tickets) for tickets in list(self._running.values())]
+        return [now - deadline for deadline in deadlines if deadline is not None and deadline < now]
+
     def submit(self, model: LoadedModel, ticket: Ticket) -> None:
         """Queue a work.
 
         Raises:
-            Unavailable: The lanes are closed.
+            Unavailable: The lanes are closed, or the work would wait for too long.
         """
         ticket.queued = self.timer()
         if model.most_shared_rows > 1:
@@ -130,8 +169,32 @@ class Lanes:
             queue = self._queues.get(id(model))
             if queue is None:
                 queue = self._queues[id(model)] = _Queue(model)
-            queue.waiting.append(ticket)
+            elif queue.rows:
+                self._check_wait(queue, ticket)
+            queue.add(ticket)
             self._changed.notify()
+
+    def _check_wait(self, queue: _Queue, ticket: Ticket) -> None:
+        """Refuse what would wait too long: told at once, its caller can go elsewhere or come again."""
+        wait = self._expected_wait(queue)
+        left = math.inf if ticket.deadline is None else max(0.0, ticket.deadline - ticket.queued)
+        if wait > min(self._most_seconds, left):
+            raise Unavailable(
+                f"the model is busy: the call would wait about {wait:.1f} s for its turn; try again then",
+                code="queue_full",
+                retry_after=min(wait, _MOST_RETRY_SECONDS),
+            )
+
+    def _expected_wait(self, queue: _Queue) -> float:
+        """Return the seconds until a work that comes now is run, by the pace of the runs before it.
+
+        Lanes take from the queues in turn, so another model's long queue delays this one no more than its own
+        length does.
+        """
+        own = self._paces.seconds(queue.model, queue.rows)
+        everything = sum(self._paces.seconds(each.model, each.rows) for each in self._queues.values())
+        shared = min(everything, own * len(self._queues)) / len(self._threads)
+        return max(shared, own / queue.model.lanes)
 
     def run(self, model: LoadedModel, work: Work, deadline: float | None) -> Ticket:
         """Queue a work and wait for its end.
@@ -157,12 +220,16 @@ class Lanes:
             thread.join()
 
     def _serve(self) -> None:
+        lane = threading.get_ident()
         while (taken := self._next()) is not None:
             queue, tickets = taken
+            self._running[lane] = tickets
             try:
                 run_together(tickets, self.timer)
             finally:
+                del self._running[lane]
                 with self._changed:
+                    self._paces.ran(queue.model, _rows(tickets), tickets[0].ended - tickets[0].started)
                     queue.running -= 1
                     self._changed.notify()
             _tell(tickets)
@@ -183,7 +250,7 @@ class Lanes:
         """Return the next run, or how long to wait for company."""
         soonest: float | None = None
         for key, queue in list(self._queues.items()):
-            _forget_useless(queue, now)
+            queue.forget_useless(now)
             if not queue.waiting:
                 if not queue.running:
                     del self._queues[key]
@@ -214,7 +281,7 @@ def run_together(tickets: list[Ticket], timer: Callable[[], float]) -> None:
     started = timer()
     for ticket in tickets:
         ticket.started = started
-    first.shared_rows = sum(ticket.work.rows for ticket in tickets)
+    first.shared_rows = _rows(tickets)
     try:
         if others:
             results = first.work.run_with([other.work for other in others], deadline=_latest(tickets))
@@ -251,10 +318,8 @@ def _latest(tickets: Iterable[Ticket]) -> float | None:
     return None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
 
 
-def _forget_useless(queue: _Queue, now: float) -> None:
-    """Remove what nobody waits for any more; whoever answers late callers has answered these."""
-    if any(_is_useless(ticket, now) for ticket in queue.waiting):
-        queue.waiting = deque(ticket for ticket in queue.waiting if not _is_useless(ticket, now))
+def _rows(tickets: Iterable[Ticket]) -> int:
+    return sum(ticket.work.rows for ticket in tickets)
 
 
 def _is_useless(ticket: Ticket, now: float) -> bool:

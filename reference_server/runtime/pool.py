@@ -22,6 +22,7 @@ from reference_server.errors import ServiceError, Unavailable
 from reference_server.runtime.execution_providers import ExecutionProviderError
 from reference_server.runtime.load_counts import LoadCounts
 from reference_server.runtime.memory import give_back_memory
+from reference_server.runtime.run_times import depends_on_values
 from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import Batch, build_task
 
@@ -80,6 +81,7 @@ class LoadedModel:
         most_shared_rows: The most rows of a run that calls share; 1 where each runs by itself.
         wait_seconds: How long a run waits for company.
         published_as: What its loads and evictions are counted by.
+        is_predictable: Whether the size of an input tells how long it takes; else no run is a quick one.
         quick_bytes: Calls of bodies shorter than this run in less time than handing them to a thread and back
             takes under load; the example's time is scaled with the size, as more rows take longer.
         quickly_decoded_bytes: The longest JSON bodies that an event loop may decode in passing.
@@ -95,12 +97,13 @@ class LoadedModel:
     most_shared_rows: int = 1
     wait_seconds: float = 0.0
     published_as: PublishedAs = ("", 0)
+    is_predictable: bool = True
     quick_bytes: float = field(init=False)
     quickly_decoded_bytes: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Decide what every call asks."""
-        may_be_quick = self.most_shared_rows == 1 and self.runner.device == "cpu"
+        may_be_quick = self.most_shared_rows == 1 and self.runner.device == "cpu" and self.is_predictable
         quick = self._bytes_in_passing(self.compute_ms) if may_be_quick else 0.0
         object.__setattr__(self, "quick_bytes", quick if self.compute_ms < _QUICK_MS else 0.0)
         object.__setattr__(self, "quickly_decoded_bytes", self._bytes_in_passing(self.decode_ms))
@@ -313,8 +316,9 @@ class ModelPool:
                     should_retry=False,
                 )
             serving = package.manifest.serving.model_copy(update=dict(wanted.overrides))
+            graph = package.read(GRAPH)
             runner = OnnxRunner(
-                package.read(GRAPH),
+                graph,
                 provider=self._providers(serving.provider or "auto"),
                 threads=serving.intra_op_threads or self._threads,
                 batch_invariant=wanted.batch_invariant,
@@ -334,6 +338,8 @@ class ModelPool:
                 most_shared_rows=shared,
                 wait_seconds=serving.max_wait_ms / 1000 if shared > 1 else 0.0,
                 published_as=wanted.published_as,
+                # Only of quick models is it asked, and those are small.
+                is_predictable=compute_ms >= _QUICK_MS or not depends_on_values(graph),
             )
 
     def _gone(self) -> None:

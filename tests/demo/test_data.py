@@ -196,7 +196,11 @@ class TestHostileArchives:
         with pytest.raises(data.DataError, match="is larger than"):
             list(data._members(gzip.compress(header), "_GroundTruth.txt"))
 
-    @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b""), gzip.compress(b"no tar")])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"no archive", gzip.compress(b"", mtime=0), gzip.compress(b"no tar", mtime=0)],
+        ids=["empty", "no archive", "nothing packed", "no tar packed"],
+    )
     def test_what_is_no_archive_is_called_damaged(self, content):
         """Empty or foreign bytes are named as what they are, not as a crash of the parser."""
         with pytest.raises(data.DataError, match="the archive is damaged"):

@@ -14,7 +14,7 @@ def test_a_handler_states_what_it_takes_and_returns_once():
     """Parameters, query, body and reply come from the annotations."""
     routes = Routes("things")
 
-    @routes.route("POST", "/things/<thing>", access="keys", status=201)
+    @routes.route("POST", "/things/<thing>", access="keys", status=201, audit="key_made")
     def make(call: Call, thing: str, query: PageQuery, body: IO[bytes]) -> Replied[KeyCreated]:
         raise AssertionError
 

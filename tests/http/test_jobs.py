@@ -366,6 +366,31 @@ def test_a_stream_ends_in_time_for_its_credential_to_be_looked_at_again(office, 
     assert stream.event() is None
 
 
+@pytest.mark.parametrize("way", ["through_front", "through_flask"])
+def test_a_stream_ends_when_its_key_is_revoked(office, follow, monkeypatch, way):
+    """It is looked at with the job, not when the stream ends by itself."""
+    monkeypatch.setattr(job_events, "_LOOK_SECONDS", 0.02)
+    made = office.post("/v1/keys", {"name": "follower", "scopes": ["jobs"]}, headers=office.ada).json
+    office.follower = {"authorization": f"Bearer {made['secret']}"}
+    job = queue(office)
+
+    def revoke():
+        path = f"/v1/keys/{made['id']}"
+        assert office.through_flask("DELETE", path, headers=office.ada).status == 204
+
+    if way == "through_front":
+        stream = follow(job, who="follower")
+        stream.event()
+        revoke()
+        assert stream.event() is None
+        return
+    answer = office.flask.test_client().get(f"/v1/jobs/{job}/events", headers=office.follower)
+    pieces = iter(answer.response)
+    next(pieces)
+    revoke()
+    assert list(pieces) == []
+
+
 def test_silence_is_broken_before_a_proxy_cuts_it(office, follow, monkeypatch):
     """A comment, which clients pass over."""
     monkeypatch.setattr(job_events, "_SILENCE_SECONDS", 0.05)

@@ -11,11 +11,11 @@ import pytest
 
 from maas_client.types import JobProgress, PageQuery, PublishQuery
 from reference_server.errors import Unprocessable
-from reference_server.evaluation import work
+from reference_server.evaluation import job, work
 from reference_server.jobs import context as contexts
 from reference_server.jobs import kinds, running
 from reference_server.jobs.context import Services, keep
-from reference_server.registry import accounts, job_runs, jobs, publishing
+from reference_server.registry import accounts, job_runs, jobs, publishing, shares
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.registry.jobs import NewJob
@@ -274,6 +274,35 @@ def test_a_row_that_does_not_fit_fails_the_job_by_its_name(desk, text_package):
     found = desk.run()
     assert found.state == "failed"
     assert found.error.message.startswith("inputs[1].text: ")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_job_learns_nothing_of_a_model_that_is_withdrawn_meanwhile(
+    desk, text_package, monkeypatch, seconds
+):
+    """It is looked at between chunks, and once more before the result is told."""
+    desk.publish(text_package)
+    bob = accounts.create(
+        desk.db, email="bob@example.com", password_hash="$", name="bob", role="user", policy_version="1"
+    )
+    shares.put(desk.db, desk.ada, "words", "bob", role="reader")
+    desk.ada, ada = Caller.at_the_machine(bob), desk.ada
+    monkeypatch.setattr(job, "_LOOK_SECONDS", seconds)
+    monkeypatch.setattr(work, "_FIRST_ROWS", 64)
+    monkeypatch.setattr(work, "_MOST_ROWS", 64)
+    evaluation(desk, ["good", "bad"] * 100, ["positive", "negative"] * 100)
+    report, reported = job_runs.report, []
+
+    def withdraw(*arguments, **more):
+        report(*arguments, **more)
+        if not reported:
+            shares.remove(desk.db, ada, "words", "bob")
+        reported.append(more["done"])
+
+    monkeypatch.setattr(job_runs, "report", withdraw)
+    found = desk.run()
+    assert (found.state, found.error.code, found.result) == ("failed", "model_not_found", None)
+    assert (reported[-1] < 200) == (seconds == 0.0)
 
 
 def test_a_model_that_is_gone_fails_the_job(desk):

@@ -5,6 +5,7 @@ import time
 import fsspec
 import pytest
 
+from reference_server.errors import StorageFull
 from reference_server.registry import artifacts
 from reference_server.registry.artifacts import ArtifactStore
 
@@ -238,6 +239,6 @@ def test_a_sync_that_fails_makes_no_artifact(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageFull, match="no room"):
         put(store, "a.zip", b"1")
     assert list(folder.iterdir()) == []

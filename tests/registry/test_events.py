@@ -70,7 +70,7 @@ def test_a_failed_change_is_no_event(words, package):
 
     def fail():
         with words.db.write() as session:
-            model_id = names.owned(session, words.ada, "words").row.id
+            model_id = names.allowed(session, words.ada, "words", names.OWNER).row.id
             events.record(session, model_id, "published", by=words.ada, at=words.clock.now)
             raise ZeroDivisionError
 

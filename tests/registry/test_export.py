@@ -118,6 +118,8 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "jobs": [],
         "traffic_changes": {},
         "usage": [],
+        "shares": {},
+        "shared_with_me": [],
     }
 
 

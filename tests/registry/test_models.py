@@ -20,6 +20,7 @@ def test_a_new_model_has_a_name_and_nothing_to_tell(registry, ada):
         "owned_by": "ada",
         "name": "words",
         "visibility": "public",
+        "role": "owner",
         "updated_at": made.updated_at,
         "usage": {"calls": 0, "rows": 0, "days": 30},
     }
@@ -52,7 +53,7 @@ def test_a_change_of_visibility_is_a_change(registry, ada, bob):
     assert same == made
     shown = models.update(registry.db, ada, "words", visibility="public")
     assert (shown.visibility, shown.updated_at) == ("public", registry.clock.now)
-    assert models.get(registry.db, bob, "words") == shown
+    assert models.get(registry.db, bob, "words") == shown.model_copy(update={"role": None})
     registry.clock.advance(1)
     assert models.update(registry.db, ada, "ada~words", visibility="public") == shown
 

@@ -14,7 +14,7 @@ from maas_client.types import (
     VersionUpdate,
 )
 from reference_server.errors import Conflict, Forbidden, NotFound, Unprocessable
-from reference_server.registry import aliases, deletion, events, models, names, states, versions
+from reference_server.registry import aliases, deletion, events, models, names, shares, states, versions
 
 model_names = st.from_regex(MODEL_NAME, fullmatch=True)
 account_names = st.from_regex(ACCOUNT_NAME, fullmatch=True)
@@ -159,6 +159,7 @@ WRITES = {
     "states.update": lambda db, caller, name: states.update(db, caller, name, "1", VersionUpdate()),
     "deletion.delete_version": lambda db, caller, name: deletion.delete_version(db, None, caller, name, "1"),
     "deletion.delete_model": lambda db, caller, name: deletion.delete_model(db, None, caller, name),
+    "models.set_unloaded": lambda db, caller, name: models.set_unloaded(db, caller, name, unloaded=True),
     "models.update": lambda db, caller, name: models.update(db, caller, name, visibility="public"),
     "aliases.move": lambda db, caller, name: aliases.move(
         db, caller, name, "default", version=1, note="", expected_revision=None
@@ -257,46 +258,85 @@ def test_a_public_name_is_claimed_once_at_the_same_time(registry, at_once):
 
 
 OWNERS, NAMES = ("ada", "bob", "carol"), ("one", "two")
+gifts = st.tuples(st.sampled_from(OWNERS), st.sampled_from(NAMES), st.sampled_from(OWNERS))
+
+
+class World:
+    """Models, shares, and by plain rules what a name means to whom."""
+
+    def __init__(self, registry):
+        self.registry = registry
+        self.callers = {name: registry.account(name) for name in OWNERS}
+        self.models, self.public, self.shares, self.bare = {}, {}, set(), {}
+
+    def make(self, owner, name, visibility):
+        if visibility is None or (visibility == "public" and name in self.public):
+            return
+        make(self.registry, self.callers[owner], name, visibility)
+        self.models[owner, name] = visibility
+        if visibility == "public":
+            self.public[name] = owner
+
+    def share(self, owner, name, to):
+        if owner == to or (owner, name) not in self.models or (owner, name, to) in self.shares:
+            return
+        shares.put(self.registry.db, self.callers[owner], f"{owner}~{name}", to, role="reader")
+        self.shares.add((owner, name, to))
+        if self.public.get(name) in (None, owner):
+            self.bare.setdefault((to, name), owner)
+
+    def show(self, owner, name):
+        if (owner, name) in self.models and name not in self.public:
+            models.update(self.registry.db, self.callers[owner], f"{owner}~{name}", visibility="public")
+            self.models[owner, name], self.public[name] = "public", owner
+
+    def visible(self, caller, owner, name):
+        return (
+            owner == caller
+            or self.models.get((owner, name)) == "public"
+            or (owner, name, caller) in self.shares
+        )
+
+    def meant(self, caller, text):
+        owner, _, name = text.rpartition("~")
+        if not owner:
+            shown = self.bare.get((caller, name), self.public.get(name))
+            owner = caller if (caller, name) in self.models else shown
+        return owner if (owner, name) in self.models and self.visible(caller, owner, name) else None
 
 
 @settings(derandomize=True, max_examples=25, deadline=None)
 @given(
     st.fixed_dictionaries(
         dict.fromkeys(itertools.product(OWNERS, NAMES), st.sampled_from([None, "private", "public"]))
-    )
+    ),
+    st.lists(gifts, max_size=6),
+    st.lists(st.sampled_from(OWNERS), max_size=2),
 )
-def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, wanted):
-    """Whatever models there are, each name means what the rules say, and a listing tells names that work."""
+def test_every_world_resolves_by_the_rules(open_registry, tmp_path_factory, wanted, given_to, later):
+    """Whatever models and shares there are, names mean what the rules say, and those listed work."""
     registry = open_registry(tmp_path_factory.mktemp("world"))
-    callers = {name: registry.account(name) for name in OWNERS}
-    world, public = {}, {}
+    world = World(registry)
     for (owner, name), visibility in wanted.items():
-        if visibility is None or (visibility == "public" and name in public):
-            continue
-        make(registry, callers[owner], name, visibility)
-        world[owner, name] = visibility
-        if visibility == "public":
-            public[name] = owner
-
-    def meant(caller, text):
-        owner, _, name = text.rpartition("~")
-        owner = owner or (caller if (caller, name) in world else public.get(name))
-        return owner if owner == caller or world.get((owner, name)) == "public" else None
-
+        world.make(owner, name, visibility)
+    for gift in given_to:
+        world.share(*gift)
+    # What becomes public after a share takes no name from it.
+    for owner in later:
+        world.show(owner, "one")
     for caller, name in itertools.product(OWNERS, NAMES):
         for text in (name, *(f"{owner}~{name}" for owner in OWNERS)):
-            expected = meant(caller, text)
-            if (expected, name) not in world:
+            expected = world.meant(caller, text)
+            if expected is None:
                 with pytest.raises(NotFound):
-                    models.get(registry.db, callers[caller], text)
+                    models.get(registry.db, world.callers[caller], text)
                 continue
-            hidden = expected != caller and (caller, name) in world
-            shortest = f"{expected}~{name}" if hidden else name
-            assert reached(registry, callers[caller], text) == (expected, shortest)
+            shortest = name if world.meant(caller, name) == expected else f"{expected}~{name}"
+            assert reached(registry, world.callers[caller], text) == (expected, shortest)
     for caller in OWNERS:
-        listed = models.list_models(registry.db, callers[caller], ModelQuery()).data
+        listed = models.list_models(registry.db, world.callers[caller], ModelQuery()).data
         assert {(model.owned_by, model.name) for model in listed} == {
-            key for key, visibility in world.items() if key[0] == caller or visibility == "public"
+            key for key in world.models if world.visible(caller, *key)
         }
-        assert [models.get(registry.db, callers[caller], model.id) for model in listed] == listed
+        assert [models.get(registry.db, world.callers[caller], model.id) for model in listed] == listed
     registry.db.dispose()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from reference_server.errors import DeadlineExceeded, Unprocessable
+from reference_server.errors import DeadlineExceeded, Unavailable, Unprocessable
 from reference_server.runtime.lanes import Lanes, Ticket
 
 
@@ -168,3 +168,110 @@ def test_an_idle_lane_keeps_no_model(lanes):
     while kept() is not None and time.monotonic() < until:
         time.sleep(0.001)
     assert kept() is None
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Slow(Work):
+    """Takes a second of the clock for each row, once its gate is open."""
+
+    clock = None
+
+    def run_with(self, others, *, deadline):
+        results = super().run_with(others, deadline=deadline)
+        self.clock.now += sum(len(work.numbers) for work in (self, *others))
+        return results
+
+
+@pytest.fixture
+def paced():
+    """One lane, work that would wait more than 5 s refused, and a model whose rows take a second each."""
+    clock = Clock()
+    made = Lanes(1, most_seconds=5.0, timer=clock)
+    model = Model(most_shared_rows=1)
+
+    def work(rows=1, *, is_open=False):
+        one = Slow(list(range(rows)), [], group=None)
+        one.clock = clock
+        if is_open:
+            one.gate.set()
+        return one
+
+    made.run(model, work(is_open=True), None)
+    held = work()
+    made.submit(model, Ticket(held, None, lambda _: None))
+    while made.waiting:
+        time.sleep(0.001)
+    yield made, model, work, clock
+    held.gate.set()
+
+
+def test_what_would_wait_too_long_is_refused_at_once(paced):
+    """By the pace of the runs before: six rows of a second each are in front."""
+    lanes, model, work, _ = paced
+    for _ in range(3):
+        lanes.submit(model, Ticket(work(2, is_open=True), None, lambda _: None))
+    with pytest.raises(Unavailable, match=r"about 6\.0 s") as refused:
+        lanes.submit(model, Ticket(work(is_open=True), None, lambda _: None))
+    assert refused.value.code == "queue_full"
+    assert refused.value.retry_after == pytest.approx(6.0)
+    assert lanes.waiting == 3
+
+
+def test_what_would_be_late_for_its_caller_is_refused_at_once(paced):
+    """A caller with two seconds learns now what it would learn after them."""
+    lanes, model, work, clock = paced
+    lanes.submit(model, Ticket(work(3, is_open=True), None, lambda _: None))
+    with pytest.raises(Unavailable):
+        lanes.submit(model, Ticket(work(is_open=True), clock.now + 2, lambda _: None))
+    lanes.submit(model, Ticket(work(is_open=True), clock.now + 4, lambda _: None))
+
+
+def test_another_models_queue_refuses_nobody(paced):
+    """Lanes take from the queues in turn: whoever has an empty one before it is next but one."""
+    lanes, model, work, _ = paced
+    for _ in range(3):
+        lanes.submit(model, Ticket(work(2, is_open=True), None, lambda _: None))
+    other = Model(most_shared_rows=1)
+    lanes.submit(other, Ticket(work(is_open=True), None, lambda _: None))
+    lanes.submit(other, Ticket(work(is_open=True), None, lambda _: None))
+
+
+def test_what_has_left_the_queue_is_not_waited_for(paced):
+    """Those who hung up make room."""
+    lanes, model, work, _ = paced
+    tickets = [Ticket(work(2, is_open=True), None, lambda _: None) for _ in range(3)]
+    for ticket in tickets:
+        lanes.submit(model, ticket)
+        ticket.drop()
+    other = Model(most_shared_rows=1)
+    # A lane that looks for work forgets them.
+    with lanes._changed:
+        lanes._pick(0.0)
+    lanes.submit(other, Ticket(work(is_open=True), None, lambda _: None))
+    lanes.submit(model, Ticket(work(is_open=True), None, lambda _: None))
+
+
+def test_runs_that_go_on_after_their_deadline_are_counted(paced):
+    """From the deadline on; where every lane is taken by one, that is told."""
+    lanes, model, work, clock = paced
+    assert (lanes.overdue, lanes.are_all_overdue) == (0.0, False)
+    late = Lanes(1, timer=clock)
+    held = work()
+    ticket = Ticket(held, clock.now + 1, lambda _: None)
+    late.submit(model, ticket)
+    while late.waiting:
+        time.sleep(0.001)
+    assert (late.overdue, late.are_all_overdue) == (0.0, False)
+    clock.now += 4
+    assert (late.overdue, late.are_all_overdue) == (3.0, True)
+    held.gate.set()
+    late.close()
+    assert late.overdue == 0.0

@@ -105,8 +105,11 @@ class Running:
         return self.process.wait(30)
 
 
-def launch(folder, *options, **more):
-    """Start `maas-server serve`, its output in out.txt; the caller waits and ends it."""
+def launch(folder, *options, before=None, **more):
+    """Start `maas-server serve`, its output in out.txt; the caller waits and ends it.
+
+    `before` is called in the new process: it may take away what the server will not have.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     command = [SCRIPTS / "maas-server", "serve", "--port", "0", "--data-dir", folder / "data"]
     variables = environment(folder, **more)
@@ -117,6 +120,7 @@ def launch(folder, *options, **more):
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=before,  # noqa: PLW1509 - no thread of these tests holds a lock that it needs
         )
     return process, variables
 

@@ -256,7 +256,7 @@ def test_a_comparison_says_what_it_could_not_compare(running, owner, words, monk
     with running.account("other") as client:
         name = f"{owner.account.get().name}~words"
         diff = client.model(name).versions.diff(1, 2)
-    assert "only its owner can download" in diff.graph_missing
+    assert "its owner and its publishers can download" in diff.graph_missing
     assert diff.graph is None
     assert diff.predictions[0].before is not None
     assert "retired" in diff.predictions[0].after_error
