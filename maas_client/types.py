@@ -7,6 +7,7 @@ The server imports these same classes; the two sides cannot drift apart.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from datetime import UTC, date, datetime
 from math import inf
@@ -39,7 +40,10 @@ VERSION_NUMBER = r"[1-9][0-9]{0,8}"
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
 MAX_LINEAGE_BYTES = 16 * 2**10
+# In each part of a pattern of model names: what holds a name against more takes longer than its length.
+MAX_STARS = 2
 
+Registration: TypeAlias = Literal["open", "invitation", "closed"]
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
@@ -55,6 +59,7 @@ AuditAct: TypeAlias = Literal[
     "account_exported",
     "password_changed",
     "role_changed",
+    "limits_changed",
     "session_started",
     "session_ended",
     "key_made",
@@ -118,12 +123,37 @@ def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return facts
 
 
+def _few_stars(pattern: str) -> str:
+    if any(part.count("*") > MAX_STARS for part in pattern.split("~")):
+        raise ValueError(
+            f"{pattern!r} has more than {MAX_STARS} stars; such as sentiment-* or *-en are enough"
+        )
+    return pattern
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; expected an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+        ) from None
+
+
 ModelName = Annotated[
     str,
     StringConstraints(pattern=rf"^{MODEL_NAME}$"),
     AfterValidator(_not_reserved),
 ]
 AccountName = Annotated[str, StringConstraints(pattern=rf"^{ACCOUNT_NAME}$")]
+# `name` or `account~name`; a star stands for any characters of its part.
+ModelPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^(?:[a-z0-9*-]{1,39}~)?[A-Za-z0-9._*-]{1,128}$"),
+    AfterValidator(_few_stars),
+]
+# An address, or a network in CIDR notation (RFC 4632, RFC 4291).
+Network = Annotated[str, StringConstraints(max_length=64), AfterValidator(_network)]
 Email = Annotated[
     str,
     StringConstraints(
@@ -234,6 +264,9 @@ class ServiceInfo(Reply):
     name: str
     version: str
     usage_policy: UsagePolicy
+    registration: str = Field(
+        "open", description="Who may register: `open` for anybody, `invitation` or `closed`."
+    )
     documentation: str = "/docs"
     openapi: str = "/openapi.json"
 
@@ -257,6 +290,9 @@ class AccountCreate(Request):
     name: AccountName | None = Field(
         None, description="The public handle in `account~model`; one is made up when none is given."
     )
+    invitation: SecretStr | None = Field(
+        None, max_length=100, description="What the operator sent, where registration is by invitation."
+    )
 
 
 class Account(Reply):
@@ -268,6 +304,19 @@ class Account(Reply):
     role: str
     policy_version: str
     created_at: datetime
+
+
+class Invitation(Reply):
+    """An invitation to register, without its secret; `state` is `open`, `used` or `expired`."""
+
+    id: str
+    prefix: str
+    email: str | None = None
+    state: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    used_by: str | None = None
 
 
 class PasswordChange(Request):
@@ -301,13 +350,26 @@ class SessionCreated(Session):
 
 
 class KeyCreate(Request):
-    """A new API key; its scopes must be among those of whoever makes it."""
+    """A new API key; it may do no more than whoever makes it, whose limits are its own where it has none."""
 
     name: str = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(
         default=["models:read", "predict"], min_length=1, description="What the key may be used for."
     )
     expires_at: datetime | None = Field(None, description="RFC 3339 with an offset; never when left out.")
+    models: list[ModelPattern] | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="The models that exist for the key: names or `account~name`, a `*` for any characters.",
+    )
+    networks: list[Network] | None = Field(
+        None, min_length=1, max_length=64, description="Where it may be used from, in CIDR notation."
+    )
+    requests_per_minute: int | None = Field(None, ge=1, le=100_000_000)
+    rows_per_day: int | None = Field(
+        None, ge=1, le=10**15, description="Instances predicted from midnight to midnight, in UTC."
+    )
 
 
 class KeyRotate(Request):
@@ -317,7 +379,7 @@ class KeyRotate(Request):
 
 
 class Key(Reply):
-    """An API key without its secret."""
+    """An API key without its secret; a limit of None is none."""
 
     id: str
     name: str
@@ -326,7 +388,12 @@ class Key(Reply):
     scopes: list[str]
     created_at: datetime
     expires_at: datetime | None = None
+    models: list[str] | None = None
+    networks: list[str] | None = None
+    requests_per_minute: int | None = None
+    rows_per_day: int | None = None
     last_used_at: datetime | None = None
+    last_used_from: str | None = Field(None, description="The address that it was last used from.")
 
 
 class KeyCreated(Key):

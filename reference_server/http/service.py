@@ -14,12 +14,13 @@ routes = Routes("service")
 
 @routes.route("GET", "/", access="open")
 def info(call: Call) -> ServiceInfo:
-    """Return the service's name, version and usage policy."""
+    """Return the service's name, version and usage policy, and who may register."""
     settings = call.services.settings
     return ServiceInfo(
         name="Model as a Service",
         version=version("maas-client"),
         usage_policy=UsagePolicy(version=settings.policy_version, text=settings.policy_text),
+        registration=settings.registration,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from reference_server.registry import idempotency
+from reference_server.registry import idempotency, row_counts
 from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow, UploadRow
 
 if TYPE_CHECKING:
@@ -22,4 +22,5 @@ def purge(db: Database) -> None:
         session.execute(delete(UploadRow).where(UploadRow.expires_at <= now))
         session.execute(delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running"))
         session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
+        row_counts.purge(session, now.date())
     idempotency.purge(db)
