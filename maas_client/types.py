@@ -37,6 +37,8 @@ ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 VERSION_NUMBER = r"[1-9][0-9]{0,8}"
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
+MAX_LABELS = 100_000
+MAX_LABEL_CHARACTERS = 200
 MAX_LINEAGE_BYTES = 16 * 2**10
 
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
@@ -394,7 +396,7 @@ class Serving(Request):
     )
 
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,64}$")]
 
 
@@ -410,7 +412,7 @@ class Manifest(Request):
     tags: list[Tag] = Field(default_factory=list, max_length=32)
     labels: list[Label] = Field(
         default_factory=list,
-        max_length=100_000,
+        max_length=MAX_LABELS,
         description="Class names in the order of the graph's output; or a `labels.txt` in the package.",
     )
     preprocessing: Preprocessing = Preprocessing()
