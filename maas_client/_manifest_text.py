@@ -1,4 +1,4 @@
-"""Reads `maas.toml` within bounds: whoever sends it may wish to keep the reader busy, or the store unreadable.
+"""Reads `maas.toml` within bounds: who sends it may wish to keep its reader busy, or the store unreadable.
 
 TOML is read in one go by the standard library, which takes time with the square of a dotted key's parts, and
 for each line under a table with the number of the parts in that table's name: 4 KB took it a second.

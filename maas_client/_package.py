@@ -1,8 +1,9 @@
 """The model package: a flat folder, or its zip, with `maas.toml`, `model.onnx` and what the task needs.
 
 Both sides use this module: the SDK validates a package before it uploads it, the server validates what
-arrived. Nothing here runs a model or believes an archive (`_zip_files.py`) or a manifest (`_manifest_text.py`):
-names come from a short list, and no more bytes are read than were declared and allowed.
+arrived. Nothing here runs a model, or believes an archive (`_zip_files.py`) or a manifest
+(`_manifest_text.py`): names come from a short list, and no more bytes are read than were declared and
+allowed.
 """
 
 from __future__ import annotations
@@ -217,14 +218,16 @@ def _labels(files: _Files, manifest: Manifest) -> tuple[str, ...]:
         labels = re.split(r"\r?\n", _text(files, LABELS).strip("\r\n"))
     if len(set(labels)) != len(labels) or "" in labels:
         raise PackageError("labels must be distinct and not empty")
-    if len(labels) > MAX_LABELS or any(
-        len(label) > MAX_LABEL_CHARACTERS or "\0" in label for label in labels
-    ):
+    if len(labels) > MAX_LABELS or not all(map(_can_be_a_label, labels)):
         raise PackageError(
             f"there are at most {MAX_LABELS:,} labels of at most {MAX_LABEL_CHARACTERS} characters each, "
             "none of them U+0000"
         )
     return tuple(labels)
+
+
+def _can_be_a_label(label: str) -> bool:
+    return len(label) <= MAX_LABEL_CHARACTERS and "\0" not in label
 
 
 def _text(files: _Files, name: str) -> str:

@@ -1,7 +1,8 @@
 """The files in a zip that nobody vouches for (APPNOTE.TXT 6.3.10): plain ones, each in a place of its own.
 
-`zipfile` reads the whole list of entries before any can be refused, believes that entries do not overlap, and
-bounds what one read makes of stored and deflated entries only: by bzip2, 429 bytes that declare 10 took 437 MB.
+`zipfile` reads the whole list of entries before any can be refused, and believes that entries do not overlap.
+It bounds what one read makes of stored and deflated entries only: by bzip2, 429 bytes that declare 10 took
+437 MB.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
         zipfile.BadZipFile, ValueError, NotImplementedError: It is no zip that can be read.
     """
     bounded = _BoundedDirectory(file)
-    archive = zipfile.ZipFile(bounded)  # type: ignore[call-overload] # it asks for these four methods
+    archive = zipfile.ZipFile(bounded)
     bounded.open_up()
     return archive
 
