@@ -28,9 +28,9 @@ _MOST_AXES = 64
 def parse_graph(graph: bytes) -> onnx.ModelProto:
     """Parse a graph and check it against the rules.
 
-    Refused are: names that a signature cannot show, external data (it would be read from the server's own disk), operators outside
-    `ALLOWED_DOMAINS` and the model's own functions, and sparse tensors, of which a few bytes can stand for
-    any amount of memory once ONNX Runtime makes them dense.
+    Refused are: names that a signature cannot show, external data (it would be read from the server's own
+    disk), operators outside `ALLOWED_DOMAINS` and the model's own functions, and sparse tensors, of which a
+    few bytes can stand for any amount of memory once ONNX Runtime makes them dense.
 
     Raises:
         Unprocessable: Code `model_rejected`; the message names the node or tensor.

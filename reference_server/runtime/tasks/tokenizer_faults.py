@@ -1,7 +1,7 @@
 """What `tokenizers` raises, and how to say it to a caller.
 
-Its Rust panics where a tokenizer.json contradicts itself, some only at a text that comes upon it. Such a panic
-is a `PanicException`, which is no `Exception`: unseen, it would end whatever thread the text was in.
+Its Rust panics where a tokenizer.json contradicts itself, sometimes only at a text that comes upon it. Such a
+panic is a `PanicException`, which is no `Exception`: unseen, it would end whatever thread the text was in.
 """
 
 from __future__ import annotations

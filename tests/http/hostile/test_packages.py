@@ -142,7 +142,7 @@ def test_a_hostile_package_in_chunks_is_refused_as_well(counter, name):
 
 
 def test_a_text_that_makes_a_tokenizer_panic_is_a_refusal(counter):
-    """What the example did not meet a caller may: his call alone fails, with a reason, and the lane goes on."""
+    """What the example did not meet a caller may: that call alone fails, with a reason; the lane goes on."""
     # A trie (Darts) of 256 units, of which the one of "a" points beyond the end.
     panics = charsmap(b"\0\4\0\0" + b"\0\0\0\0" * 97 + b"a\xfd\xff\x7f" + b"\0\0\0\0" * 158 + b"a")
     content = package(TEXT_MANIFEST.replace("a good day", "b"), token_graph(), tokenizer__json=panics)
