@@ -79,6 +79,8 @@ Email = Annotated[
     ),
 ]
 Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+# As many digits as `VERSION_NUMBER` has.
+VersionNumber = Annotated[int, Field(ge=1, lt=10**9)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -289,7 +291,7 @@ class Metric(Reply):
     name: str = Field(min_length=1, max_length=64)
     value: float = Field(allow_inf_nan=False)
     dataset: str = Field(min_length=1, max_length=200)
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, lt=2**63)
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
     interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
@@ -627,7 +629,7 @@ class ModelQuery(PageQuery):
     min_accuracy: FiniteFloat | None = Field(
         None, ge=0, le=1, description="The least `accuracy` that the publisher measured."
     )
-    max_size_bytes: int | None = Field(None, ge=1, description="The largest package.")
+    max_size_bytes: int | None = Field(None, ge=1, lt=2**63, description="The largest package.")
     sort: ModelSort = Field(
         "name", description="`-` reverses the order; models that lack the figure come last in both."
     )
@@ -693,7 +695,7 @@ class VersionUpdate(Request):
 class UploadCreate(Request):
     """A package that is to come in chunks: the size and the sha256 of its zip."""
 
-    size: int = Field(ge=1, description="Bytes of the zip.")
+    size: int = Field(ge=1, lt=2**63, description="Bytes of the zip.")
     sha256: str = Field(
         pattern=r"^(?:sha256:)?[0-9a-f]{64}$", description="Of the zip's bytes, in hexadecimal."
     )
@@ -749,7 +751,7 @@ class Alias(Reply):
 class AliasMove(Request):
     """Where an alias is to point, and why."""
 
-    version: int = Field(ge=1)
+    version: VersionNumber
     note: Notes = ""
     force: bool = Field(
         False, description="Move `default` even if the signature breaks that of the version before."
@@ -814,7 +816,7 @@ class ModelEvent(Reply):
 class TrafficSplit(Request):
     """What a version gets of the calls that name none: its weight over the sum of all weights."""
 
-    version: int = Field(ge=1)
+    version: VersionNumber
     weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
 
 
@@ -826,7 +828,7 @@ class TrafficUpdate(Request):
         max_length=10,
         description="The versions that serve, with their weights; the alias `default` alone when empty.",
     )
-    shadows: list[Annotated[int, Field(ge=1)]] = Field(
+    shadows: list[VersionNumber] = Field(
         default_factory=list,
         max_length=5,
         description="Versions that get a copy in the background; what they answer is compared and dropped.",
@@ -918,10 +920,10 @@ class Estimate(Reply):
 class ComparisonQuery(Request):
     """Query parameters of `GET …/comparison`."""
 
-    a: int = Field(ge=1, description="The version to compare with.")
-    b: int = Field(ge=1, description="The version that is compared.")
+    a: VersionNumber = Field(description="The version to compare with.")
+    b: VersionNumber = Field(description="The version that is compared.")
     since: int = Field(
-        0, ge=0, description="Only what was seen since this revision of the traffic; everything at 0."
+        0, ge=0, lt=2**63, description="Only what was seen since this revision of the traffic; everything at 0."
     )
 
 
@@ -1006,7 +1008,7 @@ class UsageQuery(PageQuery):
     """Filters of `GET /v1/usage`."""
 
     model: str | None = Field(None, max_length=200, description="Only calls of this model.")
-    version: int | None = Field(None, ge=1, description="Only calls of versions of this number.")
+    version: VersionNumber | None = Field(None, description="Only calls of versions of this number.")
     since: date | None = Field(None, description="The first day, in UTC.")
     until: date | None = Field(None, description="The last day, in UTC.")
 
@@ -1088,7 +1090,7 @@ class EmbeddingsRequest(Request):
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="`base64` is that of little-endian float32."
     )
-    dimensions: int | None = Field(None, ge=1, description="What the model has; no model here shortens them.")
+    dimensions: int | None = Field(None, ge=1, lt=2**31, description="What the model has; no model here shortens them.")
     user: str | None = Field(None, max_length=256, description="Taken for compatibility, and not kept.")
 
 

@@ -122,7 +122,7 @@ class ModelStatistics(Reply):
 
 
 class ConfiguredTensor(Reply):
-    """One tensor as Triton describes it; −1 where a dimension varies."""
+    """One tensor as Triton describes it; a dimension that varies is -1."""
 
     name: str
     data_type: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from pydantic import JsonValue
+from pydantic import JsonValue  # noqa: TC002 - pydantic reads annotations at run time
 
 from maas_client.types import Health, Reply, ServiceInfo, UsagePolicy
 from reference_server.http import documentation
