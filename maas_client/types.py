@@ -923,7 +923,10 @@ class ComparisonQuery(Request):
     a: VersionNumber = Field(description="The version to compare with.")
     b: VersionNumber = Field(description="The version that is compared.")
     since: int = Field(
-        0, ge=0, lt=2**63, description="Only what was seen since this revision of the traffic; everything at 0."
+        0,
+        ge=0,
+        lt=2**63,
+        description="Only what was seen since this revision of the traffic; everything at 0.",
     )
 
 
@@ -1090,7 +1093,9 @@ class EmbeddingsRequest(Request):
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="`base64` is that of little-endian float32."
     )
-    dimensions: int | None = Field(None, ge=1, lt=2**31, description="What the model has; no model here shortens them.")
+    dimensions: int | None = Field(
+        None, ge=1, lt=2**31, description="What the model has; no model here shortens them."
+    )
     user: str | None = Field(None, max_length=256, description="Taken for compatibility, and not kept.")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import inspect
 from functools import lru_cache
 from http import HTTPStatus
@@ -15,7 +13,7 @@ import orjson
 from pydantic.json_schema import models_json_schema
 
 from maas_client import types
-from reference_server.http.exchange import Answer
+from reference_server.http import pages
 from reference_server.http.failure_table import failures
 from reference_server.http.job_events import EVENT_STREAM
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reference_server.http.endpoints import Endpoint
+    from reference_server.http.exchange import Answer
 
 _REF = "#/components/schemas/{model}"
 _JSON = "application/json"
@@ -111,13 +110,10 @@ def page(endpoints: tuple[Endpoint, ...]) -> Answer:
         lstrip_blocks=True,
     )
     style = environment.get_template("docs.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     html = environment.get_template("docs.html").render(
         document=openapi(endpoints), style=style, groups=_groups(endpoints)
     )
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
-    headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": policy}
-    return Answer(200, headers, html.encode())
+    return pages.page(html, style=style)
 
 
 def _used(endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[type[Any], Any]]:
