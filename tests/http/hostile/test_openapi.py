@@ -1,4 +1,4 @@
-"""Generated calls of everything that `/openapi.json` describes: no defect, and each answer is as described."""
+"""Generated calls of everything that `/openapi.json` describes: no defect, and every answer as described."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def packages(text_package):
 
 @pytest.mark.timeout(3600)
 def test_generated_calls_find_no_defect(calls):
-    """Whatever is sent in whatever order: no 5xx but those that are meant, every answer as it is described."""
+    """Whatever is sent in whatever order: no 5xx but those that are meant, every answer as described."""
 
     class Caller(RuleBasedStateMachine):
         @initialize(turn=st.integers(0, len(calls.operations) - 1))

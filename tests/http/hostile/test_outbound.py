@@ -1,4 +1,4 @@
-"""There is no fetch by URL from a caller: whatever is sent, no process of the server opens a connection for it."""
+"""There is no fetch by URL from a caller: whatever is sent, the server opens no connection for it."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def trap():
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory, text_package):
-    """A server process that notes every outbound connection and look-up, with one model; and what it noted."""
+    """A server process with one model, which notes every outbound connection and look-up."""
     folder = tmp_path_factory.mktemp("watched")
     ready, seen = folder / "ready.json", folder / "seen"
     seen.touch()

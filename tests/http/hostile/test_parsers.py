@@ -93,7 +93,7 @@ def archives(draw):
 @given(mutated(GOOD_ZIP) | archives() | st.binary(max_size=300))
 @generated
 def test_a_zip_is_a_package_or_is_refused(content):
-    """Nothing but a PackageError, with a text that could be shown; what is read is no more than was declared."""
+    """Nothing but a PackageError with a text to show; no more is read than was declared."""
     try:
         with open_package(io.BytesIO(content), max_bytes=2**20) as found:
             assert sum(found.sizes.values()) <= 2**20

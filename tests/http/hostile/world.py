@@ -29,10 +29,13 @@ class World:
 
     def __init__(self, server: Any, packages: tuple[bytes, bytes, bytes]) -> None:
         self.server, self.packages = server, packages
-        self.name = f"fuzz-{next(_numbers)}"
+        number = next(_numbers)
+        # Names of this world alone: an earlier one's may have been made public.
+        self.name, words, vectors = f"fuzz-{number}", f"words-{number}", f"vectors-{number}"
+        self.vectors = vectors
         self.session = server.register(self.name)
         self.names: dict[str, list[str]] = {
-            "model": ["words", f"{self.name}~words", "vectors", "empty"],
+            "model": [words, f"{self.name}~{words}", words, vectors, f"empty-{number}"],
             "version": ["1", "2", "default", "latest"],
             "alias": ["default", "stable"],
             "offset": ["0"],
@@ -41,16 +44,15 @@ class World:
             "upload": [],
             "job": [],
         }
-        for number, model in enumerate(("words", "words", "vectors")):
-            answer = self._send(f"/v1/models/{model}/versions", packages[number], "application/zip")
+        for model, package in zip((words, words, vectors), packages, strict=True):
+            answer = self._send(f"/v1/models/{model}/versions", package, "application/zip")
             assert answer.status_code == 201, answer.data
-        self._post("/v1/models", {"name": "empty"})
-        self._post("/v1/models/words/aliases/stable/rollback", {})
+        self._post("/v1/models", {"name": f"empty-{number}"})
         self._post("/v1/keys", {"name": "one", "scopes": SCOPES})
         self._post("/v1/uploads", self.upload)
-        self._post("/v1/models/words/evaluate", {**self.evaluation, "background": True})
+        self._post(f"/v1/models/{words}/evaluate", {**self.evaluation, "background": True})
         server.flask.test_client().put(
-            "/v1/models/words/aliases/stable", json={"version": 1}, headers=self.session
+            f"/v1/models/{words}/aliases/stable", json={"version": 1}, headers=self.session
         )
 
     @property
@@ -83,7 +85,7 @@ class World:
             "evaluate.evaluate_version": self.evaluation,
             "open-inference.infer": inference,
             "open-inference.infer_version": inference,
-            "embeddings.create": {"model": "vectors", "input": "a good day"},
+            "embeddings.create": {"model": self.vectors, "input": "a good day"},
             "versions.publish": self.packages[1],
             "uploads.begin": self.upload,
             "uploads.add_chunk": self.packages[1],
