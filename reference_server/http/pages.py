@@ -1,4 +1,4 @@
-"""Pages, each under a policy that lets in nothing but what it brings (W3C, Content Security Policy Level 3)."""
+"""Pages, each under a policy that lets in nothing but what it brings (W3C, Content Security Policy 3)."""
 
 from __future__ import annotations
 

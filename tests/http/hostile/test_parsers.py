@@ -8,7 +8,6 @@ import json
 import struct
 import zlib
 
-import httptools
 import numpy as np
 import orjson
 import pytest
@@ -217,7 +216,8 @@ def messages(draw):
     content |= draw(st.dictionaries(st.sampled_from(["id", "parameters", "outputs", "model_name"]), ANY_JSON))
     head = json.dumps(content).encode()
     length = draw(
-        st.just(str(len(head))) | st.sampled_from(["0", "-1", "9" * 30, "١", "", "1e1", str(len(head) + 1)])
+        st.just(str(len(head)))
+        | st.sampled_from(["0", "-1", "9" * 30, "\u0661", "", "1e1", str(len(head) + 1)])
     )
     return head + raw, {protocol.JSON_LENGTH: length} if draw(st.booleans()) else {}
 
@@ -283,7 +283,7 @@ HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_si
 @given(HEADER_TEXT, HEADER_TEXT, st.integers(0, 2**40))
 @generated
 def test_headers_are_read_or_refused(text, other, size):
-    """Ranges and digests: a part lies within the whole, a digest has its length, the rest is an answer of 4xx."""
+    """Ranges and digests: a part lies within the whole, a digest has its length, the rest is a 4xx."""
     try:
         part = ranges.requested({"range": f"bytes={text}", "if-range": other}, etag='"x"', size=size)
         assert part is None or 0 <= part[0] < part[1] <= size
@@ -344,7 +344,7 @@ READER = ImageReader(ImagePreprocessing(width=4, height=4), np.float32)
 )
 @generated
 def test_a_picture_is_decoded_or_refused(content):
-    """Of another size, of other formats, damaged: a tensor of the graph's shape or a fault that is the caller's."""
+    """Of another size, of other formats, damaged: a tensor of the right shape, or the caller's fault."""
     try:
         tensor = READER(content)
     except InputFault as fault:
@@ -428,5 +428,4 @@ def test_after_all_this_the_server_answers(shared, caplog):
     """The generated connections have left nothing behind."""
     assert shared.through_front("GET", "/healthz").status == 200
     shared.wait_for(lambda: not shared.state.connections)
-    assert httptools.__name__
     assert "the request failed" not in caplog.text

@@ -1,4 +1,4 @@
-"""Requests that wish ill: names in paths, encodings, numbers, nesting, and what two servers could read in two ways."""
+"""Requests that wish ill: names in paths, encodings, numbers, nesting, and what can be read in two ways."""
 
 import gzip
 import json
@@ -65,7 +65,7 @@ BODIES = {"PATCH": b'{"visibility": "public"}', "PUT": b'{"version": 1}', "POST"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_in_a_path_is_a_name_or_nothing(shared, name):
-    """Through either door: an answer of 4xx in the one shape, no file, no model and no other route is reached."""
+    """Through either door: a 4xx in the one shape; no file, no model and no other route is reached."""
     before = shared.through_flask("GET", "/v1/models", headers=shared.ada).json
     raw = NAMES[name]
     # What holds percents is sent as it is; everything else is encoded whole.

@@ -1,4 +1,4 @@
-"""What a fuzz run meets: an account with models, keys, uploads and jobs, and what is learnt of their names."""
+"""What a fuzz run meets: an account with models, keys, uploads and jobs, and the names that it learns."""
 
 from __future__ import annotations
 
