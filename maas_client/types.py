@@ -39,6 +39,8 @@ ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 VERSION_NUMBER = r"[1-9][0-9]{0,8}"
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
+MAX_LABELS = 100_000
+MAX_LABEL_CHARACTERS = 200
 MAX_LINEAGE_BYTES = 16 * 2**10
 # In each part of a pattern of model names: what holds a name against more takes longer than its length.
 MAX_STARS = 2
@@ -161,12 +163,13 @@ Email = Annotated[
     ),
 ]
 Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+# As many digits as `VERSION_NUMBER` has.
+VersionNumber = Annotated[int, Field(ge=1, lt=10**9)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 # An aware time that is also one of UTC, whatever its offset.
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-Number = Annotated[int, Field(ge=1, lt=10**9)]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
@@ -411,7 +414,7 @@ class Metric(Reply):
     name: str = Field(min_length=1, max_length=64)
     value: float = Field(allow_inf_nan=False)
     dataset: str = Field(min_length=1, max_length=200)
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, lt=2**63)
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
     interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
@@ -538,7 +541,7 @@ class Serving(Request):
     )
 
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,64}$")]
 
 
@@ -554,7 +557,7 @@ class Manifest(Request):
     tags: list[Tag] = Field(default_factory=list, max_length=32)
     labels: list[Label] = Field(
         default_factory=list,
-        max_length=100_000,
+        max_length=MAX_LABELS,
         description="Class names in the order of the graph's output; or a `labels.txt` in the package.",
     )
     preprocessing: Preprocessing = Preprocessing()
@@ -906,7 +909,7 @@ class PublishQuery(Request):
         None, description="For a model that this creates (`private` when left out); others keep theirs."
     )
     set_default: bool = Field(False, description="Move the alias `default` to the new version.")
-    parent: Number | None = Field(
+    parent: VersionNumber | None = Field(
         None, description="The version of the same model that this one was made from."
     )
     origin: Origin = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
@@ -933,7 +936,7 @@ class Alias(Reply):
 class AliasMove(Request):
     """Where an alias is to point, and why."""
 
-    version: Number
+    version: VersionNumber
     note: Notes = ""
     force: bool = Field(
         False, description="Move `default` even if the signature breaks that of the version before."
@@ -999,7 +1002,7 @@ class ModelEvent(Reply):
 class TrafficSplit(Request):
     """What a version gets of the calls that name none: its weight over the sum of all weights."""
 
-    version: Number
+    version: VersionNumber
     weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
 
 
@@ -1011,7 +1014,7 @@ class TrafficUpdate(Request):
         max_length=10,
         description="The versions that serve, with their weights; the alias `default` alone when empty.",
     )
-    shadows: list[Number] = Field(
+    shadows: list[VersionNumber] = Field(
         default_factory=list,
         max_length=5,
         description="Versions that get a copy in the background; what they answer is compared and dropped.",
@@ -1103,12 +1106,12 @@ class Estimate(Reply):
 class ComparisonQuery(Request):
     """Query parameters of `GET …/comparison`."""
 
-    a: Number = Field(description="The version to compare with.")
-    b: Number = Field(description="The version that is compared.")
+    a: VersionNumber = Field(description="The version to compare with.")
+    b: VersionNumber = Field(description="The version that is compared.")
     since: int = Field(
         0,
         ge=0,
-        lt=2**31,
+        lt=2**63,
         description="Only what was seen since this revision of the traffic; everything at 0.",
     )
 
@@ -1194,7 +1197,7 @@ class UsageQuery(PageQuery):
     """Filters of `GET /v1/usage`."""
 
     model: str | None = Field(None, max_length=200, description="Only calls of this model.")
-    version: Number | None = Field(None, description="Only calls of versions of this number.")
+    version: VersionNumber | None = Field(None, description="Only calls of versions of this number.")
     since: date | None = Field(None, description="The first day, in UTC.")
     until: date | None = Field(None, description="The last day, in UTC.")
 
@@ -1364,7 +1367,9 @@ class EmbeddingsRequest(Request):
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="`base64` is that of little-endian float32."
     )
-    dimensions: int | None = Field(None, ge=1, description="What the model has; no model here shortens them.")
+    dimensions: int | None = Field(
+        None, ge=1, lt=2**31, description="What the model has; no model here shortens them."
+    )
     user: str | None = Field(None, max_length=256, description="Taken for compatibility, and not kept.")
 
 

@@ -183,7 +183,7 @@ def _read(stored: dict[str, Any]) -> Budget:
 def _row_of(session: Session, account_id: str, key_id: str) -> KeyRow:
     row = session.scalar(select(KeyRow).where(KeyRow.id == key_id, KeyRow.account_id == account_id))
     if row is None:
-        raise NotFound(f"you have no key {key_id!r}", code="key_not_found")
+        raise NotFound(f"you have no key {key_id[:100]!r}", code="key_not_found")
     return row
 
 
