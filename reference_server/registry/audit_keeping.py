@@ -157,8 +157,7 @@ def _all_at_once(session: Session, page: list[int]) -> Sequence[AuditRow]:
     if not page:
         return ()
     try:
-        between = AuditRow.seq.between(page[0], page[-1])
-        return session.scalars(select(AuditRow).where(between)).all()
+        return session.scalars(select(AuditRow).where(AuditRow.seq.between(page[0], page[-1]))).all()
     except _UNREADABLE:
         return ()
 
