@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-peers check compare-sdks survive bench bench-peers bench-memory bench-gpu \
+.PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
 	bench-jobs bench-sdk overload format clean
 
 help: ## Show the targets
@@ -40,7 +40,7 @@ test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as the
 test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
 	$(BIN)/python -m pytest -m long
 
-check: $(INSTALLED)-check ## Check format, lint and types
+check: $(INSTALLED)-check ## Check format, lint, types and known weaknesses
 	$(BIN)/python tools/make_sync_face.py --check
 	$(BIN)/python tools/make_api_reference.py --check
 	$(BIN)/ruff format --check .
@@ -48,6 +48,15 @@ check: $(INSTALLED)-check ## Check format, lint and types
 	$(BIN)/mypy
 	$(BIN)/mypy --warn-unused-ignores tests/typing_api.py
 	$(BIN)/basedpyright tests/typing_api.py
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive maas_client reference_server tools
+	$(BIN)/python tools/audit.py
+
+audit: $(INSTALLED)-check ## Ask the package index for known vulnerabilities of what is installed
+	$(BIN)/python tools/audit.py
+
+# How many examples each property gets.
+fuzz: $(INSTALLED)-test ## Send the server and every parser thousands of generated inputs (an hour; docs/guides/fuzzing.md)
+	$(BIN)/python -m pytest tests/http/hostile --hypothesis-profile=fuzz --timeout=7200 --hypothesis-show-statistics
 
 PEERS := build/peers
 $(PEERS)/%/.installed: tests/peers/%.txt | $(BIN)/python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # A list of a hundred faults fits in; more than this is no explanation.
 MAX_BODY_BYTES = 256 * 1024
+# Parameters of a limit; the names of limits are quoted, and ours hold no semicolon.
+_NOTHING_LEFT = re.compile(r";\s*r=0(?!\d)")
+_RENEWED = re.compile(r";\s*t=(\d{1,9})(?!\d)")
 
 
 def error_from(
@@ -57,15 +61,25 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     """Return the seconds to wait that an answer asks for (RFC 9110, section 10.2.3), or None.
 
     `retry-after-ms` is finer and goes first; a date counts from the server's own `Date`, so that a wrong
-    clock on either side does no harm.
+    clock on either side does no harm. Without either, what counts is when the limits are renewed of which
+    `RateLimit` says that nothing is left (draft-ietf-httpapi-ratelimit-headers-10, section 4).
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("Retry-After")
-    if value is None or (seconds := _number(value)) is not None:
-        return seconds if value is not None else None
+    if value is None:
+        return _renewal(headers.get("RateLimit"))
+    if (seconds := _number(value)) is not None:
+        return seconds
     due = _date(value)
     return None if due is None else max(0.0, (due - (_date(headers.get("Date")) or now)).total_seconds())
+
+
+def _renewal(limits: str | None) -> float | None:
+    """Return the seconds until all limits are renewed that are used up; None for none that says when."""
+    used_up = [limit for limit in (limits or "").split(",") if _NOTHING_LEFT.search(limit)]
+    renewals = [float(found[1]) for limit in used_up if (found := _RENEWED.search(limit))]
+    return max(renewals, default=None)
 
 
 def _should_retry(headers: Mapping[str, str]) -> bool | None:

@@ -315,6 +315,7 @@ class AsyncClient:
         *,
         accept_policy: str | Literal[True] | None = None,
         name: str | None = None,
+        invitation: str | None = None,
     ) -> Account:
         """Make an account; log in afterwards.
 
@@ -324,10 +325,13 @@ class AsyncClient:
             accept_policy: The version of the service's usage policy that you have read and accept, or True
                 for whatever it is now. It is shown by `client.service.info().usage_policy`.
             name: Your public handle in `account~model`; one is made up when none is given.
+            invitation: What the operator sent you, where `client.service.info().registration` is
+                `invitation`.
 
         Raises:
             ArgumentError: The usage policy was not accepted; the message tells its version.
             ConflictError: The e-mail address or the name is taken.
+            PermissionDeniedError: Registration is closed, or the invitation does not hold.
         """
         from maas_client._operations import accounts
 
@@ -338,7 +342,13 @@ class AsyncClient:
             else await self._policy_version(bool(accept_policy))
         )
         return await self._send(
-            accounts.create(email=email, password=password, accept_policy=version, name=name)
+            accounts.create(
+                email=email,
+                password=password,
+                accept_policy=version,
+                name=name,
+                invitation=None if invitation is None else Masked(invitation),
+            )
         )
 
     async def login(

@@ -119,7 +119,8 @@ class Pace:
         """
         if faults := _faults_by_row(error, len(batch)):
             return _without_faulty(batch, error, faults)
-        if isinstance(error, _BUSY) and self.has_succeeded:
+        # What is known to be of no use before tomorrow, as a spent quota, is not sent again and again.
+        if isinstance(error, _BUSY) and self.has_succeeded and error.should_retry is not False:
             self._strike(error)
             self.lanes = max(1, self.lanes // 2)
             return Verdict(again=[batch])

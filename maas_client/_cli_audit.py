@@ -58,7 +58,7 @@ def audit(
 
 def _row(entry: AuditEntry) -> list[str]:
     version = None if entry.version is None else f"v{entry.version}"
-    on = (entry.model or entry.subject, version, entry.alias)
+    on = (entry.model or entry.subject, version, entry.alias, entry.shared_with)
     return [
         f"{entry.at:%Y-%m-%d %H:%M:%S}",
         entry.act,

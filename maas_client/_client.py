@@ -316,6 +316,7 @@ class Client:
         *,
         accept_policy: str | Literal[True] | None = None,
         name: str | None = None,
+        invitation: str | None = None,
     ) -> Account:
         """Make an account; log in afterwards.
 
@@ -325,10 +326,13 @@ class Client:
             accept_policy: The version of the service's usage policy that you have read and accept, or True
                 for whatever it is now. It is shown by `client.service.info().usage_policy`.
             name: Your public handle in `account~model`; one is made up when none is given.
+            invitation: What the operator sent you, where `client.service.info().registration` is
+                `invitation`.
 
         Raises:
             ArgumentError: The usage policy was not accepted; the message tells its version.
             ConflictError: The e-mail address or the name is taken.
+            PermissionDeniedError: Registration is closed, or the invitation does not hold.
         """
         from maas_client._operations import accounts
 
@@ -336,7 +340,15 @@ class Client:
         version = (
             accept_policy if isinstance(accept_policy, str) else self._policy_version(bool(accept_policy))
         )
-        return self._send(accounts.create(email=email, password=password, accept_policy=version, name=name))
+        return self._send(
+            accounts.create(
+                email=email,
+                password=password,
+                accept_policy=version,
+                name=name,
+                invitation=None if invitation is None else Masked(invitation),
+            )
+        )
 
     def login(
         self, email: str | None = None, password: str | None = None, *, save: bool = False

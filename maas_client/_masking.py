@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 MASK = "**********"
 
-# How our keys and session tokens look, so that one we were never told of is masked as well.
-_CREDENTIAL = re.compile(r"\bmaas_(?:key|ses)_[0-9A-Za-z]{8,}")
+# How our keys, session tokens and invitations look, so that one we were never told of is masked as well.
+_CREDENTIAL = re.compile(r"\bmaas_(?:key|ses|inv)_[0-9A-Za-z]{8,}")
 # Shorter ones would blank out innocent text.
 _MIN_SCRUBBED = 6
 

@@ -1,8 +1,9 @@
 """The model package: a flat folder, or its zip, with `maas.toml`, `model.onnx` and what the task needs.
 
 Both sides use this module: the SDK validates a package before it uploads it, the server validates what
-arrived. Nothing here runs a model or believes an archive: names come from a short list, links and folders
-are refused, and no more bytes are read than were declared and allowed.
+arrived. Nothing here runs a model, or believes an archive (`_zip_files.py`) or a manifest
+(`_manifest_text.py`): names come from a short list, and no more bytes are read than were declared and
+allowed.
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ import hashlib
 import io
 import re
 import stat
-import tomllib
 import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from pydantic import ValidationError
-
-from maas_client.errors import PackageError, describe_validation
-from maas_client.types import Manifest
+from maas_client._manifest_text import MANIFEST, MAX_MANIFEST_BYTES, read_manifest
+from maas_client._zip_files import DAMAGED, ZipFiles, open_zip
+from maas_client.errors import PackageError
+from maas_client.types import MAX_LABEL_CHARACTERS, MAX_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MANIFEST = "maas.toml"
+    from maas_client.types import Manifest
+
 GRAPH = "model.onnx"
 LABELS = "labels.txt"
 TOKENIZER = "tokenizer.json"
@@ -35,10 +35,8 @@ ALLOWED_FILES = (MANIFEST, GRAPH, LABELS, TOKENIZER, "README.md", "LICENSE", "LI
 
 # A protobuf message, and so an ONNX graph without external data, cannot be larger (protobuf.dev, limits).
 MAX_PACKAGE_BYTES = 2**31
-_MAX_TEXT_BYTES = 16 * 2**20
+_MAX_TEXT_BYTES = {MANIFEST: MAX_MANIFEST_BYTES, LABELS: 16 * 2**20, TOKENIZER: 64 * 2**20}
 _CHUNK = 2**20
-# `zipfile` bounds what one read makes of these only: by bzip2, 429 bytes that declare 10 took 437 MB.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class _Files(Protocol):
@@ -65,23 +63,6 @@ class _Folder:
         return (self._path / name).open("rb")
 
 
-class _Zip:
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._entries: dict[str, zipfile.ZipInfo] = {}
-        for entry in archive.infolist():
-            _check_entry(entry)
-            if not 0 <= entry.header_offset < archive.start_dir:
-                raise PackageError(f"the zip is damaged: {entry.filename!r} starts outside of it")
-            if entry.filename in self._entries:
-                raise PackageError(f"the zip holds {entry.filename!r} twice")
-            self._entries[entry.filename] = entry
-        self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
-
-    def open(self, name: str) -> IO[bytes]:
-        return self._archive.open(self._entries[name])
-
-
 class _Memory:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files
@@ -89,19 +70,6 @@ class _Memory:
 
     def open(self, name: str) -> IO[bytes]:
         return io.BytesIO(self._files[name])
-
-
-def _check_entry(entry: zipfile.ZipInfo) -> None:
-    name = entry.filename
-    if "/" in name or "\\" in name or name != entry.orig_filename:
-        raise PackageError(f"the zip entry {name[:100]!r} is in a folder; zip the files, not the folder")
-    mode = entry.external_attr >> 16
-    if entry.flag_bits & 1 or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
-        raise PackageError(
-            f"the zip entry {name[:100]!r} is encrypted, a link or a device; store plain files"
-        )
-    if entry.compress_type not in _METHODS:
-        raise PackageError(f"the zip entry {name[:100]!r} is not compressed by deflate; zip it anew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +106,30 @@ def open_package(source: Path | IO[bytes], *, max_bytes: int = MAX_PACKAGE_BYTES
     if isinstance(source, Path) and source.is_dir():
         yield _check(_Folder(source), max_bytes)
         return
+    with _opened(source) as file:
+        try:
+            archive = open_zip(file)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise PackageError(f"this is neither a folder nor a readable zip: {error}") from error
+        with archive:
+            try:
+                package = _check(ZipFiles(archive), max_bytes)
+            except DAMAGED as error:
+                raise PackageError(f"the zip is damaged: {error}") from error
+            yield package
+
+
+@contextmanager
+def _opened(source: Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    if not isinstance(source, Path):
+        yield source
+        return
     try:
-        archive = zipfile.ZipFile(source)
+        file = source.open("rb")
     except FileNotFoundError:
         raise PackageError(f"there is no package at {source}") from None
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise PackageError(f"this is neither a folder nor a readable zip: {error}") from error
-    with archive:
-        try:
-            package = _check(_Zip(archive), max_bytes)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-            raise PackageError(f"the zip is damaged: {error}") from error
-        yield package
+    with file:
+        yield file
 
 
 class Sink(Protocol):
@@ -193,10 +173,10 @@ def zip_digest(source: IO[bytes]) -> str:
         PackageError: It is no zip of plain files.
     """
     try:
-        with zipfile.ZipFile(source) as archive:
-            files = _Zip(archive)
+        with open_zip(source) as archive:
+            files = ZipFiles(archive)
             return content_digest({name: _sha256(files, name) for name in files.sizes})
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except (*DAMAGED, ValueError) as error:
         raise PackageError(f"the zip is damaged: {error}") from error
 
 
@@ -217,7 +197,10 @@ def _check(files: _Files, max_bytes: int) -> Package:
             raise PackageError(f"the package has no {name}")
     if sum(files.sizes.values()) > max_bytes:
         raise PackageError(f"the package's files hold more than the {max_bytes:,} bytes allowed")
-    manifest = _manifest(_text(files, MANIFEST))
+    for name, most in _MAX_TEXT_BYTES.items():
+        if files.sizes.get(name, 0) > most:
+            raise PackageError(f"{name} is larger than {most:,} bytes")
+    manifest = read_manifest(_text(files, MANIFEST))
     labels = _labels(files, manifest)
     if (tokenizer := manifest.preprocessing.tokenizer) not in (None, TOKENIZER):
         raise PackageError(f"preprocessing.tokenizer is {tokenizer!r}; the file is called {TOKENIZER}")
@@ -225,15 +208,6 @@ def _check(files: _Files, max_bytes: int) -> Package:
         raise PackageError(f"{TOKENIZER} and preprocessing.tokenizer in {MANIFEST} go together")
     hashes = {name: _sha256(files, name) for name in files.sizes}
     return Package(manifest, labels, content_digest(hashes), dict(files.sizes), files)
-
-
-def _manifest(text: str) -> Manifest:
-    try:
-        return Manifest.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise PackageError(f"{MANIFEST} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise PackageError(f"{MANIFEST}: {describe_validation(error)}") from error
 
 
 def _labels(files: _Files, manifest: Manifest) -> tuple[str, ...]:
@@ -244,12 +218,19 @@ def _labels(files: _Files, manifest: Manifest) -> tuple[str, ...]:
         labels = re.split(r"\r?\n", _text(files, LABELS).strip("\r\n"))
     if len(set(labels)) != len(labels) or "" in labels:
         raise PackageError("labels must be distinct and not empty")
+    if len(labels) > MAX_LABELS or not all(map(_can_be_a_label, labels)):
+        raise PackageError(
+            f"there are at most {MAX_LABELS:,} labels of at most {MAX_LABEL_CHARACTERS} characters each, "
+            "none of them U+0000"
+        )
     return tuple(labels)
 
 
+def _can_be_a_label(label: str) -> bool:
+    return len(label) <= MAX_LABEL_CHARACTERS and "\0" not in label
+
+
 def _text(files: _Files, name: str) -> str:
-    if files.sizes[name] > _MAX_TEXT_BYTES:
-        raise PackageError(f"{name} is larger than {_MAX_TEXT_BYTES:,} bytes")
     try:
         with files.open(name) as file:
             return file.read().decode("utf-8")

@@ -217,16 +217,46 @@ class KeysResource(_Resource):
         return self._send(keys.get(key_id))
 
     def create(
-        self, name: str, *, scopes: Iterable[Scope] | None = None, expires_at: datetime | None = None
+        self,
+        name: str,
+        *,
+        scopes: Iterable[Scope] | None = None,
+        expires_at: datetime | None = None,
+        models: Iterable[str] | None = None,
+        networks: Iterable[str] | None = None,
+        requests_per_minute: int | None = None,
+        rows_per_day: int | None = None,
     ) -> KeyCreated:
         """Make a key; its secret is in the result this once: `key.secret.get_secret_value()`.
+
+        It can do no more than who makes it: a key that is made with a key has the maker's limits where it has
+        none of its own, and counts with it.
 
         Args:
             name: What it is for, for your own eyes.
             scopes: What it may do, among what you may do; to read the catalogue and to predict by default.
             expires_at: When it stops, with an offset from UTC; never by default.
+            models: The models that exist for it, such as `["sentiment-*", "ada~words"]`; a `*` stands for any
+                characters. All that you may see by default.
+            networks: Where it may be used from: addresses and networks such as `["203.0.113.7",
+                "2001:db8::/32"]`. From anywhere by default.
+            requests_per_minute: The most requests in a minute; as many as the account may by default.
+            rows_per_day: The most instances that it may have predicted from midnight to midnight, UTC.
+
+        Raises:
+            PermissionDeniedError: It would be wider than who makes it; `param` tells in what.
         """
-        return self._send(keys.create(name=name, scopes=scopes, expires_at=expires_at))
+        return self._send(
+            keys.create(
+                name=name,
+                scopes=scopes,
+                expires_at=expires_at,
+                models=models,
+                networks=networks,
+                requests_per_minute=requests_per_minute,
+                rows_per_day=rows_per_day,
+            )
+        )
 
     def rotate(self, key_id: str, *, overlap_seconds: int = 0) -> KeyCreated:
         """Give a key a new secret; the old one holds for `overlap_seconds` more, at most a week."""

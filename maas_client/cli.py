@@ -25,7 +25,6 @@ from rich.text import Text
 from maas_client import errors
 from maas_client._client import Client
 from maas_client._quantities import in_bytes, in_milliseconds
-from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from maas_client._progress import Progress
     from maas_client.predictions import Explanation, Outcome
-    from maas_client.types import Performance, Scope
+    from maas_client.types import Performance
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 # Pressing the tabulator should not wait for a server that is far away.
@@ -146,6 +145,7 @@ def main(context: click.Context, base_url: str | None, profile: str | None, time
 @main.command()
 @click.option("--email", prompt="E-mail")
 @click.option("--name", help="Public handle; made up when left out.")
+@click.option("--invitation", help="What the operator sent you, where registration is by invitation.")
 @click.option("--accept-policy", is_flag=True, help="Accept the usage policy without being asked.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @_JSON
@@ -155,18 +155,24 @@ def register(
     *,
     email: str,
     name: str | None,
+    invitation: str | None,
     accept_policy: bool,
     password_stdin: bool,
     as_json: bool,
 ) -> None:
     """Register an account."""
     with options.client() as client:
-        policy = client.service.info().usage_policy
+        service = client.service.info()
+        if service.registration == "invitation" and invitation is None:
+            invitation = click.prompt("Invitation", err=True)
+        policy = service.usage_policy
         if not accept_policy:
             click.echo(f"Usage policy, version {policy.version}:\n\n{policy.text}", err=True)
             click.confirm("Do you accept it?", abort=True, err=True)
         password = _password(from_stdin=password_stdin, confirm=True)
-        account = client.register(email=email, password=password, name=name, accept_policy=policy.version)
+        account = client.register(
+            email=email, password=password, name=name, accept_policy=policy.version, invitation=invitation
+        )
     _show(account, as_json=as_json, text=f"Registered {account.name} ({account.email}). Next: maas login")
 
 
@@ -455,74 +461,6 @@ def completion(shell: str) -> None:
 
 
 @main.group()
-def keys() -> None:
-    """Make, list, rotate and revoke API keys."""
-
-
-@keys.command("list")
-@_JSON
-@_with_options
-def list_keys(options: _Options, *, as_json: bool) -> None:
-    """List your keys, without their secrets."""
-    with options.client() as client:
-        found = list(client.keys.list())
-    rows = (
-        [
-            key.id,
-            key.name,
-            f"{key.prefix}…{key.last4}",
-            " ".join(key.scopes),
-            _day(key.expires_at),
-            _day(key.last_used_at),
-        ]
-        for key in found
-    )
-    _table(found, ("ID", "NAME", "KEY", "SCOPES", "EXPIRES", "LAST USED"), rows, as_json=as_json)
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=click.Choice(SCOPES),
-    help="May be repeated; models:read and predict if left out.",
-)
-@_JSON
-@_with_options
-def create_key(options: _Options, name: str, *, scopes: tuple[Scope, ...], as_json: bool) -> None:
-    """Make a key; its secret is printed this once."""
-    with options.client() as client:
-        key = client.keys.create(name=name, scopes=list(scopes)) if scopes else client.keys.create(name=name)
-    _show_secret(key, as_json=as_json)
-
-
-@keys.command("rotate")
-@click.argument("key_id")
-@click.option(
-    "--overlap", type=click.IntRange(0), default=0, help="Seconds for which the old secret still holds."
-)
-@_JSON
-@_with_options
-def rotate_key(options: _Options, key_id: str, *, overlap: int, as_json: bool) -> None:
-    """Give a key a new secret, printed this once."""
-    with options.client() as client:
-        key = client.keys.rotate(key_id, overlap_seconds=overlap)
-    _show_secret(key, as_json=as_json)
-
-
-@keys.command("revoke")
-@click.argument("key_id")
-@_with_options
-def revoke_key(options: _Options, key_id: str) -> None:
-    """Revoke a key; it stops at once."""
-    with options.client() as client:
-        client.keys.revoke(key_id)
-    click.echo(f"Revoked {key_id}.")
-
-
-@main.group()
 def aliases() -> None:
     """Show and move a model's aliases, `default` among them."""
 
@@ -653,14 +591,6 @@ def _show(value: BaseModel, *, as_json: bool, text: str) -> None:
         click.echo(text)
 
 
-def _show_secret(key: Any, *, as_json: bool) -> None:  # noqa: ANN401 - a KeyCreated
-    if as_json:
-        click.echo(key.model_dump_json(context={"reveal": True}))
-        return
-    click.echo(f"{key.name} ({key.id}); its secret, shown this once:", err=True)
-    click.echo(key.secret.get_secret_value())
-
-
 def _json(value: BaseModel | Sequence[BaseModel]) -> None:
     if isinstance(value, BaseModel):
         click.echo(value.model_dump_json(indent=2))
@@ -736,8 +666,10 @@ from maas_client import (  # noqa: E402
     _cli_audit,  # noqa: F401
     _cli_erasures,  # noqa: F401
     _cli_jobs,  # noqa: F401
+    _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401
     _cli_recommend,  # noqa: F401
+    _cli_sessions,  # noqa: F401
     _cli_shares,  # noqa: F401
     _cli_traffic,  # noqa: F401
     _cli_usage,  # noqa: F401

@@ -7,6 +7,7 @@ The server imports these same classes; the two sides cannot drift apart.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from datetime import UTC, date, datetime
 from math import inf
@@ -38,8 +39,13 @@ ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 VERSION_NUMBER = r"[1-9][0-9]{0,8}"
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
+MAX_LABELS = 100_000
+MAX_LABEL_CHARACTERS = 200
 MAX_LINEAGE_BYTES = 16 * 2**10
+# In each part of a pattern of model names: what holds a name against more takes longer than its length.
+MAX_STARS = 2
 
+Registration: TypeAlias = Literal["open", "invitation", "closed"]
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
 SCOPES: tuple[Scope, ...] = ("models:read", "models:write", "predict", "keys", "jobs", "audit")
 Visibility: TypeAlias = Literal["private", "public"]
@@ -55,6 +61,7 @@ AuditAct: TypeAlias = Literal[
     "account_exported",
     "password_changed",
     "role_changed",
+    "limits_changed",
     "session_started",
     "session_ended",
     "key_made",
@@ -118,12 +125,37 @@ def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return facts
 
 
+def _few_stars(pattern: str) -> str:
+    if any(part.count("*") > MAX_STARS for part in pattern.split("~")):
+        raise ValueError(
+            f"{pattern!r} has more than {MAX_STARS} stars; such as sentiment-* or *-en are enough"
+        )
+    return pattern
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; expected an address or a network, such as 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32"
+        ) from None
+
+
 ModelName = Annotated[
     str,
     StringConstraints(pattern=rf"^{MODEL_NAME}$"),
     AfterValidator(_not_reserved),
 ]
 AccountName = Annotated[str, StringConstraints(pattern=rf"^{ACCOUNT_NAME}$")]
+# `name` or `account~name`; a star stands for any characters of its part.
+ModelPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^(?:[a-z0-9*-]{1,39}~)?[A-Za-z0-9._*-]{1,128}$"),
+    AfterValidator(_few_stars),
+]
+# An address, or a network in CIDR notation (RFC 4632, RFC 4291).
+Network = Annotated[str, StringConstraints(max_length=64), AfterValidator(_network)]
 Email = Annotated[
     str,
     StringConstraints(
@@ -131,12 +163,13 @@ Email = Annotated[
     ),
 ]
 Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+# As many digits as `VERSION_NUMBER` has.
+VersionNumber = Annotated[int, Field(ge=1, lt=10**9)]
 Notes = Annotated[str, StringConstraints(max_length=4000)]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 # An aware time that is also one of UTC, whatever its offset.
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-Number = Annotated[int, Field(ge=1, lt=10**9)]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
@@ -234,6 +267,9 @@ class ServiceInfo(Reply):
     name: str
     version: str
     usage_policy: UsagePolicy
+    registration: str = Field(
+        "open", description="Who may register: `open` for anybody, `invitation` or `closed`."
+    )
     documentation: str = "/docs"
     openapi: str = "/openapi.json"
     receipt_key: str | None = Field(
@@ -333,6 +369,9 @@ class AccountCreate(Request):
     name: AccountName | None = Field(
         None, description="The public handle in `account~model`; one is made up when none is given."
     )
+    invitation: SecretStr | None = Field(
+        None, max_length=100, description="What the operator sent, where registration is by invitation."
+    )
 
 
 class Account(Reply):
@@ -344,6 +383,19 @@ class Account(Reply):
     role: str
     policy_version: str
     created_at: datetime
+
+
+class Invitation(Reply):
+    """An invitation to register, without its secret; `state` is `open`, `used` or `expired`."""
+
+    id: str
+    prefix: str
+    email: str | None = None
+    state: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    used_by: str | None = None
 
 
 class PasswordChange(Request):
@@ -377,13 +429,26 @@ class SessionCreated(Session):
 
 
 class KeyCreate(Request):
-    """A new API key; its scopes must be among those of whoever makes it."""
+    """A new API key; it may do no more than whoever makes it, whose limits are its own where it has none."""
 
     name: str = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(
         default=["models:read", "predict"], min_length=1, description="What the key may be used for."
     )
     expires_at: datetime | None = Field(None, description="RFC 3339 with an offset; never when left out.")
+    models: list[ModelPattern] | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="The models that exist for the key: names or `account~name`, a `*` for any characters.",
+    )
+    networks: list[Network] | None = Field(
+        None, min_length=1, max_length=64, description="Where it may be used from, in CIDR notation."
+    )
+    requests_per_minute: int | None = Field(None, ge=1, le=100_000_000)
+    rows_per_day: int | None = Field(
+        None, ge=1, le=10**15, description="Instances predicted from midnight to midnight, in UTC."
+    )
 
 
 class KeyRotate(Request):
@@ -393,7 +458,7 @@ class KeyRotate(Request):
 
 
 class Key(Reply):
-    """An API key without its secret."""
+    """An API key without its secret; a limit of None is none."""
 
     id: str
     name: str
@@ -402,7 +467,12 @@ class Key(Reply):
     scopes: list[str]
     created_at: datetime
     expires_at: datetime | None = None
+    models: list[str] | None = None
+    networks: list[str] | None = None
+    requests_per_minute: int | None = None
+    rows_per_day: int | None = None
     last_used_at: datetime | None = None
+    last_used_from: str | None = Field(None, description="The address that it was last used from.")
 
 
 class KeyCreated(Key):
@@ -420,7 +490,7 @@ class Metric(Reply):
     name: str = Field(min_length=1, max_length=64)
     value: float = Field(allow_inf_nan=False)
     dataset: str = Field(min_length=1, max_length=200)
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, lt=2**63)
     split: str = Field("", max_length=200)
     measured_at: datetime | None = None
     interval: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="95 %, where it was measured.")
@@ -547,7 +617,7 @@ class Serving(Request):
     )
 
 
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARACTERS)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[\w.+-]{1,64}$")]
 
 
@@ -563,7 +633,7 @@ class Manifest(Request):
     tags: list[Tag] = Field(default_factory=list, max_length=32)
     labels: list[Label] = Field(
         default_factory=list,
-        max_length=100_000,
+        max_length=MAX_LABELS,
         description="Class names in the order of the graph's output; or a `labels.txt` in the package.",
     )
     preprocessing: Preprocessing = Preprocessing()
@@ -915,7 +985,7 @@ class PublishQuery(Request):
         None, description="For a model that this creates (`private` when left out); others keep theirs."
     )
     set_default: bool = Field(False, description="Move the alias `default` to the new version.")
-    parent: Number | None = Field(
+    parent: VersionNumber | None = Field(
         None, description="The version of the same model that this one was made from."
     )
     origin: Origin = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
@@ -942,7 +1012,7 @@ class Alias(Reply):
 class AliasMove(Request):
     """Where an alias is to point, and why."""
 
-    version: Number
+    version: VersionNumber
     note: Notes = ""
     force: bool = Field(
         False, description="Move `default` even if the signature breaks that of the version before."
@@ -1008,7 +1078,7 @@ class ModelEvent(Reply):
 class TrafficSplit(Request):
     """What a version gets of the calls that name none: its weight over the sum of all weights."""
 
-    version: Number
+    version: VersionNumber
     weight: float = Field(gt=0, le=1_000_000, allow_inf_nan=False, description="On any scale.")
 
 
@@ -1020,7 +1090,7 @@ class TrafficUpdate(Request):
         max_length=10,
         description="The versions that serve, with their weights; the alias `default` alone when empty.",
     )
-    shadows: list[Number] = Field(
+    shadows: list[VersionNumber] = Field(
         default_factory=list,
         max_length=5,
         description="Versions that get a copy in the background; what they answer is compared and dropped.",
@@ -1112,12 +1182,12 @@ class Estimate(Reply):
 class ComparisonQuery(Request):
     """Query parameters of `GET …/comparison`."""
 
-    a: Number = Field(description="The version to compare with.")
-    b: Number = Field(description="The version that is compared.")
+    a: VersionNumber = Field(description="The version to compare with.")
+    b: VersionNumber = Field(description="The version that is compared.")
     since: int = Field(
         0,
         ge=0,
-        lt=2**31,
+        lt=2**63,
         description="Only what was seen since this revision of the traffic; everything at 0.",
     )
 
@@ -1203,7 +1273,7 @@ class UsageQuery(PageQuery):
     """Filters of `GET /v1/usage`."""
 
     model: str | None = Field(None, max_length=200, description="Only calls of this model.")
-    version: Number | None = Field(None, description="Only calls of versions of this number.")
+    version: VersionNumber | None = Field(None, description="Only calls of versions of this number.")
     since: date | None = Field(None, description="The first day, in UTC.")
     until: date | None = Field(None, description="The last day, in UTC.")
 
@@ -1270,6 +1340,7 @@ class AuditEntry(Reply):
         email: The e-mail that was given.
         model: The name by which the model was meant.
         alias: The alias's name.
+        shared_with: The name of the account that a share is for, and as what: `bob as reader`.
         origin: For strangers, a keyed hash that tells two addresses apart on one day.
         hash: The entry's place in the chain: SHA-256 in hexadecimal.
         unreadable: Whether there were personal fields that do not open any more, as after an erasure.
@@ -1293,6 +1364,7 @@ class AuditEntry(Reply):
     email: str | None = None
     model: str | None = None
     alias: str | None = None
+    shared_with: str | None = None
     origin: str | None = None
     hash: str
     unreadable: bool = False
@@ -1371,7 +1443,9 @@ class EmbeddingsRequest(Request):
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="`base64` is that of little-endian float32."
     )
-    dimensions: int | None = Field(None, ge=1, description="What the model has; no model here shortens them.")
+    dimensions: int | None = Field(
+        None, ge=1, lt=2**31, description="What the model has; no model here shortens them."
+    )
     user: str | None = Field(None, max_length=256, description="Taken for compatibility, and not kept.")
 
 

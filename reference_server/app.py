@@ -51,17 +51,19 @@ from reference_server.http.job_events import Streams
 from reference_server.http.live_traffic import LiveTraffic, routed
 from reference_server.http.request_log import RequestLog
 from reference_server.http.targets import Targets
+from reference_server.limit_counters import LimitCounters, open_limits
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
 from reference_server.registry import receipts
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
+from reference_server.registry.callers import Defaults
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
 from reference_server.runtime.turns import Turns
+from reference_server.security.limits import parse_networks
 from reference_server.security.passwords import Passwords
-from reference_server.security.rate_limits import RateLimit
 from reference_server.settings import Settings
 from reference_server.stores import open_database
 from reference_server.tracing import Tracing, open_tracing
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from reference_server.registry.database import Database
     from reference_server.registry.versions import ServingTarget
     from reference_server.runtime.pool import Loadable
+    from reference_server.security.limits import Network
 
 ROUTES = (
     service.routes,
@@ -137,9 +140,7 @@ class Services:
     claims: Claims
     trail: Trail
     targets: Targets
-    calls: RateLimit
-    logins: RateLimit
-    registrations: RateLimit
+    limits: LimitCounters
     request_log: RequestLog
     trials: Turns
     endpoints: tuple[Endpoint, ...]
@@ -149,6 +150,7 @@ class Services:
     timer: Callable[[], float]
     instance: str
     receipt_key: str
+    trusted_proxies: tuple[Network, ...] = ()
     random: Callable[[], str] = field(default_factory=_unique_ids)
     traffic: LiveTraffic = field(init=False)
 
@@ -251,6 +253,7 @@ class Services:
         if self.tracing is not None:
             self.tracing.close()
         self.request_log.flush()
+        self.limits.close()
         self.database.dispose()
 
 
@@ -282,31 +285,31 @@ def open_services(
         threads=settings.intra_op_threads,
     )
     lanes = Lanes(settings.lanes, most_seconds=settings.queue_seconds, timer=timer)
+    metrics = Metrics(
+        _gauges(settings, pool, lanes),
+        {"version": version("maas-client")},
+        loads=pool.counts,
+        folder=metrics_folder,
+    )
     return Services(
         settings=settings,
         database=database,
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
-        metrics=Metrics(
-            _gauges(settings, pool, lanes),
-            {"version": version("maas-client")},
-            loads=pool.counts,
-            folder=metrics_folder,
-        ),
+        metrics=metrics,
         tracing=_tracing(settings, timer),
         passwords=Passwords(),
-        authenticate=Authenticator(database, timer=timer),
+        authenticate=Authenticator(
+            database,
+            defaults=Defaults(settings.account_requests_per_minute, settings.account_rows_per_day),
+            timer=timer,
+        ),
         claims=Claims(database, timer=timer),
         trail=Trail(database),
         targets=Targets(database, timer=timer),
-        calls=RateLimit(
-            per_minute=settings.calls_per_second * 60,
-            burst=max(1, round(settings.calls_per_second)),
-            what="predictions with this credential",
-        ),
-        logins=_throttle(settings.logins_per_minute, "log-in tries"),
-        registrations=_throttle(settings.registrations_per_minute, "registrations"),
+        limits=open_limits(settings, database, worker=metrics.number, timer=timer),
+        trusted_proxies=parse_networks(settings.trusted_proxies),
         request_log=RequestLog(),
         trials=Turns("packages of others are being tried", wait_seconds=_TRIAL_WAIT_SECONDS),
         endpoints=tuple(endpoint for routes in ROUTES for endpoint in routes.endpoints),
@@ -354,7 +357,3 @@ def _tracing(settings: Settings, timer: Callable[[], float]) -> Tracing | None:
     if not settings.telemetry:
         return None
     return open_tracing(timer=timer, scheme="https" if settings.tls_cert else "http")
-
-
-def _throttle(per_minute: float, what: str) -> RateLimit:
-    return RateLimit(per_minute=per_minute, burst=max(1, round(per_minute)), what=what)

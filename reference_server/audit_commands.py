@@ -196,6 +196,7 @@ def _line(entry: AuditEntry) -> str:
             entry.version and f"v{entry.version}",
             entry.model,
             entry.alias,
+            entry.shared_with,
             entry.email,
         )
         if part

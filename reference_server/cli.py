@@ -14,6 +14,7 @@ from maas_client.types import AccountName, Email, Password
 from reference_server.audit_commands import audit
 from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
+from reference_server.invitation_commands import invitations
 from reference_server.key_commands import init, keys
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
@@ -62,6 +63,19 @@ _SETTINGS = (
         default=None,
         help="Allow plain HTTP on a non-loopback address, behind a proxy that ends TLS.",
     ),
+    click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        metavar="NETWORK",
+        help="A proxy, or a network of some, that is believed in X-Forwarded-For; may be repeated.",
+    ),
+    click.option(
+        "--registration",
+        type=click.Choice(["open", "invitation", "closed"]),
+        help="Who may register.  [default: open]",
+    ),
+    click.option("--rate-limit-url", help="Redis in which all workers count together: redis://HOST:PORT/DB."),
     click.option(
         "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level logged."
     ),
@@ -214,6 +228,32 @@ def set_role(account: str, role: Any, *, data_dir: Path | None) -> None:  # noqa
     click.echo(f"{found.name} ({found.email}) is now {role}")
 
 
+@accounts.command("set-limits")
+@click.argument("account")
+@click.option("--requests-per-minute", type=click.IntRange(0, 2**53), help="0 for no limit.")
+@click.option("--rows-per-day", type=click.IntRange(0, 2**53), help="0 for no limit.")
+@_DATA_DIR
+def set_limits(
+    account: str, *, requests_per_minute: int | None, rows_per_day: int | None, data_dir: Path | None
+) -> None:
+    """Limit an account (name or e-mail); what is left out is the server's default again."""
+    from reference_server.registry import accounts as registry
+
+    found = _change(
+        account,
+        data_dir,
+        "limits_changed",
+        lambda database, one: registry.set_limits(
+            database, one.id, requests_per_minute=requests_per_minute, rows_per_day=rows_per_day
+        ),
+    )
+    told = ", ".join(
+        f"{'the default' if value is None else value or 'any number of'} {what}"
+        for value, what in ((requests_per_minute, "requests a minute"), (rows_per_day, "rows a day"))
+    )
+    click.echo(f"{found.name} ({found.email}) may have {told}")
+
+
 @accounts.command()
 @click.argument("account")
 @_DATA_DIR
@@ -279,5 +319,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-for command in (models, init, keys, audit, tls, backup, restore):
+for command in (models, init, keys, invitations, audit, tls, backup, restore):
     main.add_command(command)

@@ -16,8 +16,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from maas_client.types import Serving  # noqa: TC001 - pydantic reads it at run time
+from maas_client.types import Network, Registration, Serving  # noqa: TC001 - pydantic reads them at run time
 from reference_server import tracing
+from reference_server.security import shared_limits
 
 CONFIG_FILE_VARIABLE = "MAAS_SERVER_CONFIG"
 
@@ -100,7 +101,23 @@ class Settings(BaseSettings):
         default_factory=dict, description="Serving options of models by name, over those of their manifests."
     )
     calls_per_second: float = Field(
-        1000.0, gt=0, le=10_000_000, description="Predictions per second of each credential, in each worker."
+        1000.0, gt=0, le=10_000_000, description="Predictions per second of each credential."
+    )
+    account_requests_per_minute: int | None = Field(
+        None, ge=1, description="Requests a minute of an account without a limit of its own; none if unset."
+    )
+    account_rows_per_day: int | None = Field(
+        None, ge=1, description="Instances a day of an account without a limit of its own; none if unset."
+    )
+    rate_limit_url: str | None = Field(
+        None,
+        pattern=r"^(rediss?|unix)://",
+        description="Redis in which all workers count together; unset, each worker has its share of a limit.",
+    )
+    trusted_proxies: list[Network] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Networks of proxies that are believed in X-Forwarded-For; none if unset.",
     )
     queue_limit: int = Field(1000, ge=1, description="Predictions waiting for a lane before callers get 503.")
     queue_seconds: float = Field(
@@ -166,7 +183,11 @@ class Settings(BaseSettings):
     request_seconds: float = Field(60.0, gt=0, le=3600, description="Longest that a prediction may take.")
     body_seconds: float = Field(30.0, gt=0, le=3600, description="Longest that a body may take to arrive.")
     session_hours: float = Field(12.0, gt=0, le=24 * 90, description="Life of a log-in session.")
-    logins_per_minute: float = Field(10.0, gt=0, description="Log-in tries per address and per e-mail.")
+    logins_per_minute: float = Field(10.0, gt=0, description="Log-in tries per address.")
+    log_in_free_tries: int = Field(
+        5, ge=1, description="Log-ins of an e-mail that may fail in a row; each next one waits twice as long."
+    )
+    registration: Registration = Field("open", description="Who may register.")
     registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
     policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
     policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
@@ -181,6 +202,13 @@ class Settings(BaseSettings):
         if telemetry:
             tracing.check_installed()
         return telemetry
+
+    @field_validator("rate_limit_url")
+    @classmethod
+    def _reachable(cls, url: str | None) -> str | None:
+        if url is not None:
+            shared_limits.check_installed()
+        return url
 
     @field_validator("lanes", "intra_op_threads", mode="before")
     @classmethod

@@ -28,7 +28,7 @@ DATA_DIR = click.option(
 def settings(**flags: object) -> Settings:
     """Return the server's settings, flags before variables and the file; a wrong one is a usage error."""
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type] # pydantic checks each
+        return Settings(**{name: value for name, value in flags.items() if value not in (None, ())})  # type: ignore[arg-type] # pydantic checks each
     except ValidationError as error:
         from maas_client.errors import describe_validation
 

@@ -16,9 +16,23 @@ _ACCOUNT = "/v1/account"
 _EXPORT = "/v1/account/export"
 
 
-def create(*, email: str, password: Masked, accept_policy: str, name: str | None) -> Operation[Account]:
+def create(
+    *,
+    email: str,
+    password: Masked,
+    accept_policy: str,
+    name: str | None = None,
+    invitation: Masked | None = None,
+) -> Operation[Account]:
     """Register."""
-    request = build(AccountCreate, email=email, password=password, accept_policy=accept_policy, name=name)
+    request = build(
+        AccountCreate,
+        email=email,
+        password=password,
+        accept_policy=accept_policy,
+        name=name,
+        invitation=invitation,
+    )
     return Operation(
         method="POST",
         template=_ACCOUNTS,

@@ -21,10 +21,26 @@ _ROTATE = "/v1/keys/{key}/rotate"
 
 
 def create(
-    *, name: str, scopes: Iterable[Scope] | None, expires_at: datetime | None
+    *,
+    name: str,
+    scopes: Iterable[Scope] | None = None,
+    expires_at: datetime | None = None,
+    models: Iterable[str] | None = None,
+    networks: Iterable[str] | None = None,
+    requests_per_minute: int | None = None,
+    rows_per_day: int | None = None,
 ) -> Operation[KeyCreated]:
     """Make a key."""
-    request = build(KeyCreate, name=name, scopes=scopes, expires_at=expires_at)
+    request = build(
+        KeyCreate,
+        name=name,
+        scopes=scopes,
+        expires_at=expires_at,
+        models=None if models is None else list(models),
+        networks=None if networks is None else list(networks),
+        requests_per_minute=requests_per_minute,
+        rows_per_day=rows_per_day,
+    )
     return Operation(
         method="POST",
         template=_KEYS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from maas_client._package import MANIFEST
+from maas_client._manifest_text import MANIFEST
 
 if TYPE_CHECKING:
     from maas_client.types import Manifest

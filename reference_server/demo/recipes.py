@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from maas_client._package import GRAPH, MANIFEST, pack
+from maas_client._manifest_text import MANIFEST
+from maas_client._package import GRAPH, pack
 from reference_server.demo.features import IDS, Kind, id_nodes, ids_of, learn, make_model
 from reference_server.evaluation import metrics
 from reference_server.training.descent import descend

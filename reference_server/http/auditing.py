@@ -222,8 +222,17 @@ def _act(call: Call, act: AuditAct | None, arguments: Mapping[str, object], subj
             email=email,
             model=_model_name(arguments, None),
             alias=str(alias)[:_MOST_CHARACTERS] if alias is not None else None,
+            shared_with=_share(arguments),
         ),
     )
+
+
+def _share(arguments: Mapping[str, object]) -> str | None:
+    """Return whom a share is for, and as what if it is not withdrawn."""
+    if (account := arguments.get("account")) is None:
+        return None
+    role = getattr(arguments.get("body"), "role", None)
+    return str(account)[:_MOST_CHARACTERS] + (f" as {role}" if role else "")
 
 
 def _who(call: Call, reply: object) -> str | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from reference_server.errors import Unauthenticated
 from reference_server.recent import Recent
 from reference_server.registry import callers
+from reference_server.registry.callers import NO_DEFAULTS, Use
 from reference_server.security import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
+    from reference_server.registry.callers import Defaults
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -28,24 +29,33 @@ class Authenticator:
 
     Args:
         database: Where hashes of credentials are.
+        defaults: What accounts without limits of their own are limited to.
         timer: Seconds, monotonic.
     """
 
-    def __init__(self, database: Database, *, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, *, defaults: Defaults = NO_DEFAULTS, timer: Callable[[], float]
+    ) -> None:
         self._database = database
+        self._defaults = defaults
         self._timer = timer
         self._changes = 0
         # By a hash of the whole header, which spares a call the parsing of its credential. It is the only
         # cache: of two, one could hold what the other takes from it just before it ends, again and again.
         self._recent: Recent[bytes, Caller] = Recent(_MOST, _SECONDS, timer=timer)
-        self._used: dict[str, datetime] = {}
+        self._used: dict[str, Use] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, authorization: str | None) -> Caller:
+    def __call__(self, authorization: str | None, address: str) -> Caller:
         """Return the caller.
+
+        Args:
+            authorization: The header.
+            address: Where the request came from.
 
         Raises:
             Unauthenticated: Saying whether the header is missing, malformed or its credential invalid.
+            Forbidden: When the key cannot be used from there.
         """
         credential = credentials.parse(_bearer(authorization))
         if credential is None:
@@ -55,7 +65,7 @@ class Authenticator:
                 code="malformed_credential",
             )
         changes, read_at = self._changes, self._timer()
-        caller = callers.find_caller(self._database, credential)
+        caller = callers.find_caller(self._database, credential, defaults=self._defaults)
         if caller is None:
             raise Unauthenticated(
                 "this credential is unknown, expired or revoked; log in or make a new key",
@@ -65,15 +75,16 @@ class Authenticator:
         if changes != self._changes:
             # It was read before a change that was made here, and written after everything was forgotten.
             self._recent.clear()
+        caller.require_address(address)
         if caller.kind == "key":
             with self._lock:
-                self._used[caller.credential_id] = self._database.clock()
+                self._used[caller.credential_id] = Use(self._database.clock(), address)
         return caller
 
-    def holds(self, authorization: str | None) -> bool:
+    def holds(self, authorization: str | None, address: str) -> bool:
         """Tell whether a credential that was good a moment ago still is; this asks the store."""
         try:
-            self(authorization)
+            self(authorization, address)
         except Unauthenticated:
             return False
         return True
@@ -93,7 +104,7 @@ class Authenticator:
         self._recent.clear()
 
     def flush(self) -> None:
-        """Store when keys were last used."""
+        """Store when and from where keys were last used."""
         with self._lock:
             used, self._used = self._used, {}
         if used:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, RequestEntit
 
 from reference_server.errors import InvalidRequest, MethodNotAllowed, NotFound, ServiceError
 from reference_server.http import bodies
+from reference_server.http.addresses import client_address
 from reference_server.http.errors import internal_error
 from reference_server.http.exchange import Call, Request
 from reference_server.http.pipeline import handle, refuse
@@ -67,17 +68,14 @@ def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
 
 
 def _request(services: Services, body: bytes | Spool = b"") -> Request:
-    address = incoming.remote_addr or ""
-    if services.settings.insecure_behind_proxy:
-        # The proxy in front appends whom it spoke with; what stands before that anyone can write.
-        address = incoming.headers.get("X-Forwarded-For", address).rpartition(",")[2].strip()
+    headers = {name.lower(): value for name, value in incoming.headers.items()}
     return Request(
         id=services.new_request_id(),
         method=incoming.method,
         path=incoming.path,
         query=incoming.query_string.decode("latin-1"),
-        headers={name.lower(): value for name, value in incoming.headers.items()},
-        address=address,
+        headers=headers,
+        address=client_address(incoming.remote_addr or "", headers, services.trusted_proxies),
         received=services.timer(),
         body=body,
     )

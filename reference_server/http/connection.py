@@ -209,6 +209,12 @@ class Connection(asyncio.BufferedProtocol):
         if speaks_1_1 and ("," in headers.get("host", ",")):
             # RFC 9112, section 3.2: a request with none, or with several, is refused.
             raise InvalidRequest("a request has exactly one Host header")
+        if headers.get("transfer-encoding", "chunked").lower() != "chunked" or (
+            "transfer-encoding" in headers and not speaks_1_1
+        ):
+            # RFC 9112, sections 6.1 and 7: others would have to be undone, and what a proxy makes of several,
+            # or of any in HTTP/1.0, need not be what we make of them.
+            raise InvalidRequest("the only Transfer-Encoding taken is chunked, in HTTP/1.1")
         self._is_upgrade = parser.should_upgrade()
         exchange = Exchange(
             self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import inspect
 from functools import lru_cache
 from http import HTTPStatus
@@ -15,13 +13,15 @@ import orjson
 from pydantic.json_schema import models_json_schema
 
 from maas_client import types
-from reference_server.http.exchange import Answer
+from reference_server.http import pages
+from reference_server.http.failure_table import failures
 from reference_server.http.job_events import EVENT_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reference_server.http.endpoints import Endpoint
+    from reference_server.http.exchange import Answer
 
 _REF = "#/components/schemas/{model}"
 _JSON = "application/json"
@@ -113,13 +113,10 @@ def page(endpoints: tuple[Endpoint, ...]) -> Answer:
         lstrip_blocks=True,
     )
     style = environment.get_template("docs.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     html = environment.get_template("docs.html").render(
         document=openapi(endpoints), style=style, groups=_groups(endpoints)
     )
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
-    headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": policy}
-    return Answer(200, headers, html.encode())
+    return pages.page(html, style=style)
 
 
 def _used(endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[type[Any], Any]]:
@@ -151,10 +148,12 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
                 str(status): _success(endpoint, status, references, meaning)
                 for status, meaning in endpoint.others.items()
             },
-            "default": {
-                "description": "Any failure.",
-                "content": {_JSON: {"schema": _failure(endpoint, references)}},
+            **{
+                str(status): _failed(endpoint, references, meaning)
+                for status, meaning in failures(endpoint).items()
+                if status not in endpoint.others
             },
+            "default": _failed(endpoint, references, "Any other failure; a 500 is a defect of the server."),
         },
     }
     if (body := _request_body(endpoint, references)) is not None:
@@ -162,6 +161,10 @@ def _operation(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
     if endpoint.access == "open":
         operation["security"] = []
     return operation
+
+
+def _failed(endpoint: Endpoint, references: dict[Any, Schema], meaning: str) -> Schema:
+    return {"description": meaning, "content": {_JSON: {"schema": _failure(endpoint, references)}}}
 
 
 def _failure(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema:
@@ -181,12 +184,11 @@ def _needs(endpoint: Endpoint) -> str:
 
 def _success(endpoint: Endpoint, status: int, references: dict[Any, Schema], description: str) -> Schema:
     if (reply := endpoint.answers.get(status)) is not None:
-        return {"description": description, "content": {_JSON: {"schema": references[reply]}}}
-    if endpoint.tag == _OPEN_INFERENCE:
-        return {
-            "description": "As the protocol says.",
-            "content": {_JSON: {"schema": {}}, _BYTES: {"schema": {}}},
-        }
+        content: Schema = {_JSON: {"schema": references[reply]}}
+        if endpoint.tag == _OPEN_INFERENCE and endpoint.inference:
+            # The same JSON, and behind it the tensors that were asked for as binary ones.
+            content[_BYTES] = {"schema": {"type": "string", "contentMediaType": _BYTES}}
+        return {"description": description, "content": content}
     if endpoint.inference:
         return {
             "description": "The predictions, one for each instance.",
@@ -262,7 +264,7 @@ def _header_parameters(endpoint: Endpoint) -> list[Schema]:
             "The last event that was seen; only later ones are sent.",
             {"type": "string"},
         )
-    elif endpoint.produces is not None:
+    elif endpoint.has_ranges:
         headers["Range"] = ("`bytes=FIRST-LAST`, one range (RFC 9110, section 14).", {"type": "string"})
         headers["If-Range"] = ("The `ETag` that the range must belong to.", {"type": "string"})
     if endpoint.body_kind in ("upload", "raw") and not endpoint.inference:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from maas_client.types import EmbeddingsRequest
+from maas_client.types import EmbeddingsRequest, Reply
 from reference_server.errors import Unprocessable
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
@@ -27,7 +27,31 @@ routes = Routes("embeddings")
 _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 
 
-@routes.route("POST", "/v1/embeddings", access="predict", inference=True)
+class EmbeddedText(Reply):
+    """One text's vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(Reply):
+    """The tokens of all texts, as the OpenAI API counts them."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsReply(Reply):
+    """The vectors of all texts, in their order, in the OpenAI API's shape."""
+
+    object: Literal["list"]
+    data: list[EmbeddedText]
+    model: str
+    usage: EmbeddingsUsage
+
+
+@routes.route("POST", "/v1/embeddings", access="predict", inference=True, answers={200: EmbeddingsReply})
 def create(call: Call, body: EmbeddingsRequest) -> Pending:
     """Embed texts with the `default` version of a model."""
     services = call.services

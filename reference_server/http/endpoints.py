@@ -10,9 +10,10 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import IO, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from maas_client.types import AuditAct, Reply, Request, Scope
 from reference_server.http.exchange import Answer, Replied
@@ -64,13 +65,18 @@ class Endpoint:
     inference: bool
     instant: bool
     produces: str | None
-    answers: Mapping[int, type[Reply]] = field(hash=False)
+    answers: Mapping[int, type[BaseModel]] = field(hash=False)
     audit: AuditAct | None
 
     @property
     def name(self) -> str:
         """A unique name: `keys.create`."""
         return f"{self.tag}.{self.handler.__name__}"
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a part of what it answers can be asked for (RFC 9110, section 14)."""
+        return HTTPStatus.PARTIAL_CONTENT in self.others
 
     @property
     def secret(self) -> bool:
@@ -104,7 +110,7 @@ class Routes:
         inference: bool = False,
         instant: bool = False,
         produces: str | None = None,
-        answers: Mapping[int, type[Reply]] | None = None,
+        answers: Mapping[int, type[BaseModel]] | None = None,
         audit: AuditAct | None = None,
         unaudited: str | None = None,
     ) -> Callable[[Handler], Handler]:

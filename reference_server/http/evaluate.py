@@ -17,6 +17,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold
 from reference_server.http.inference import Pending, Times
 from reference_server.http.jobs import queued
+from reference_server.http.limiting import count_rows
 from reference_server.http.notices import with_notices
 from reference_server.registry import data_keys, versions
 from reference_server.registry.jobs import NewJob
@@ -111,6 +112,7 @@ def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> 
 def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
     content = orjson.dumps({"inputs": body.inputs, "targets": body.targets})
     rows, key = len(body.inputs), data_keys.fresh()
+    count_rows(call, rows)
     job = queued(
         call,
         lambda: NewJob(

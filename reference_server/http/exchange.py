@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from reference_server.app import Services
     from reference_server.http.endpoints import Endpoint
+    from reference_server.http.limiting import Counted
     from reference_server.http.spool import Spool
     from reference_server.registry.in_force import Route
     from reference_server.runtime.pool import LoadedModel
@@ -31,7 +32,7 @@ class Request:
         method: In upper case.
         query: The raw query string.
         headers: Values by name in lower case.
-        address: The peer's address, for throttling alone.
+        address: The caller's address, for throttling and for the limits of keys.
         received: When the body was complete, on the services' timer in seconds.
         body: The bytes, or what is or will be an upload's file.
     """
@@ -88,6 +89,8 @@ class Call:
     Args:
         may_wait: For what its thread may wait: an event loop for nothing (else `Cold` is raised), a thread of
             the front for the store (else `Loading`), any other for everything.
+        is_counted: Whether it was counted by the limits of requests.
+        counted: How the limits of its caller stand, where there are some.
         stages: What was measured, where calls are traced.
         route: By which a split or shadows concern the call.
     """
@@ -98,7 +101,8 @@ class Call:
     caller: Caller | None = None
     deadline: float | None = None
     may_wait: Literal["nothing", "store", "everything"] = "everything"
-    counted: bool = False
+    is_counted: bool = False
+    counted: Counted | None = None
     stages: Stages | None = None
     route: Route | None = None
 

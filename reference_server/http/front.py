@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import ServiceError, Unauthenticated, Unavailable
 from reference_server.http import auditing, bodies, inference, pipeline
+from reference_server.http.addresses import client_address
 from reference_server.http.blueprints import UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
@@ -218,13 +219,16 @@ class Front:
         return None, {}
 
     def _request(self, exchange: Exchange) -> Request:
+        address, trusted = exchange.connection.address, self._services.trusted_proxies
+        if trusted:
+            address = client_address(address, exchange.headers, trusted)
         return Request(
             id=self._services.new_request_id(),
             method=exchange.method,
             path=exchange.path,
             query=exchange.query,
             headers=exchange.headers,
-            address=exchange.connection.address,
+            address=address,
             received=self._services.timer(),
         )
 
@@ -436,7 +440,8 @@ class Front:
             if call is not None:
                 await self._in_thread(pipeline.authorize, call)
             else:
-                await self._in_thread(self._services.authenticate, authorization)
+                address = exchange.context[2].address
+                await self._in_thread(self._services.authenticate, authorization, address)
         except Unauthenticated:
             if call is not None:
                 raise

@@ -24,30 +24,34 @@ routes = Routes("jobs")
 @routes.route("GET", "/v1/jobs", access="jobs")
 def list_jobs(call: Call, query: JobQuery) -> Page[JobReply]:
     """List the account's jobs, newest first; they are kept for some days after they have ended."""
-    return jobs.list_jobs(call.services.database, call.by.account_id, query)
+    return jobs.list_jobs(call.services.database, call.by, query)
 
 
 @routes.route("GET", "/v1/jobs/<job>", access="jobs")
 def get(call: Call, job: str) -> JobReply:
     """Return a job: its state, how far it has come, and its result or why there is none."""
+    jobs.require_permitted(call.services.database, call.by, job)
     return jobs.get(call.services.database, call.by.account_id, job)
 
 
 @routes.route("POST", "/v1/jobs/<job>/cancel", access="jobs", audit="job_cancelled")
 def cancel(call: Call, job: str) -> JobReply:
     """Ask a job to stop; one that runs stops at its next step. One that has ended stays as it is."""
+    jobs.require_permitted(call.services.database, call.by, job)
     return jobs.cancel(call.services.database, call.services.artifacts, call.by.account_id, job)
 
 
 @routes.route("DELETE", "/v1/jobs/<job>", access="jobs", audit="job_deleted")
 def delete(call: Call, job: str) -> None:
     """Erase a job that has ended, with its log and its result."""
+    jobs.require_permitted(call.services.database, call.by, job)
     jobs.delete(call.services.database, call.services.artifacts, call.by.account_id, job)
 
 
 @routes.route("GET", "/v1/jobs/<job>/log", access="jobs")
 def read_log(call: Call, job: str, query: PageQuery) -> Page[JobLine]:
     """Return a job's log, oldest lines first; of a long one the last 1,000."""
+    jobs.require_permitted(call.services.database, call.by, job)
     return jobs.read_log(call.services.database, call.by.account_id, job, query)
 
 
@@ -60,17 +64,19 @@ def events(call: Call, job: str) -> Answer:
     is 503, and the job is asked for from time to time instead.
     """
     services, headers = call.services, {"content-type": EVENT_STREAM, "cache-control": "no-store"}
+    jobs.require_permitted(services.database, call.by, job)
     found = jobs.get(services.database, call.by.account_id, job)
     if call.request.method == "HEAD":
         return Answer(200, headers)
-    after, authorization = last_seen(call.request.headers), call.request.headers.get("authorization")
+    after, address = last_seen(call.request.headers), call.request.address
+    authorization = call.request.headers.get("authorization")
     stream = JobStream(
         services,
         call.by.account_id,
         job,
         found,
         after=after,
-        holds=lambda: services.authenticate.holds(authorization),
+        holds=lambda: services.authenticate.holds(authorization, address),
     )
     return Answer(200, headers, chunks=stream)
 

@@ -10,6 +10,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call
 from reference_server.registry import keys
 from reference_server.security import credentials
+from reference_server.security.limits import WantedLimits, require_no_wider
 
 if TYPE_CHECKING:
     from reference_server.security.credentials import Credential
@@ -25,18 +26,21 @@ def list_keys(call: Call, query: PageQuery) -> Page[Key]:
 
 @routes.route("POST", "/v1/keys", access="keys", status=201, one_transaction=True, audit="key_made")
 def create(call: Call, body: KeyCreate) -> KeyCreated:
-    """Make a key with scopes among one's own; its secret is shown in this reply and never again."""
+    """Make a key that may do no more than who makes it; its secret is shown in this reply and never again."""
     caller, database = call.by, call.services.database
     if body.expires_at is not None:
         _require_future(call, body)
+    scopes, limits = caller.grant(body.scopes), _wanted(body).within(caller.limits)
     secret = credentials.issue("key")
     key = keys.create(
         database,
         caller.account_id,
         secret,
         name=body.name,
-        scopes=caller.grant(body.scopes),
-        expires_at=body.expires_at,
+        scopes=scopes,
+        expires_at=limits.expires_at,
+        limits=limits,
+        maker=caller.limits,
     )
     return _shown(key, secret)
 
@@ -58,8 +62,9 @@ def revoke(call: Call, key: str) -> None:
 def rotate(call: Call, key: str, body: KeyRotate) -> KeyCreated:
     """Give a key a new secret; the old one stops after the overlap."""
     caller, database = call.by, call.services.database
-    # Otherwise a key of few scopes could take over one of many.
+    # Otherwise a key of few scopes could take over one of many, and a limited key one without limits.
     caller.grant(keys.get(database, caller.account_id, key).scopes)
+    require_no_wider(keys.limits_of(database, caller.account_id, key), caller.limits)
     secret = credentials.issue("key")
     rotated = keys.rotate(database, caller.account_id, key, secret, overlap_seconds=body.overlap_seconds)
     call.services.authenticate.forget()
@@ -68,6 +73,16 @@ def rotate(call: Call, key: str, body: KeyRotate) -> KeyCreated:
 
 def _shown(key: Key, secret: Credential) -> KeyCreated:
     return KeyCreated(**key.model_dump(), secret=secret.secret)
+
+
+def _wanted(body: KeyCreate) -> WantedLimits:
+    return WantedLimits(
+        models=None if body.models is None else tuple(body.models),
+        networks=None if body.networks is None else tuple(body.networks),
+        expires_at=body.expires_at,
+        requests_per_minute=body.requests_per_minute,
+        rows_per_day=body.rows_per_day,
+    )
 
 
 def _require_future(call: Call, body: KeyCreate) -> None:

@@ -12,6 +12,7 @@ from maas_client import _open_inference as protocol
 from maas_client._tensors import Tensor, TensorError, tensor_of
 from reference_server.errors import InvalidRequest, NotFound, Unavailable, Unprocessable
 from reference_server.http import bodies
+from reference_server.http import open_inference_replies as replies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
 from reference_server.http.inference import Pending, Times
@@ -31,13 +32,13 @@ _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", 
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
-@routes.route("GET", "/v2", access="open")
+@routes.route("GET", "/v2", access="open", answers={200: replies.ServerMetadata})
 def server_metadata(call: Call) -> Answer:
     """Return the server's name, version and extensions."""
     return _json({"name": "maas", "version": version_of("maas-client"), "extensions": _EXTENSIONS})
 
 
-@routes.route("GET", "/v2/health/live", access="open", instant=True)
+@routes.route("GET", "/v2/health/live", access="open", instant=True, answers={200: replies.Live})
 def live(call: Call) -> Answer:
     """Tell that the server runs."""
     return _json({"live": True})
@@ -48,6 +49,7 @@ def live(call: Call) -> Answer:
     "/v2/health/ready",
     access="open",
     instant=True,
+    answers={200: replies.Ready},
     others={503: "It is about to stop, or all its lanes hang."},
 )
 def ready(call: Call) -> Answer:
@@ -59,13 +61,25 @@ def ready(call: Call) -> Answer:
     return _json({"ready": True})
 
 
-@routes.route("POST", "/v2/models/<model>/infer", access="predict", inference=True)
+@routes.route(
+    "POST",
+    "/v2/models/<model>/infer",
+    access="predict",
+    inference=True,
+    answers={200: replies.InferReply},
+)
 def infer(call: Call, model: str, body: bytes) -> Pending:
     """Run the `default` version of a model on tensors, JSON or binary."""
     return _infer(call, model, None, body)
 
 
-@routes.route("POST", "/v2/models/<model>/versions/<version>/infer", access="predict", inference=True)
+@routes.route(
+    "POST",
+    "/v2/models/<model>/versions/<version>/infer",
+    access="predict",
+    inference=True,
+    answers={200: replies.InferReply},
+)
 def infer_version(call: Call, model: str, version: str, body: bytes) -> Pending:
     """Run one version on tensors, by its number, an alias or `latest`."""
     return _infer(call, model, version, body)

@@ -12,6 +12,7 @@ import orjson
 from maas_client.types import PageQuery
 from reference_server.errors import InvalidRequest, Unavailable, Unprocessable
 from reference_server.http import bodies
+from reference_server.http import open_inference_replies as replies
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call
 from reference_server.registry import models, versions
@@ -32,27 +33,27 @@ _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 _TYPES = {"BYTES": "TYPE_STRING"}
 
 
-@routes.route("GET", "/v2/models/stats", access="models:read")
+@routes.route("GET", "/v2/models/stats", access="models:read", answers={200: replies.ModelStatistics})
 def all_statistics(call: Call) -> Answer:
     """Return what all workers counted for every model that the caller may see; times in nanoseconds."""
     return _statistics(call, versions.index(call.services.database, call.by))
 
 
-@routes.route("GET", "/v2/models/<model>", access="models:read")
+@routes.route("GET", "/v2/models/<model>", access="models:read", answers={200: replies.ModelMetadata})
 def model_metadata(call: Call, model: str) -> Answer:
     """Return the tensors of a model's `default` version, and its versions."""
     return _metadata(call, model, "default")
 
 
-@routes.route("GET", "/v2/models/<model>/versions/<version>", access="models:read")
+@routes.route(
+    "GET", "/v2/models/<model>/versions/<version>", access="models:read", answers={200: replies.ModelMetadata}
+)
 def version_metadata(call: Call, model: str, version: str) -> Answer:
     """Return the tensors of one version, by its number, an alias or `latest`."""
     return _metadata(call, model, version)
 
 
-@routes.route(
-    "GET", "/v2/models/<model>/ready", access="models:read", others={503: "It cannot be called now."}
-)
+@routes.route("GET", "/v2/models/<model>/ready", access="models:read", answers={200: replies.ModelReady})
 def model_ready(call: Call, model: str) -> Answer:
     """Tell whether a model can be called: it is in memory, or its first call loads it."""
     return _ready(call, model, None)
@@ -62,39 +63,56 @@ def model_ready(call: Call, model: str) -> Answer:
     "GET",
     "/v2/models/<model>/versions/<version>/ready",
     access="models:read",
-    others={503: "It cannot be called now."},
+    answers={200: replies.ModelReady},
 )
 def version_ready(call: Call, model: str, version: str) -> Answer:
     """Tell whether one version can be called."""
     return _ready(call, model, version)
 
 
-@routes.route("GET", "/v2/models/<model>/config", access="models:read")
+@routes.route(
+    "GET", "/v2/models/<model>/config", access="models:read", answers={200: replies.ModelConfiguration}
+)
 def model_config(call: Call, model: str) -> Answer:
     """Return how the `default` version is run, in Triton's form."""
     return _config(call, model, "default")
 
 
-@routes.route("GET", "/v2/models/<model>/versions/<version>/config", access="models:read")
+@routes.route(
+    "GET",
+    "/v2/models/<model>/versions/<version>/config",
+    access="models:read",
+    answers={200: replies.ModelConfiguration},
+)
 def version_config(call: Call, model: str, version: str) -> Answer:
     """Return how one version is run, in Triton's form."""
     return _config(call, model, version)
 
 
-@routes.route("GET", "/v2/models/<model>/stats", access="models:read")
+@routes.route("GET", "/v2/models/<model>/stats", access="models:read", answers={200: replies.ModelStatistics})
 def model_statistics(call: Call, model: str) -> Answer:
     """Return what all workers counted for each version of a model; times in nanoseconds."""
     return _statistics(call, versions.index(call.services.database, call.by, model))
 
 
-@routes.route("GET", "/v2/models/<model>/versions/<version>/stats", access="models:read")
+@routes.route(
+    "GET",
+    "/v2/models/<model>/versions/<version>/stats",
+    access="models:read",
+    answers={200: replies.ModelStatistics},
+)
 def version_statistics(call: Call, model: str, version: str) -> Answer:
     """Return what all workers counted for one version; times in nanoseconds."""
     return _statistics(call, [versions.serving_target(call.services.database, call.by, model, version)])
 
 
 @routes.route(
-    "POST", "/v2/repository/index", access="models:read", replayable=False, unaudited="it only reads"
+    "POST",
+    "/v2/repository/index",
+    access="models:read",
+    replayable=False,
+    unaudited="it only reads",
+    answers={200: replies.Index},
 )
 def index(call: Call, body: bytes) -> Answer:
     """List every version that the caller may see, with its state; with `{"ready": true}` the ready ones."""
@@ -103,7 +121,13 @@ def index(call: Call, body: bytes) -> Answer:
     return _json([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
 
-@routes.route("POST", "/v2/repository/models/<model>/load", access="models:write", audit="model_loaded")
+@routes.route(
+    "POST",
+    "/v2/repository/models/<model>/load",
+    access="models:write",
+    audit="model_loaded",
+    answers={200: replies.Nothing},
+)
 def load(call: Call, model: str, body: bytes) -> Answer:
     """Load a model's `default` version into this worker's memory; other workers load it when it is called."""
     services = call.services
@@ -119,7 +143,13 @@ def load(call: Call, model: str, body: bytes) -> Answer:
     return _json({})
 
 
-@routes.route("POST", "/v2/repository/models/<model>/unload", access="models:write", audit="model_unloaded")
+@routes.route(
+    "POST",
+    "/v2/repository/models/<model>/unload",
+    access="models:write",
+    audit="model_unloaded",
+    answers={200: replies.Nothing},
+)
 def unload(call: Call, model: str, body: bytes) -> Answer:
     """Take a model out of memory and keep it out, in every worker within a second; runs under way finish."""
     services = call.services

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pydantic_core
 
 from reference_server.errors import InvalidRequest, ServiceError
-from reference_server.http import auditing, bodies, idempotency, inference
+from reference_server.http import auditing, bodies, idempotency, inference, limiting
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
@@ -72,7 +72,10 @@ def finish(call: Call, answer: Answer) -> Answer:
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     if call.services.tracing is not None:
         call.services.tracing.record(call, answer)
-    return _stamped(answer, call.request)
+    answer = _stamped(answer, call.request)
+    if call.counted is not None:
+        answer.headers = {**answer.headers, **limiting.settle(call, answer.status)}
+    return answer
 
 
 def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
@@ -119,23 +122,26 @@ def budget(services: Services, headers: Mapping[str, str]) -> float:
 
 
 def _caller(call: Call) -> Caller:
-    authorization = call.request.headers.get("authorization")
+    authorization, address = call.request.headers.get("authorization"), call.request.address
     if (known := call.services.authenticate.known(authorization)) is not None:
+        if known.limits.networks is not None:
+            known.require_address(address)
         return known
     if call.may_wait == "nothing":
         raise Cold
-    return call.services.authenticate(authorization)
+    return call.services.authenticate(authorization, address)
 
 
 def _answer(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     endpoint, request = call.endpoint, call.request
     authorize(call)
+    if call.caller is not None:
+        limiting.count_request(call)
     if endpoint.inference:
-        _count(call)
         _set_deadline(call)
         if endpoint.body_kind == "raw":
             begun: Answer | Pending = endpoint.handler(call, **path, body=_whole(call))
-            return begun
+            return _with_rows_counted(call, begun)
     arguments: dict[str, object] = dict(path)
     if endpoint.query is not None:
         arguments["query"] = bodies.query(endpoint.query, request.query)
@@ -144,15 +150,14 @@ def _answer(call: Call, path: Mapping[str, str]) -> Answer | Pending:
     arguments["body"], digest = _body(call)
     key = request.headers.get(idempotency.HEADER.lower())
     if key is None or not endpoint.replayable:
-        return _run(call, arguments)
+        return _with_rows_counted(call, _run(call, arguments))
     return _once(call, path, arguments, key=key, digest=digest)
 
 
-def _count(call: Call) -> None:
-    # Once only: a call that found something cold comes again.
-    if not call.counted:
-        call.services.calls.take(call.by.credential_id)
-        call.counted = True
+def _with_rows_counted(call: Call, begun: Answer | Pending) -> Answer | Pending:
+    if isinstance(begun, Pending) and call.by.budgets:
+        limiting.count_rows(call, begun.work.rows)
+    return begun
 
 
 def _set_deadline(call: Call) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from maas_client.types import Page, PageQuery, Session, SessionCreate, SessionCreated
-from reference_server.errors import Unauthenticated
+from reference_server.errors import Unauthenticated, Unavailable
 from reference_server.http.auditing import failed_login
 from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Call
@@ -26,13 +26,18 @@ routes = Routes("sessions")
 )
 def log_in(call: Call, body: SessionCreate) -> SessionCreated:
     """Log in with e-mail and password; the reply's token is the Bearer credential of the session."""
-    services = call.services
-    services.logins.take(f"address {call.request.address}")
-    services.logins.take(f"email {body.email}")
+    services, address = call.services, call.request.address
+    services.limits.logins.take(f"address {address}")
+    services.limits.delays.begin(body.email, address)
     login = accounts.find_login(services.database, body.email)
-    right = services.passwords.verify(
-        login.password_hash if login else None, body.password.get_secret_value()
-    )
+    try:
+        right = services.passwords.verify(
+            login.password_hash if login else None, body.password.get_secret_value(), address=address
+        )
+    except Unavailable:
+        # Nothing was tried: the next one need not wait.
+        services.limits.delays.undecided(body.email, address)
+        raise
     # One answer for a wrong password, an unknown e-mail and a disabled account: who asks learns nothing.
     if login is None or not right or login.disabled:
         failed_login(call, login.account.id if login else None)
@@ -40,7 +45,7 @@ def log_in(call: Call, body: SessionCreate) -> SessionCreated:
             "the e-mail and the password do not belong together, or the account is disabled",
             code="wrong_password",
         )
-    services.logins.forget(f"email {body.email}")
+    services.limits.delays.succeeded(body.email, address)
     token = credentials.issue("session")
     expires_at = services.database.clock() + timedelta(hours=services.settings.session_hours)
     session = sessions.create(services.database, login.account.id, token, expires_at=expires_at)

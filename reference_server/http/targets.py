@@ -23,7 +23,8 @@ _MOST = 10_000
 # How long a version is still served at most while the one to which another worker moved its alias is loaded.
 _RAN_SECONDS = 60.0
 
-# The account, the model's name as it was called, and the version, an alias or None for `default`.
+# Who sees it (`Caller.sees_as`), the model's name as it was called, and the version, an alias or None for
+# `default`.
 _Key: TypeAlias = "tuple[str, str, str | None]"
 
 
@@ -59,7 +60,7 @@ class Targets:
         """
         changes, read_at = self._changes, self._timer()
         target = self._resolved(caller, model, selector)
-        self._known.put((caller.account_id, model, selector), target, read_at=read_at)
+        self._known.put((caller.sees_as, model, selector), target, read_at=read_at)
         if changes != self._changes:
             # It was read before a change that was made here, and written after everything was forgotten.
             self._known.clear()
@@ -67,17 +68,17 @@ class Targets:
 
     def known(self, caller: Caller, model: str, selector: str | None) -> ServingTarget | None:
         """Return the version that the caller means if it was resolved a moment ago; never waits."""
-        return self._known.get((caller.account_id, model, selector))
+        return self._known.get((caller.sees_as, model, selector))
 
     def ran(self, caller: Caller, model: str, selector: str | None, target: ServingTarget) -> None:
         """Remember a version that the caller was served with."""
-        self._ran.put((caller.account_id, model, selector), target)
+        self._ran.put((caller.sees_as, model, selector), target)
 
     def before(
         self, caller: Caller, model: str, selector: str | None, now: ServingTarget
     ) -> ServingTarget | None:
         """Return the other version of the same model that the caller was served with until a moment ago."""
-        earlier = self._ran.get((caller.account_id, model, selector))
+        earlier = self._ran.get((caller.sees_as, model, selector))
         return earlier if earlier is not None and earlier.exact == now.exact else None
 
     def routes(self) -> list[Route]:

@@ -65,6 +65,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._slot = None if folder is None else Slot(folder)
+        # It tells workers apart that run at the same time, and a worker's successor has the same.
+        self.number = 0 if self._slot is None else self._slot.number
         if self._slot is not None and self._slot.inherited is not None:
             self._counts.absorb(self._slot.inherited)
         # Every request looks into these two.

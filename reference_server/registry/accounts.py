@@ -9,6 +9,7 @@ from sqlalchemy import delete, or_, select
 
 from maas_client.types import Account
 from reference_server.errors import Conflict, NotFound
+from reference_server.registry import invitations
 from reference_server.registry.account_names import make_account_name
 from reference_server.registry.ids import new_id
 from reference_server.registry.tables import AccountRow, SessionRow
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from reference_server.registry.database import Database
+    from reference_server.security.credentials import Credential
 
 Role: TypeAlias = Literal["user", "operator"]
 
@@ -31,7 +33,14 @@ class Login:
 
 
 def create(
-    db: Database, *, email: str, password_hash: str, name: str | None, role: Role, policy_version: str
+    db: Database,
+    *,
+    email: str,
+    password_hash: str,
+    name: str | None,
+    role: Role,
+    policy_version: str,
+    invitation: Credential | None = None,
 ) -> Account:
     """Make an account.
 
@@ -42,9 +51,11 @@ def create(
         name: Its public handle; one is made up for None.
         role: `operator` may run the service.
         policy_version: The usage policy that was accepted.
+        invitation: What is used up by it.
 
     Raises:
         Conflict: With code `email_taken` or `name_taken`.
+        Forbidden: With code `invitation_not_valid`.
     """
     email = _normalise(email)
     with db.write() as session:
@@ -64,6 +75,9 @@ def create(
             created_at=db.clock(),
         )
         session.add(row)
+        if invitation is not None:
+            session.flush()
+            invitations.redeem(session, invitation, email, row.id, at=db.clock())
         return to_account(row)
 
 
@@ -128,6 +142,19 @@ def set_role(db: Database, account_id: str, role: Role) -> None:
     """
     with db.write() as session:
         row_of(session, account_id).role = role
+
+
+def set_limits(
+    db: Database, account_id: str, *, requests_per_minute: int | None, rows_per_day: int | None
+) -> None:
+    """Limit an account, over the server's default; None is that default, and 0 no limit.
+
+    Raises:
+        NotFound: When there is no such account.
+    """
+    with db.write() as session:
+        row = row_of(session, account_id)
+        row.requests_per_minute, row.rows_per_day = requests_per_minute, rows_per_day
 
 
 def set_disabled(db: Database, account_id: str, *, disabled: bool) -> None:

@@ -63,6 +63,7 @@ class Personal:
         email: The e-mail that was given.
         model: The model's name, as it was given.
         alias: The alias's name.
+        shared_with: The name of the account that a share is for, and as what.
     """
 
     address: str | None = None
@@ -70,6 +71,7 @@ class Personal:
     email: str | None = None
     model: str | None = None
     alias: str | None = None
+    shared_with: str | None = None
 
 
 _NOTHING_PERSONAL = Personal()

@@ -154,9 +154,10 @@ def _entries(session: Session) -> Iterator[Chained]:
 
 
 def _all_at_once(session: Session, page: list[int]) -> Sequence[AuditRow]:
+    if not page:
+        return ()
     try:
-        between = AuditRow.seq.between(page[0], page[-1])
-        return session.scalars(select(AuditRow).where(between)).all() if page else ()
+        return session.scalars(select(AuditRow).where(AuditRow.seq.between(page[0], page[-1]))).all()
     except _UNREADABLE:
         return ()
 

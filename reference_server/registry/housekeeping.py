@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from reference_server.registry import data_keys, idempotency, uploads
+from reference_server.registry import data_keys, idempotency, row_counts, uploads
 from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow
 
 if TYPE_CHECKING:
@@ -22,4 +22,5 @@ def purge(db: Database) -> None:
         old = delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running")
         data_keys.destroy(session, list(filter(None, session.scalars(old.returning(JobRow.data_key)))))
         session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
+        row_counts.purge(session, now.date())
     idempotency.purge(db)

@@ -6,27 +6,29 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
 from reference_server.errors import Conflict, NotFound
-from reference_server.registry import data_keys, job_contents
+from reference_server.registry import data_keys, job_contents, names
 from reference_server.registry.ids import new_id
 from reference_server.registry.job_contents import Contents
 from reference_server.registry.pages import Keyset
-from reference_server.registry.tables import JobLineRow, JobProcessRow, JobRow
+from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow, ModelRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from pydantic import JsonValue
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from maas_client.types import JobQuery, Page, PageQuery
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.data_keys import Fresh
     from reference_server.registry.database import Database
+    from reference_server.security.callers import Caller
 
 _NEWEST_FIRST = Keyset("jobs", (JobRow.created_at, JobRow.id), descending=True)
 _LINES = Keyset("job-lines", (JobLineRow.number,))
@@ -145,13 +147,30 @@ def get(db: Database, account_id: str, job_id: str) -> JobReply:
         return to_job(session, _row(session, account_id, job_id))
 
 
-def list_jobs(db: Database, account_id: str, query: JobQuery) -> Page[JobReply]:
-    """Return a page of an account's jobs, newest first.
+def require_permitted(db: Database, caller: Caller, job_id: str) -> None:
+    """Refuse a job about a model that the caller's key is not to touch, like one that is not there.
+
+    Raises:
+        NotFound: When it is.
+    """
+    condition = _permitted(caller)
+    if condition is None:
+        return
+    with db.read() as session:
+        permitted = select(JobRow.id).where(JobRow.id == job_id, condition)
+        if session.scalar(permitted, {"caller": caller.account_id}) is None:
+            raise _not_found(job_id)
+
+
+def list_jobs(db: Database, caller: Caller, query: JobQuery) -> Page[JobReply]:
+    """Return a page of the jobs of the caller's account, newest first.
 
     Raises:
         InvalidRequest: With code `bad_cursor`.
     """
-    statement = select(JobRow).where(JobRow.account_id == account_id)
+    statement = select(JobRow).where(JobRow.account_id == caller.account_id)
+    if (condition := _permitted(caller)) is not None:
+        statement = statement.where(condition).params(caller=caller.account_id)
     if query.state is not None:
         statement = statement.where(JobRow.state == query.state)
     if query.kind is not None:
@@ -294,10 +313,23 @@ def to_job(session: Session, row: JobRow) -> JobReply:
 def _row(session: Session, account_id: str, job_id: str) -> JobRow:
     row = session.get(JobRow, job_id)
     if row is None or row.account_id != account_id:
-        raise NotFound(
-            f"you have no job {job_id[:100]!r}: it was deleted or forgotten, or is another account's; "
-            "GET /v1/jobs lists yours",
-            code="job_not_found",
-            param="job",
-        )
+        raise _not_found(job_id)
     return row
+
+
+def _permitted(caller: Caller) -> ColumnElement[bool] | None:
+    """Return the condition over `JobRow` that a key's limits add; its parameter is `caller`."""
+    condition = names.permitted(caller)
+    if condition is None:
+        return None
+    about = AccountRow.name + "~" + ModelRow.name == JobRow.model
+    return exists().where(AccountRow.id == ModelRow.account_id, about, condition)
+
+
+def _not_found(job_id: str) -> NotFound:
+    return NotFound(
+        f"you have no job {job_id[:100]!r}: it was deleted or forgotten, or is another account's; "
+        "GET /v1/jobs lists yours",
+        code="job_not_found",
+        param="job",
+    )

@@ -12,16 +12,21 @@ from reference_server.errors import NotFound, Unprocessable
 from reference_server.registry.ids import new_id
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import KeyRow, KeySecretRow
+from reference_server.security.limits import UNLIMITED, Budget, Limits, WantedLimits, parse_networks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from typing import Any
 
+    from pydantic import JsonValue
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from reference_server.registry.database import Database
     from reference_server.security.credentials import Credential
 
+_NO_LIMITS = WantedLimits()
 _NEWEST_FIRST = Keyset("keys", (KeyRow.created_at, KeyRow.id), descending=True)
 
 
@@ -32,9 +37,21 @@ def create(
     *,
     name: str,
     scopes: Sequence[str],
-    expires_at: datetime | None,
+    expires_at: datetime | None = None,
+    limits: WantedLimits = _NO_LIMITS,
+    maker: Limits = UNLIMITED,
 ) -> Key:
     """Keep a new key: of its secret the hash, the public prefix and the last four characters.
+
+    Args:
+        db: The store.
+        account_id: Whose it is.
+        credential: Its secret.
+        name: What it is for.
+        scopes: What it may do.
+        expires_at: When it ends.
+        limits: What it is limited to beside that, as the maker may grant it.
+        maker: The limits of who makes it, whose budgets it is counted with.
 
     Raises:
         Unprocessable: When `expires_at` has no offset or is not in the future.
@@ -50,12 +67,27 @@ def create(
         scopes=list(scopes),
         created_at=now,
         expires_at=expires_at,
+        models=None if limits.models is None else list(limits.models),
+        networks=None if limits.networks is None else list(limits.networks),
+        requests_per_minute=limits.requests_per_minute,
+        rows_per_day=limits.rows_per_day,
+        counted_with=[_stored(budget) for budget in maker.budgets if budget.holds] or None,
     )
     with db.write() as session:
         session.add(row)
         session.flush()
         session.add(KeySecretRow(hash=credential.hash, key_id=row.id))
     return to_key(row)
+
+
+def limits_of(db: Database, account_id: str, key_id: str) -> Limits:
+    """Return what one key of an account is limited to.
+
+    Raises:
+        NotFound: When the account has no such key.
+    """
+    with db.read() as session:
+        return to_limits(_row_of(session, account_id, key_id))
 
 
 def list_keys(db: Database, account_id: str, query: PageQuery) -> Page[Key]:
@@ -116,14 +148,42 @@ def to_key(row: KeyRow) -> Key:
         scopes=row.scopes,
         created_at=row.created_at,
         expires_at=row.expires_at,
+        models=row.models,
+        networks=row.networks,
+        requests_per_minute=row.requests_per_minute,
+        rows_per_day=row.rows_per_day,
         last_used_at=row.last_used_at,
+        last_used_from=row.last_used_from,
     )
+
+
+def to_limits(row: KeyRow | Row[*tuple[Any, ...]]) -> Limits:
+    """Return the limits of a row that has a key's columns."""
+    own = Budget("key", f"key {row.id}", row.requests_per_minute, row.rows_per_day)
+    return Limits(
+        models=None if row.models is None else tuple(row.models),
+        networks=None if row.networks is None else parse_networks(row.networks),
+        expires_at=row.expires_at,
+        budgets=(*([own] if own.holds else []), *(_read(each) for each in row.counted_with or ())),
+    )
+
+
+def _stored(budget: Budget) -> dict[str, JsonValue]:
+    return {
+        "subject": budget.subject,
+        "requests_per_minute": budget.requests_per_minute,
+        "rows_per_day": budget.rows_per_day,
+    }
+
+
+def _read(stored: dict[str, Any]) -> Budget:
+    return Budget("maker", **stored)
 
 
 def _row_of(session: Session, account_id: str, key_id: str) -> KeyRow:
     row = session.scalar(select(KeyRow).where(KeyRow.id == key_id, KeyRow.account_id == account_id))
     if row is None:
-        raise NotFound(f"you have no key {key_id!r}", code="key_not_found")
+        raise NotFound(f"you have no key {key_id[:100]!r}", code="key_not_found")
     return row
 
 

@@ -18,6 +18,7 @@ from reference_server.registry import names
 from reference_server.registry.pages import read_cursor, write_cursor
 from reference_server.registry.search import ESCAPE, containing, fold
 from reference_server.registry.tables import AccountRow, ModelRow, ShareRow
+from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ _CONDITIONS: dict[str, Callable[[BindParameter[Any]], ColumnElement[bool]]] = {
     "max_latency_ms": lambda value: ModelRow.latency_ms <= value,
     "min_accuracy": lambda value: ModelRow.accuracy >= value,
     "max_size_bytes": lambda value: ModelRow.size <= value,
+    "models": names.permitted_by,
     "tag": lambda value: ModelRow.tags.like(value, escape=ESCAPE),
     "word": lambda value: ModelRow.search.like(value, escape=ESCAPE),
 }
@@ -92,7 +94,7 @@ class Order:
         """
         after = self._position(query.cursor)
         whose, owner = _whose(session, caller, query)
-        conditions, values = _filters(query)
+        conditions, values = _filters(query, caller)
         values |= {"caller": caller.account_id, "owner": owner}
         rows: list[Row[*tuple[Any, ...]]] = []
         for lacking in self._stretches(after):
@@ -199,7 +201,7 @@ def _whose(session: Session, caller: Caller, query: ModelQuery) -> tuple[Whose, 
     return "one sharer" if query.shared else "owner", owner
 
 
-def _filters(query: ModelQuery) -> tuple[Conditions, dict[str, Any]]:
+def _filters(query: ModelQuery, caller: Caller) -> tuple[Conditions, dict[str, Any]]:
     """Return the names of a query's conditions, and the values of their parameters."""
     given: list[tuple[str, Any]] = [
         ("task", query.task),
@@ -207,6 +209,7 @@ def _filters(query: ModelQuery) -> tuple[Conditions, dict[str, Any]]:
         ("max_latency_ms", query.max_latency_ms),
         ("min_accuracy", query.min_accuracy),
         ("max_size_bytes", query.max_size_bytes),
+        ("models", None if caller.limits.models is None else models_expression(caller.limits.models)),
         *(("tag", containing(f"\n{fold(tag)}\n")) for tag in query.tag),
         *(("word", containing(word)) for word in fold(query.q or "").split()),
     ]

@@ -70,9 +70,11 @@ def create(db: Database, caller: Caller, *, name: str, visibility: Visibility) -
     """Claim a name for a model that has no version yet.
 
     Raises:
+        NotFound: When the caller's key is limited to other models.
         Conflict: With code `name_taken` (by another of the caller's) or `public_name_taken`.
         Unprocessable: When no model can have that name.
     """
+    names.require_new_name(caller, name)
     with db.write() as session:
         check_free(session, caller, name, visibility)
         row = add(session, caller, name, visibility, now=db.clock())

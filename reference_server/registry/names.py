@@ -1,7 +1,8 @@
 """What a model's name means to a caller, and what they may do with it (`docs/architecture.md`, "Access").
 
 A bare name is the caller's own model, else the one that was shared with them and has it, else the public one
-of that name; `account~name` is always exact. What the caller may not see is answered like what is not there.
+of that name; `account~name` is always exact. What the caller may not see is answered like what is not there;
+so is what a key's limits leave out.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import and_, bindparam, case, exists, func, literal, or_, select
+from sqlalchemy import and_, bindparam, case, exists, func, literal, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from maas_client.types import ACCOUNT_NAME, MODEL_NAME, RESERVED_MODEL_NAMES, SHARE_ROLES, ShareRole
 from reference_server.errors import Forbidden, NotFound, Unprocessable
 from reference_server.registry.tables import AccountRow, ModelRow, ShareRow
+from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -69,7 +71,7 @@ BARE = or_(
 # A bare name can fit three rows, one of each kind.
 BARE_ORDER = case((MINE, 0), (ModelRow.id == _HOLDER, 1), else_=2)
 EXACT = and_(AccountRow.name == bindparam("account"), ModelRow.name == bindparam("name"), VISIBLE)
-_Own = aliased(ModelRow)
+_Own, _Owner = aliased(ModelRow), aliased(AccountRow)
 _OTHER_OF_MINE = exists().where(
     _Own.account_id == bindparam("caller"), _Own.name == ModelRow.name, _Own.id != ModelRow.id
 )
@@ -141,7 +143,10 @@ def find(session: Session, caller: Caller, text: str) -> Found | None:
     if row is None:
         return None
     model, owner, shadowed, role = row
-    return Found(model, shortest(model.name, owner, shadowed=shadowed), role)
+    reached_as = shortest(model.name, owner, shadowed=shadowed)
+    if not caller.limits.permits_model(reached_as, owner, model.name):
+        return None
+    return Found(model, reached_as, role)
 
 
 def visible(session: Session, caller: Caller, text: str) -> Found:
@@ -168,6 +173,34 @@ def allowed(session: Session, caller: Caller, text: str, role: ShareRole) -> Fou
     if not found.allows(role):
         raise role_needed(text, found.role, role)
     return found
+
+
+def permitted(caller: Caller) -> ColumnElement[bool] | None:
+    """Return the condition over `ModelRow` that a key's limits add, or None where they add none.
+
+    It takes the parameter `caller`.
+    """
+    if caller.limits.models is None:
+        return None
+    return permitted_by(literal(models_expression(caller.limits.models)))
+
+
+def permitted_by(expression: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the same condition for an expression of `models_expression`, such as a parameter."""
+    exact = exists().where(
+        _Owner.id == ModelRow.account_id, (_Owner.name + "~" + ModelRow.name).regexp_match(expression)
+    )
+    return or_(and_(ModelRow.name.regexp_match(expression), not_(SHADOWED)), exact)
+
+
+def require_new_name(caller: Caller, name: str) -> None:
+    """Refuse a new model that a key's limits leave out, like any other model that they do.
+
+    Raises:
+        NotFound: When they do.
+    """
+    if not caller.limits.permits_model(name, caller.account_name, name):
+        raise model_not_found(name)
 
 
 def shortest(name: str, owner: str, *, shadowed: bool) -> str:

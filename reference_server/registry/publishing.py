@@ -196,6 +196,7 @@ class _Publication:
             return found
         if reference.account not in (None, self.caller.account_name):
             raise names.model_not_found(self.model)
+        names.require_new_name(self.caller, reference.name)
         models.check_free(session, self.caller, reference.name, self._visibility)
         return None
 

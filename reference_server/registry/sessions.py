@@ -53,7 +53,7 @@ def end(db: Database, account_id: str, session_id: str) -> None:
     gone = delete(SessionRow).where(SessionRow.id == session_id, SessionRow.account_id == account_id)
     with db.write() as session:
         if session.execute(gone.returning(SessionRow.id)).first() is None:
-            raise NotFound(f"you have no session {session_id!r}", code="session_not_found")
+            raise NotFound(f"you have no session {session_id[:100]!r}", code="session_not_found")
 
 
 def to_session(row: SessionRow, *, current: str | None = None) -> Session:

@@ -79,7 +79,10 @@ class Base(DeclarativeBase):
 
 
 class AccountRow(Base):
-    """An account; the e-mail is kept in lower case and serves log-in only."""
+    """An account; the e-mail is kept in lower case and serves log-in only.
+
+    Of its limits null is the server's default, and 0 none.
+    """
 
     __tablename__ = "accounts"
 
@@ -91,6 +94,38 @@ class AccountRow(Base):
     disabled: Mapped[bool] = mapped_column(default=False)
     policy_version: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
+    requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    rows_per_day: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class InvitationRow(Base):
+    """An invitation to register; a used one stays, so that the operator sees what became of it."""
+
+    __tablename__ = "invitations"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    prefix: Mapped[str] = mapped_column(String(32))
+    email: Mapped[str | None] = mapped_column(String(254))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    used_by: Mapped[str | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+
+
+class RowCountRow(Base):
+    """Rows that one worker predicted on one day, in UTC, for all who are counted under a subject.
+
+    `granted` is up to how much the worker may by now.
+    """
+
+    __tablename__ = "row_counts"
+
+    subject: Mapped[str] = mapped_column(String(128), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    worker: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    used: Mapped[int] = mapped_column(BigInteger)
+    granted: Mapped[int] = mapped_column(BigInteger)
 
 
 class AccountKeyRow(Base):
@@ -202,7 +237,10 @@ class SessionRow(Base):
 
 
 class KeyRow(Base):
-    """An API key; a revoked one is deleted."""
+    """An API key; a revoked one is deleted. A limit of null is none.
+
+    `counted_with` holds the budgets of the key that made it, and of the one that made that.
+    """
 
     __tablename__ = "api_keys"
 
@@ -215,6 +253,12 @@ class KeyRow(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    last_used_from: Mapped[str | None] = mapped_column(String(64))
+    models: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    networks: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    requests_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    rows_per_day: Mapped[int | None] = mapped_column(BigInteger)
+    counted_with: Mapped[list[dict[str, JsonValue]] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class KeySecretRow(Base):

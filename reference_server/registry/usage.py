@@ -43,6 +43,8 @@ def list_usage(db: Database, caller: Caller, query: UsageQuery) -> Page[UsageEnt
         InvalidRequest: With code `bad_cursor`.
     """
     statement = _ENTRIES.where(UsageRow.account_id == caller.account_id)
+    if (condition := names.permitted(caller)) is not None:
+        statement = statement.where(condition).params(caller=caller.account_id)
     if query.version is not None:
         statement = statement.where(UsageRow.version == query.version)
     if query.since is not None:

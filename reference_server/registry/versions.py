@@ -229,7 +229,7 @@ def find_target(session: Session, caller: Caller, model: str, selector: str | No
     kind, value = _selected(selector)
     statement = (_BARE_TARGETS if reference.account is None else _EXACT_TARGETS)[kind]
     row = session.execute(statement, {**reference.parameters(caller), "selector": value}).first()
-    if row is None:
+    if row is None or not _is_permitted(caller, row):
         raise names.model_not_found(model)
     if row.versions_made == 0:
         raise Conflict(
@@ -248,7 +248,7 @@ def index(db: Database, caller: Caller, model: str | None = None) -> list[Servin
     Raises:
         NotFound: When there is no such model.
     """
-    statement = _INDEX
+    statement = _permitted_index(caller)
     with db.read() as session:
         if model is not None:
             statement = statement.where(ModelRow.id == names.visible(session, caller, model).row.id)
@@ -263,6 +263,16 @@ def find_targets(
     statement = _INDEX.where(ModelRow.id == model_id, VersionRow.number.in_(sorted(numbers)))
     rows = session.execute(statement, {"caller": caller.account_id}).all()
     return {row.number: _target(session, caller, row) for row in rows}
+
+
+def _permitted_index(caller: Caller) -> Select[*tuple[Any, ...]]:
+    condition = names.permitted(caller)
+    return _INDEX if condition is None else _INDEX.where(condition)
+
+
+def _is_permitted(caller: Caller, row: Row[*tuple[Any, ...]]) -> bool:
+    reached_as = names.shortest(row.name, row.owner, shadowed=row.shadowed)
+    return caller.limits.permits_model(reached_as, row.owner, row.name)
 
 
 def _target(

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from maas_client.types import TaskSignature, TensorSignature
 from reference_server.errors import Unavailable, Unprocessable
 from reference_server.runtime.probe_limits import MAX_LOG_BYTES, Limits
-from reference_server.runtime.probe_processes import Busy, Ended, run
+from reference_server.runtime.probe_processes import AnswerTooLong, Busy, Ended, run
 from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**3
             ) from None
         except TimeoutError:
             raise _too_slow(seconds) from None
+        except AnswerTooLong:
+            raise _too_talkative() from None
         answer = _answer(ended, log, seconds)
     if error := answer.get("error"):
         raise Unprocessable(error["message"], code=error["code"], param=error["param"])
@@ -101,5 +103,13 @@ def _answer(ended: Ended, log: IO[bytes], seconds: float) -> dict[str, Any]:
 def _too_slow(seconds: float) -> Unprocessable:
     return Unprocessable(
         f"loading the graph and running its example took longer than the {seconds:g} s allowed",
+        code="model_rejected",
+    )
+
+
+def _too_talkative() -> Unprocessable:
+    return Unprocessable(
+        "the package's signature is longer than any call needs; give its inputs and outputs shorter names "
+        "and descriptions",
         code="model_rejected",
     )

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 
 MAX_LOG_BYTES = 2**16
+# A signature of a thousand tensors and ten thousand columns has its place in it.
+MAX_ANSWER_BYTES = 2**24
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from reference_server.runtime.probe_child import KEY_VARIABLE, MESSAGE_BYTES, READY
-from reference_server.runtime.probe_limits import MAX_LOG_BYTES
+from reference_server.runtime.probe_limits import MAX_ANSWER_BYTES, MAX_LOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,10 @@ class Busy(Exception):  # noqa: N818 - a state, not a failure
     """Another package was being tried for all of the time."""
 
 
+class AnswerTooLong(Exception):  # noqa: N818 - likewise
+    """A trial says more than any package has to tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a trial ended: its exit status, or the negative number of a signal, and what it had to say."""
@@ -70,6 +74,7 @@ def run(source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) -> Ende
     Raises:
         Busy: Another trial did not end in time.
         TimeoutError: The trial took too long and was ended, with whatever it had started.
+        AnswerTooLong: Its answer was; it was ended likewise.
     """
     # One at a time: two would take twice the memory that the operator was told of.
     if not _one_at_a_time.acquire(timeout=limits.seconds):
@@ -90,6 +95,8 @@ def _run_alone(source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) 
             output, _ = process.communicate(timeout=limits.seconds)
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
+    if len(output) > MAX_ANSWER_BYTES:
+        raise AnswerTooLong
     return Ended(process.returncode, output)
 
 
@@ -201,14 +208,16 @@ def _received(answer: socket.socket, ends_at: float) -> bytes:
 
     Raises:
         TimeoutError: It did not come in time.
+        AnswerTooLong: There is no end in sight.
     """
-    chunks: list[bytes] = []
-    while True:
+    received = bytearray()
+    while len(received) <= MAX_ANSWER_BYTES:
         answer.settimeout(max(0.001, ends_at - time.monotonic()))
         chunk = answer.recv(2**16)
         if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
+            return bytes(received)
+        received += chunk
+    raise AnswerTooLong
 
 
 def _start(arguments: list[str], *, secret: str = "", **files: object) -> subprocess.Popen[bytes]:

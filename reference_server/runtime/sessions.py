@@ -172,7 +172,7 @@ def _specs(nodes: Iterable[Any]) -> list[TensorSpec]:
                 "export plain tensors (for scikit-learn: without ZipMap)",
                 code="model_rejected",
             )
-        shape = [size if isinstance(size, int) else -1 for size in node.shape]
+        shape = [size if isinstance(size, int) and size >= 0 else -1 for size in node.shape]
         specs.append(TensorSpec(name=node.name, datatype=_DATATYPES[node.type], shape=shape))
     return specs
 

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 
 from maas_client.types import SCOPES, Scope
 from reference_server.errors import Forbidden
+from reference_server.security.limits import UNLIMITED, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from maas_client.types import Account
     from reference_server.security.credentials import Kind
+    from reference_server.security.limits import Budget
 
 ALL_SCOPES: frozenset[str] = frozenset(SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The account behind a request and the credential that speaks for it."""
+    """The account behind a request and the credential that speaks for it.
+
+    Args:
+        limits: Those of the key; a session has none.
+        budgets: By what its calls are counted: the key's own, and its account's.
+    """
 
     account_id: str
     account_name: str
@@ -27,6 +34,13 @@ class Caller:
     credential_id: str
     kind: Kind
     scopes: frozenset[str]
+    limits: Limits = UNLIMITED
+    budgets: tuple[Budget, ...] = ()
+
+    @property
+    def sees_as(self) -> str:
+        """What tells those apart to whom a model's name may mean different things."""
+        return self.account_id if self.limits.models is None else f"{self.account_id} {self.credential_id}"
 
     @classmethod
     def at_the_machine(cls, account: Account) -> Caller:
@@ -62,8 +76,25 @@ class Caller:
         Raises:
             Forbidden: For everybody else.
         """
-        if self.role != "operator":
-            raise Forbidden("this is for operators of the service alone", code="operator_required")
+        # A key that is limited to some models is not to read of all.
+        if self.role != "operator" or self.limits.models is not None:
+            raise Forbidden(
+                "this is for operators of the service alone, with a key for all models",
+                code="operator_required",
+            )
+
+    def require_address(self, address: str) -> None:
+        """Refuse the call unless the key may be used from there; which places would do is not told.
+
+        Raises:
+            Forbidden: With code `address_not_allowed`.
+        """
+        if not self.limits.permits_address(address):
+            raise Forbidden(
+                "this key cannot be used from this address; its owner sees in the list of keys from where "
+                "it can",
+                code="address_not_allowed",
+            )
 
     def grant(self, scopes: Iterable[str]) -> list[str]:
         """Return the scopes in their canonical order if this caller may hand all of them on.

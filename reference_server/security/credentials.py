@@ -1,9 +1,10 @@
-"""API keys and session tokens: how they look, how a typo is told, and what is stored of them.
+"""API keys, session tokens and invitations: how they look, how a typo is told, and what is stored of them.
 
-`maas_key_` or `maas_ses_`, then 40 random base62 characters, then a CRC-32 of all that in 6 such characters.
-The fixed prefix lets leak scanners find a secret, the checksum lets anyone tell offline whether it can be one
-(the scheme of GitHub's tokens, github.blog 2021-04-05). Of the 238 random bits the stored prefix shows 48 and
-the last four characters of the checksum at most 24, so 166 stay unknown even to whoever reads the database.
+`maas_key_`, `maas_ses_` or `maas_inv_`, then 40 random base62 characters, then a CRC-32 of all that in 6 such
+characters. The fixed prefix lets leak scanners find a secret, the checksum lets anyone tell offline whether
+it can be one (the scheme of GitHub's tokens, github.blog 2021-04-05). Of the 238 random bits the stored
+prefix shows 48 and the last four characters of the checksum at most 24, so 166 stay unknown even to whoever
+reads the database.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["key", "session"]
+Kind: TypeAlias = Literal["key", "session", "invitation"]
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_MARKS: dict[Kind, str] = {"key": "maas_key_", "session": "maas_ses_"}
+_MARKS: dict[Kind, str] = {"key": "maas_key_", "session": "maas_ses_", "invitation": "maas_inv_"}
 _KINDS = {mark: kind for kind, mark in _MARKS.items()}
-_FORM = re.compile(r"(maas_key_|maas_ses_)[0-9A-Za-z]{46}")
+_FORM = re.compile(r"(maas_key_|maas_ses_|maas_inv_)[0-9A-Za-z]{46}")
 _RANDOM_CHARACTERS = 40
 _CHECKSUM_CHARACTERS = 6
 _SHOWN_CHARACTERS = 8
@@ -30,7 +31,7 @@ _SHOWN_CHARACTERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key or a session token in clear; only what it derives is ever stored."""
+    """A key, a session token or an invitation in clear; only what it derives is ever stored."""
 
     kind: Kind
     secret: str = field(repr=False)

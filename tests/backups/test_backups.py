@@ -152,21 +152,26 @@ def test_a_backup_is_of_one_moment_while_others_publish_and_delete(store, zips, 
 
 
 def test_what_is_deleted_while_it_is_copied_is_not_in_the_copy(store, zips, tmp_path, monkeypatch):
-    """A version that goes after the database was copied and before its package was, is gone from both."""
+    """Of two versions that go in the middle one was copied already and one was not: both are left out."""
     kept = store.publish(zips())
-    store.publish(zips(), model="going")
-    copied = making._copied
-    deleted = []
+    (stays,) = (file.name for file in (tmp_path / "data" / "artifacts").iterdir())
+    going = ("going", "gone")
+    for model in going:
+        store.publish(zips(), model=model)
+    copied, deleted = making._copied, []
 
-    def delete_first(artifacts, name, *rest):
-        if not deleted:
-            deleted.extend(deletion.delete_model(store.db, store.artifacts, store.ada, "going"))
-        return copied(artifacts, name, *rest)
+    def delete_after_the_first(artifacts, name, *rest):
+        is_copied = copied(artifacts, name, *rest)
+        if not deleted and name != stays:
+            for model in going:
+                deleted.extend(deletion.delete_model(store.db, store.artifacts, store.ada, model))
+        return is_copied
 
-    monkeypatch.setattr(making, "_copied", delete_first)
+    monkeypatch.setattr(making, "_copied", delete_after_the_first)
     made = back_up(store.settings, tmp_path / "copy")
-    assert deleted
+    assert len(deleted) == 2
     assert len(made.files) == 2
+    assert len(list((tmp_path / "copy" / "artifacts").iterdir())) == 1
     restore(tmp_path / "copy", tmp_path / "again")
     again = Database(f"sqlite:///{tmp_path / 'again' / 'maas.db'}")
     assert versions.get(again, store.ada, "words", "1").digest == kept.digest

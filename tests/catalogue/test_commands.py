@@ -72,6 +72,9 @@ class TestAdd:
         assert f"scikit-learn 1.7.2){chr(10)}call it:" in said
         assert f"| maas predict {name} --file -" in said
         assert seen() == {f"boss~{name}": "private"}
+        told = owned.run("audit", "list", "--act", "version_published")
+        assert "by operator from" in told
+        assert told.count("v1") == 1
 
     def test_again_it_is_the_same_version(self, owned, seen, served):
         """Without a second download, and without a second version; --public still counts."""

@@ -64,6 +64,12 @@ def test_what_may_be_repeated(error, repeatable, expected):
         ({"Retry-After": "-1"}, None),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "inf"}, None),
+        ({"RateLimit": '"minute";r=0;t=7'}, 7.0),
+        ({"RateLimit": '"minute";r=0;t=7, "day";r=0;t=900, "hour";r=5;t=3600'}, 900.0),
+        ({"RateLimit": '"minute";r=03;t=7'}, None),
+        ({"RateLimit": '"minute";r=12;t=7'}, None),
+        ({"RateLimit": '"minute";r=0'}, None),
+        ({"Retry-After": "2", "RateLimit": '"minute";r=0;t=7'}, 2.0),
     ],
 )
 def test_how_long_a_server_asks_to_wait(headers, seconds):
@@ -71,7 +77,11 @@ def test_how_long_a_server_asks_to_wait(headers, seconds):
     assert retry_after(requests.structures.CaseInsensitiveDict(headers), now=NOW) == seconds
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text(max_size=40)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["retry-after", "retry-after-ms", "date", "ratelimit"]), st.text(max_size=40)
+    )
+)
 def test_no_header_breaks_the_reader(headers):
     """Whatever stands there, the wait is absent or a number from zero up."""
     seconds = retry_after(requests.structures.CaseInsensitiveDict(headers), now=NOW)

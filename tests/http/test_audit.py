@@ -117,6 +117,11 @@ def walk(server, ada):
     split = {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]}
     assert send(server, ada, "PUT", "/v1/models/words/traffic", split).status == 200
     assert send(server, ada, "DELETE", "/v1/models/words/traffic").status == 200
+    server.register("friend")
+    assert send(server, ada, "PUT", "/v1/models/words/shares/friend", {"role": "reader"}).status == 200
+    (shared,) = log(server, ada, act="share_changed", limit=1)
+    assert (shared["model"], shared["shared_with"]) == ("words", "friend as reader")
+    assert send(server, ada, "DELETE", "/v1/models/words/shares/friend").status == 204
     assert send(server, ada, "PATCH", "/v1/models/words/versions/2", {"state": "deprecated"}).status == 200
     assert send(server, ada, "GET", "/v1/models/words/versions/2/package").status == 200
     assert send(server, ada, "POST", "/v2/repository/models/words/unload").status == 200

@@ -91,7 +91,7 @@ def test_every_post_that_changes_something_is_replayable():
 def test_what_returns_nothing_answers_no_content(shared):
     """204 is the status of the table, of OpenAPI and of the answer alike."""
     described = shared.through_flask("GET", "/openapi.json").json["paths"]["/v1/keys/{key}"]["delete"]
-    assert set(described["responses"]) == {"204", "default"}
+    assert {status for status in described["responses"] if status < "400"} == {"204"}
     made = shared.post("/v1/keys", {"name": "short", "scopes": ["predict"]}, headers=shared.ada).json
     answer = shared.through_flask("DELETE", f"/v1/keys/{made['id']}", headers=shared.ada)
     assert (answer.status, answer.body) == (204, b"")
@@ -101,4 +101,4 @@ def test_every_answer_that_a_handler_gives_is_described(shared, text_package):
     """Publishing the same content again answers 200, and OpenAPI says what that means."""
     described = shared.through_flask("GET", "/openapi.json").json["paths"]["/v1/models/{model}/versions"]
     assert shared.publish(shared.ada, "words", text_package).status == 200
-    assert set(described["post"]["responses"]) == {"201", "200", "default"}
+    assert {status for status in described["post"]["responses"] if status < "400"} == {"201", "200"}

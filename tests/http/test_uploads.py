@@ -296,6 +296,6 @@ def test_the_documentation_says_what_goes_in_and_out(desk):
     assert list(chunk["requestBody"]["content"]) == ["application/octet-stream"]
     assert "Content-Digest" in [parameter["name"] for parameter in chunk["parameters"]]
     package = paths["/v1/models/{model}/versions/{version}/package"]["get"]
-    assert set(package["responses"]) == {"200", "206", "default"}
+    assert {status for status in package["responses"] if status < "400"} == {"200", "206"}
     assert list(package["responses"]["206"]["content"]) == ["application/zip"]
     assert {"Range", "If-Range"} <= {parameter["name"] for parameter in package["parameters"]}

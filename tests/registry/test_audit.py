@@ -76,6 +76,13 @@ def test_numbers_have_no_gaps_and_the_chain_is_whole(log, ada):
     assert (found.faults, found.entries, found.seq) == ((), 10, audit.head(log.db).seq)
 
 
+def test_an_empty_log_is_whole(registry):
+    """Nothing was ever written, nothing is missing."""
+    assert faults(registry.db) == []
+    assert audit_keeping.prune(registry.db, before=registry.clock()) == 0
+    assert audit_keeping.verify_export(audit_keeping.export(registry.db)).faults == ()
+
+
 def test_two_entries_of_one_transaction_follow_each_other(registry, ada):
     """And entries of many threads."""
     write(registry, *[Act("key_made", account=ada.account_id) for _ in range(5)])

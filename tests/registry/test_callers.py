@@ -3,8 +3,10 @@ from datetime import UTC, timedelta
 import pytest
 
 from reference_server.registry import accounts, callers, housekeeping, keys, sessions
+from reference_server.registry.callers import Use
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.security.credentials import Credential, issue
+from reference_server.security.limits import Limits
 
 
 @pytest.fixture
@@ -34,7 +36,13 @@ def test_a_key_stands_for_its_account_within_its_scopes(registry, ada, key):
     """Whoever shows a key is its account, limited to what the key may do."""
     credential, made = key
     assert callers.find_caller(registry.db, credential) == Caller(
-        ada.account_id, "ada", "user", made.id, "key", frozenset({"models:read", "predict"})
+        ada.account_id,
+        "ada",
+        "user",
+        made.id,
+        "key",
+        frozenset({"models:read", "predict"}),
+        limits=Limits(expires_at=made.expires_at),
     )
 
 
@@ -170,8 +178,10 @@ def test_the_last_use_only_moves_forward(registry, ada, key):
     _, made = key
     now = registry.clock.now
     for seconds, expected in ((5, 5), (3, 5), (9, 9)):
-        callers.touch(registry.db, {made.id: now + timedelta(seconds=seconds)})
+        callers.touch(registry.db, {made.id: Use(now + timedelta(seconds=seconds), f"203.0.113.{seconds}")})
         assert last_used(registry, ada, made) == now + timedelta(seconds=expected)
+        used_from = keys.get(registry.db, ada.account_id, made.id).last_used_from
+        assert used_from == f"203.0.113.{expected}"
     assert last_used(registry, ada, made).tzinfo is UTC
 
 
@@ -182,7 +192,9 @@ def test_uses_of_many_keys_are_written_together(registry, ada, key):
         registry.db, ada.account_id, issue("key"), name="two", scopes=["predict"], expires_at=None
     )
     now = registry.clock.now
-    callers.touch(registry.db, {made.id: now, "key_gone": now, other.id: now + timedelta(seconds=1)})
+    second = now + timedelta(seconds=1)
+    uses = {made.id: now, "key_gone": now, other.id: second}
+    callers.touch(registry.db, {key_id: Use(at, "2001:db8::1") for key_id, at in uses.items()})
     callers.touch(registry.db, {})
     assert last_used(registry, ada, made) == now
     assert last_used(registry, ada, other) == now + timedelta(seconds=1)

@@ -116,7 +116,7 @@ def test_a_job_is_its_accounts_own(registry, ada, bob, create):
     ):
         with pytest.raises(NotFound):
             act()
-    assert jobs.list_jobs(registry.db, bob.account_id, JobQuery()).data == []
+    assert jobs.list_jobs(registry.db, bob, JobQuery()).data == []
 
 
 def test_jobs_are_listed_newest_first_by_state_and_kind(registry, ada, create, claim, every_page):
@@ -127,7 +127,7 @@ def test_jobs_are_listed_newest_first_by_state_and_kind(registry, ada, create, c
         registry.clock.advance(1)
 
     def read(**query):
-        pages = every_page(lambda q: jobs.list_jobs(registry.db, ada.account_id, q), JobQuery, **query)
+        pages = every_page(lambda q: jobs.list_jobs(registry.db, ada, q), JobQuery, **query)
         return [job.id for page in pages for job in page]
 
     assert read(limit=1) == made[::-1]

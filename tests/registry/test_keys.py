@@ -38,7 +38,12 @@ def test_a_key_is_read_as_it_was_made(registry, ada):
         "scopes": ["models:read", "predict"],
         "created_at": registry.clock.now,
         "expires_at": expires_at,
+        "models": None,
+        "networks": None,
+        "requests_per_minute": None,
+        "rows_per_day": None,
         "last_used_at": None,
+        "last_used_from": None,
     }
     assert keys.get(registry.db, ada.account_id, made.id) == made
     assert listed(registry, ada) == [made]

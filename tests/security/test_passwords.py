@@ -57,7 +57,7 @@ def test_when_all_lanes_are_taken_the_answer_is_try_again(monkeypatch):
     entered, leave = threading.Event(), threading.Event()
 
     def hold():
-        with hasher._lane():
+        with hasher._lane("203.0.113.1"):
             entered.set()
             leave.wait(5)
 

@@ -73,4 +73,4 @@ def test_the_number_of_buckets_is_bounded(limit, monkeypatch):
     monkeypatch.setattr(rate_limits, "_MOST_SUBJECTS", 10)
     for number in range(100):
         limit.take(f"caller {number}")
-    assert len(limit._levels) == 10
+    assert len(limit._buckets._levels) == 10

@@ -18,6 +18,7 @@ from reference_server.errors import DeadlineExceeded, Unprocessable
 from reference_server.runtime.tasks.chunks import Budget, chunk_by_length
 from reference_server.runtime.tasks.faults import json_type
 from reference_server.runtime.tasks.instances import InputFault
+from reference_server.runtime.tasks.tokenizer_faults import telling_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +172,8 @@ class TokenInput:
         for start in range(0, len(texts), _TEXTS_PER_ENCODING):
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlineExceeded("the time for this call ran out while its texts were tokenised")
-            encodings += self._tokenizer.encode_batch_fast(texts[start : start + _TEXTS_PER_ENCODING])
+            with telling_faults("the model's tokenizer cannot take this text", code="model_failed"):
+                encodings += self._tokenizer.encode_batch_fast(texts[start : start + _TEXTS_PER_ENCODING])
         return encodings
 
     def _tensors(self, encodings: list[Encoding]) -> dict[str, Tensor]:
@@ -208,12 +210,10 @@ def _tokenizer(package: Package, *, limit: int | None) -> Tokenizer:
     from tokenizers import Tokenizer
 
     preprocessing = package.manifest.preprocessing
-    try:
-        tokenizer = Tokenizer.from_buffer(package.read(str(preprocessing.tokenizer)))
-    except Exception as error:  # tokenizers raises the bare class
-        raise _rejected(f"tokenizer.json cannot be read: {error}") from error
-    most = preprocessing.max_tokens
-    tokenizer.enable_truncation(max_length=most if limit is None else min(most, limit))
+    content, most = package.read(str(preprocessing.tokenizer)), preprocessing.max_tokens
+    with telling_faults("tokenizer.json cannot be read", code="model_rejected"):
+        tokenizer = Tokenizer.from_buffer(content)
+        tokenizer.enable_truncation(max_length=most if limit is None else min(most, limit))
     return tokenizer
 
 

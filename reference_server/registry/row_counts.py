@@ -1,0 +1,86 @@
+"""Rows by day of those who have a quota: what each worker used, and what it may use by now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select, tuple_
+
+from reference_server.registry.tables import RowCountRow
+from reference_server.security.quotas import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date
+
+    from sqlalchemy.orm import Session
+
+    from reference_server.registry.database import Database
+    from reference_server.security.quotas import Claim, Key
+
+_KEPT_DAYS = 2
+
+
+def claim(db: Database, claims: Sequence[Claim], *, worker: int, workers: int) -> list[Grant]:
+    """Add what a worker used, and grant it a share of what no worker has claimed.
+
+    Grants are never taken back while they may be in use, so that they never add up to more than the quota.
+
+    Args:
+        db: The store.
+        claims: Each of another subject or day.
+        worker: The worker's number, from 0.
+        workers: How many there are; of numbers beyond that, which an earlier run had, only what was used
+            counts.
+
+    Raises:
+        Unavailable: When another writer holds the store for too long.
+    """
+    if workers == 1 and not any(each.used for each in claims):
+        # A single worker has nobody to tell.
+        with db.read() as session:
+            known = _known(session, claims)
+        return [_grant(each, known.get((each.subject, each.day), []), worker, workers) for each in claims]
+    with db.write() as session:
+        known = _known(session, claims)
+        grants = []
+        for each in claims:
+            rows = known.get((each.subject, each.day), [])
+            grant = _grant(each, rows, worker, workers)
+            session.merge(
+                RowCountRow(
+                    subject=each.subject,
+                    day=each.day,
+                    worker=worker,
+                    used=grant.used,
+                    granted=grant.granted,
+                )
+            )
+            grants.append(grant)
+        return grants
+
+
+def purge(session: Session, today: date) -> None:
+    """Forget days that are past."""
+    session.execute(delete(RowCountRow).where(RowCountRow.day < today - timedelta(days=_KEPT_DAYS)))
+
+
+def _known(session: Session, claims: Iterable[Claim]) -> dict[Key, list[RowCountRow]]:
+    keys = [(each.subject, each.day) for each in claims]
+    wanted = tuple_(RowCountRow.subject, RowCountRow.day).in_(keys)
+    known: dict[Key, list[RowCountRow]] = {}
+    for row in session.scalars(select(RowCountRow).where(wanted)):
+        known.setdefault((row.subject, row.day), []).append(row)
+    return known
+
+
+def _grant(claim: Claim, rows: Sequence[RowCountRow], worker: int, workers: int) -> Grant:
+    own = next((row for row in rows if row.worker == worker), None)
+    others = sum(row.granted if row.worker < workers else row.used for row in rows if row.worker != worker)
+    used = max(0, claim.used + (0 if own is None else own.used))
+    if claim.is_over:
+        return Grant(used, used)
+    before = 0 if own is None else own.granted
+    share = max(0, claim.most - others - used) // workers
+    return Grant(used, used + share if workers == 1 else max(before, used + share))

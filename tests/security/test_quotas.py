@@ -1,0 +1,201 @@
+import shutil
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from reference_server.registry import row_counts
+from reference_server.registry.database import Database, upgrade
+from reference_server.security.quotas import StoredQuotas
+
+
+class Store:
+    """A real store that workers share, with a clock of the test's."""
+
+    def __init__(self, url):
+        self.now = datetime(2030, 1, 1, 12, tzinfo=UTC)
+        self.db = Database(url, clock=lambda: self.now)
+        self.asked = 0
+        self.is_away = False
+
+    def quotas(self, processes=1, worker=0):
+        claim = partial(self.claim, worker=worker, workers=processes)
+        return StoredQuotas(claim, processes=processes, clock=lambda: self.now)
+
+    def claim(self, claims, **who):
+        if self.is_away:
+            raise OSError("away")
+        self.asked += 1
+        return row_counts.claim(self.db, claims, **who)
+
+    def used(self, subject="ada"):
+        with self.db.read() as session:
+            return sum(row.used for row in session.query(row_counts.RowCountRow).filter_by(subject=subject))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    file = tmp_path_factory.mktemp("empty") / "maas.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(tmp_path, empty):
+    made = Store(f"sqlite:///{shutil.copy(empty, tmp_path / 'maas.db')}")
+    yield made
+    made.db.dispose()
+
+
+def take(quotas, rows, most=100, subject="ada"):
+    (level,) = quotas.take([(subject, most)], rows)
+    return level
+
+
+def test_rows_are_counted_as_rows_until_none_are_left(store):
+    """A hundred rows a day are one call of a hundred, and not one more row."""
+    quotas = store.quotas()
+    assert take(quotas, 60).left == 40
+    refused = take(quotas, 41)
+    assert (refused.left, refused.wait) == (40, 12 * 3600)
+    assert take(quotas, 40).wait == 0
+    assert take(quotas, 1).wait == 12 * 3600
+
+
+def test_a_new_day_begins_at_midnight(store):
+    """In UTC, whatever the hour of the first call was."""
+    quotas = store.quotas()
+    take(quotas, 100)
+    store.now += timedelta(hours=12)
+    assert take(quotas, 100).wait == 0
+
+
+def test_the_event_loop_never_waits_for_the_store(store):
+    """Who is not known yet is looked up where that may take a moment, and once."""
+    quotas = store.quotas()
+    assert quotas.take([("ada", 100)], 1, may_wait=False) is None
+    assert store.asked == 0
+    take(quotas, 1)
+    assert quotas.take([("ada", 100)], 1, may_wait=False) is not None
+    assert store.asked == 1
+
+
+def test_counts_outlive_a_restart(store):
+    """A quota is not renewed by whoever restarts the server."""
+    quotas = store.quotas()
+    take(quotas, 90)
+    quotas.exchange()
+    assert take(store.quotas(), 11).wait > 0
+    assert take(store.quotas(), 10).wait == 0
+
+
+def test_what_cannot_be_stored_is_stored_later(store):
+    """A store that is away for a moment loses nothing."""
+    quotas = store.quotas()
+    take(quotas, 30)
+    store.is_away = True
+    with pytest.raises(OSError, match="away"):
+        quotas.exchange()
+    store.is_away = False
+    take(quotas, 5)
+    quotas.exchange()
+    assert store.used() == 35
+    quotas.exchange()
+    assert store.used() == 35
+
+
+def test_several_workers_together_never_give_out_more(store):
+    """Each claims a share of what nobody has claimed, again and again, whoever of them gets the calls."""
+    workers = [store.quotas(processes=3, worker=each) for each in range(3)]
+    given = 0
+    for turn in range(24):
+        for quotas in workers:
+            while take(quotas, 1).wait == 0:
+                given += 1
+            assert given <= 100
+            if turn % 2:
+                quotas.exchange()
+    # Fewer rows than there are workers cannot be shared.
+    assert 98 <= given <= 100
+    assert take(workers[0], 1).wait == 12 * 3600
+
+
+def test_a_share_that_is_used_up_is_renewed_in_a_second(store):
+    """Who has to wait for another share is not sent away until tomorrow."""
+    quotas = store.quotas(processes=2)
+    assert take(quotas, 50).wait == 0
+    assert take(quotas, 10).wait == 1.0
+    quotas.exchange()
+    assert take(quotas, 10).wait == 0
+
+
+def test_a_caller_who_meets_one_worker_alone_gets_nearly_all(store):
+    """What others claimed and did not use is left to whoever wants it."""
+    busy, idle = store.quotas(processes=2), store.quotas(processes=2, worker=1)
+    take(idle, 1)
+    idle.exchange()
+    store.now += timedelta(seconds=11)
+    idle.exchange()
+    given = 0
+    for _ in range(12):
+        while take(busy, 1).wait == 0:
+            given += 1
+        busy.exchange()
+    assert given == 98
+    assert store.used() == 99
+
+
+def test_a_worker_that_died_leaves_its_claim_to_its_successor(store):
+    """What it had claimed is not lost to the caller, nor given out twice."""
+    others, died = store.quotas(processes=2), store.quotas(processes=2, worker=1)
+    assert take(died, 30).wait == 0
+    died.exchange()
+    assert take(others, 17).wait == 0
+    successor = store.quotas(processes=2, worker=1)
+    given = 47
+    for _ in range(12):
+        for quotas in (others, successor):
+            while take(quotas, 1).wait == 0:
+                given += 1
+            quotas.exchange()
+    assert 99 <= given <= 100
+
+
+def test_fewer_workers_go_on_from_what_more_have_used(store):
+    """A restart with another number of workers renews nothing, and forgets what nobody claims any more."""
+    for each in range(3):
+        quotas = store.quotas(processes=3, worker=each)
+        assert take(quotas, 10).wait == 0
+        quotas.exchange()
+    assert take(store.quotas(), 71).wait > 0
+    assert take(store.quotas(), 70).wait == 0
+
+
+def test_of_several_quotas_all_or_none_are_used(store):
+    """A call that its account may not make takes nothing from its key."""
+    quotas = store.quotas()
+    first, second = quotas.take([("key", 100), ("account", 5)], 10)
+    assert (first.wait, second.wait) == (0, 12 * 3600)
+    assert take(quotas, 100, subject="key").wait == 0
+
+
+def test_rows_that_came_to_nothing_are_returned(store):
+    """Also after the store has been told of them."""
+    quotas = store.quotas()
+    take(quotas, 100)
+    quotas.exchange()
+    quotas.give_back(["ada"], 40)
+    assert take(quotas, 40).wait == 0
+    quotas.exchange()
+    assert store.used() == 100
+
+
+def test_who_has_not_called_for_long_is_forgotten(store):
+    """Memory holds those who call, and nothing is told twice."""
+    quotas = store.quotas()
+    take(quotas, 1)
+    quotas.exchange()
+    store.now += timedelta(minutes=2)
+    quotas.exchange()
+    assert quotas._days == {}
+    assert take(quotas, 100).wait > 0
