@@ -32,7 +32,7 @@ from maas_client.types import PublishQuery, TaskSignature, TensorSignature
 from reference_server.errors import ServiceError
 from reference_server.http import idempotency
 from reference_server.http.exchange import Answer
-from reference_server.registry import accounts, aliases, models, publishing, uploads
+from reference_server.registry import accounts, aliases, erasures, models, publishing, receipts, uploads
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.security.callers import ALL_SCOPES, Caller
@@ -128,6 +128,7 @@ def prepare(folder):
         role="user",
         policy_version="2030-01",
     )
+    receipts.prepare(DATABASE)
     place = Place(folder)
     for content in ("one", "two", "three"):
         place.publish(io.BytesIO(package(content)))
@@ -165,7 +166,6 @@ def roll_back_under_a_key(place):
         key="a-key",
         owner=place.ada.account_id,
         fingerprint=b"rollback",
-        secret=False,
         one_transaction=True,
     )
 
@@ -268,9 +268,11 @@ def state(folder):
         )
         rows["account_keys"] = list(connection.execute("SELECT account_id FROM account_keys ORDER BY 1"))
         rows["data_keys"] = list(connection.execute(KEYS_BY_THING))
-        for table in ("versions", "uploads"):
+        rows["store_keys"] = list(connection.execute("SELECT name FROM store_keys ORDER BY 1"))
+        rows["erasures"] = list(connection.execute("SELECT what, object, finished_at FROM erasures"))
+        for table in ("versions", "uploads", "idempotency"):
             names = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
-            shown = ", ".join(f'"{name}"' for name in names if name not in ("artifact", "data_key"))
+            shown = ", ".join(f'"{name}"' for name in names if name not in ("artifact", "data_key", "body"))
             rows[table] = sorted(map(repr, connection.execute(f"SELECT {shown} FROM {table}")))  # noqa: S608 - our own tables
         rows["integrity"] = list(connection.execute("PRAGMA integrity_check"))
         rows["references"] = list(connection.execute("PRAGMA foreign_key_check"))
@@ -313,6 +315,8 @@ def again(change, folder):
         change(place)
     except ServiceError as refusal:
         error = refusal.code
+    # What housekeeping does of itself.
+    erasures.finish_pending(place.db, place.store)
     for file in (folder / "artifacts").iterdir():
         long_ago = file.stat().st_mtime - TWO_HOURS
         os.utime(file, (long_ago, long_ago))
