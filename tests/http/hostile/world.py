@@ -114,6 +114,7 @@ class World:
 
     def _post(self, path: str, value: Mapping[str, object]) -> None:
         answer = self._send(path, json.dumps(value).encode(), "application/json")
+        assert answer.status_code < 300, answer.data
         self.learn(answer.data)
 
     def _send(self, path: str, body: bytes, kind: str) -> Any:
