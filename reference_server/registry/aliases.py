@@ -326,8 +326,8 @@ def _check_new(alias: str) -> None:
     meant = alias.lower()
     if meant in (DEFAULT, LATEST) and alias != meant:
         raise Unprocessable(
-            f"an alias {alias!r} would be mistaken for `{meant}`, which it is not; write `{meant}`, or choose "
-            "a name that differs in more than capital letters",
+            f"an alias {alias!r} would be mistaken for `{meant}`, which it is not; write `{meant}`, or "
+            "choose a name that differs in more than capital letters",
             code="confusing_alias",
             param="alias",
         )

@@ -319,7 +319,8 @@ def test_the_catalogue_tells_of_a_deprecation(words):
     shown, other = (1, 2) if active["default_version"] == 1 else (2, 1)
     answer = patch(words, shown, state="deprecated", replacement=other, sunset="2099-01-01T00:00:00Z")
     assert answer.status == 200
-    listed = send(words, "GET", "/v1/models").json["data"][0]
+    data = send(words, "GET", "/v1/models").json["data"]
+    listed = next(each for each in data if each["id"] == "words")
     for found in (listed, send(words, "GET", "/v1/models/words").json):
         told = (found["state"], found["sunset"], found["replacement"])
         assert told == ("deprecated", "2099-01-01T00:00:00Z", str(other))
