@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from maas_client import _job_ends, errors
-from maas_client.cli import _JSON, _MODEL, _VERSION, _json, _Options, _plain, _table, _with_options, main
+from maas_client.cli import (
+    _JSON,
+    _MODEL,
+    _VERSION,
+    _json,
+    _Options,
+    _plain,
+    _table,
+    _time,
+    _with_options,
+    main,
+)
 from maas_client.types import JobState
 
 if TYPE_CHECKING:
@@ -35,7 +46,7 @@ def jobs(options: _Options, *, state: Any, kind: str | None, as_json: bool) -> N
             job.kind,
             _job_ends.described(job),
             f"{job.model} {job.version}" if job.model else "",
-            f"{job.created_at:%Y-%m-%d %H:%M}",
+            _time(job.created_at),
         ]
         for job in found
     )
@@ -54,7 +65,7 @@ def job(options: _Options, job_id: str, *, action: str | None, as_json: bool) ->
     with options.client() as client:
         if action == "log":
             for line in client.jobs.log(job_id):
-                click.echo(line.model_dump_json() if as_json else f"{line.at:%H:%M:%S}\t{_plain(line.text)}")
+                click.echo(line.model_dump_json() if as_json else f"{_time(line.at)}\t{_plain(line.text)}")
             return
         found = client.jobs.cancel(job_id) if action == "cancel" else client.jobs.get(job_id)
         if action == "wait":

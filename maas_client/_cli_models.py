@@ -8,6 +8,7 @@ import click
 
 from maas_client._quantities import in_bytes, in_milliseconds
 from maas_client.cli import _JSON, _number, _table, _with_options, main
+from maas_client.recommendations import end_of
 from maas_client.types import ModelSort
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _COLUMNS = (
     "MODEL",
     "TASK",
     "DEFAULT",
+    "STATE",
     "OWNER",
     "ACCURACY",
     "LATENCY",
@@ -50,8 +52,9 @@ _COLUMNS = (
 def models(options: _Options, /, *, limit: int | None, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - the options above
     """List the models that you can use.
 
-    CALLS are those of the last 30 days; LATENCY is the median of what this server measured. A filter by a
-    figure leaves out models that lack it, an order puts them last.
+    STATE is that of the version behind `default`, or else of the latest. CALLS are those of the last 30
+    days; LATENCY is the median of what this server measured. A filter by a figure leaves out models that lack
+    it, an order puts them last.
     """
     found: list[Model] = []
     with options.client() as client:
@@ -69,6 +72,7 @@ def _row(model: Model) -> list[str | None]:
         model.id,
         model.task,
         _number(model.default_version),
+        end_of(model) or "active",
         model.owned_by,
         None if accuracy is None else f"{accuracy:.3f}",
         in_milliseconds(latency),
