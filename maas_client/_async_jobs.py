@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from maas_client._async_listing import AsyncSend
     from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
-    from maas_client.types import JobLine, JobProgress, JobState
+    from maas_client.types import JobFault, JobLine, JobProgress, JobState
 
 Done = TypeVar("Done")
 # How often a job is asked for where its events cannot be had, and how long until those are tried again.
@@ -94,6 +94,16 @@ class AsyncJob(Generic[Done]):
     def progress(self) -> JobProgress:
         """How far it has come: `done` of `total`, in which `unit`, and the `remaining_seconds`."""
         return self._known.progress
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun; more than once where a server died under it."""
+        return self._known.attempts
+
+    @property
+    def error(self) -> JobFault | None:
+        """Why it has no result, as code and message; None where it has one or has not ended."""
+        return self._known.error
 
     @property
     def reply(self) -> JobReply:

@@ -21,12 +21,12 @@ from maas_client.cli import (
     _with_options,
     main,
 )
-from maas_client.types import JobState
+from maas_client.types import Evaluation, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maas_client.types import Evaluation, JobReply
+    from maas_client.types import JobReply
 
 _STATES = click.Choice(get_args(JobState))
 
@@ -139,13 +139,18 @@ def _show(job: JobReply) -> None:
     if job.error is not None:
         click.echo(f"{job.error.code}: {_plain(job.error.message)}")
     if job.state == "succeeded":
-        try:
-            result = _job_ends.result_of(job)
-        except errors.InvalidReplyError:
-            result = job.result
-        click.echo(
-            json.dumps(result, indent=2) if isinstance(result, dict) else result.model_dump_json(indent=2)
-        )
+        _show_result(job)
+
+
+def _show_result(job: JobReply) -> None:
+    try:
+        result = _job_ends.result_of(job)
+    except errors.InvalidReplyError:
+        result = job.result
+    if isinstance(result, Evaluation):
+        _show_evaluation(result)
+    else:
+        click.echo(json.dumps(result, indent=2))
 
 
 def _show_evaluation(found: Evaluation) -> None:

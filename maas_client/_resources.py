@@ -785,13 +785,14 @@ class ModelHandle:
         """Which versions share the calls that name none, and which get copies."""
         return TrafficResource(self._send, self.name)
 
-    def served(self, *, at: datetime | None = None) -> Served:
+    def served(self, *, at: datetime | str | None = None) -> Served:
         """Return which versions served calls that named none at a time, and who had made it so, when and why.
 
         Args:
-            at: When, with a time zone; now when left out.
+            at: When, with a time zone: a datetime, or text such as `2026-11-27T09:30:00Z`; now when left out.
 
         Raises:
+            ArgumentError: `at` is no time, or has no zone.
             NotFoundError: The model had no version yet.
         """
         return self._send(traffic.served(self.name, at))

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from maas_client._text_tables import aligned
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -155,9 +157,7 @@ class Recommendation:
         return len(self.candidates)
 
     def __str__(self) -> str:
-        cells = [self.columns(), *self.cells()]
-        widths = [max(len(row[index]) for row in cells) for index in range(len(_COLUMNS))]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        lines = aligned([self.columns(), *self.cells()])
         return "\n".join([*lines, self.verdict, *self.notes])
 
     def columns(self) -> list[str]:

@@ -1619,7 +1619,9 @@ class MeasuredMetric(Reply):
     Args:
         name: Such as `accuracy`.
         value: What was measured.
-        interval: Its 95 % interval by bootstrap; None where there is none.
+        interval: Its 95 % interval: of an accuracy Wilson's, which holds for few rows too; of all others by
+            bootstrap, which is too narrow below some 30 rows and for what rests on few of many, such as the
+            F1 of a rare label. None where all samples give the same figure, so that nothing is known.
         unit: Of value and interval.
     """
 
@@ -1670,7 +1672,7 @@ class Evaluation(Reply):
         task: The model's task.
         rows: How many rows there were.
         metrics: What was measured.
-        resamples: How many samples the intervals come from.
+        resamples: How many samples the intervals by bootstrap come from.
         seed: What they were drawn with.
         confusion_matrix: Of a classification.
         calibration: Of a classification whose scores are probabilities: 15 bins of equal width.

@@ -87,7 +87,7 @@ def test_a_warning_is_one_line_on_standard_error(fake, maas, monkeypatch):
         "timing": {"queue_ms": 0, "compute_ms": 1},
         "id": "r",
         "digest": f"sha256:{0:064}",
-        "usage": {"rows": 1},
+        "usage": {"instances": 1},
     }
     headers = {"Deprecation": "@1900000000", "Sunset": "Thu, 01 May 2031 00:00:00 GMT"}
     fake.reply("POST /v1/models/{model}/predict", reply, headers=headers)
@@ -117,3 +117,24 @@ def test_a_recommendation_of_what_is_deprecated_says_so(fake, maas):
     assert "ending is deprecated, ends on 2031-05-01" in maas(*command, text=rows).stdout
     (candidate,) = json.loads(maas(*command, "--json", text=rows).stdout)["candidates"]
     assert (candidate["state"], candidate["sunset"]) == ("deprecated", "2031-05-01T00:00:00+00:00")
+
+
+def test_the_result_of_an_evaluation_is_a_table(fake, maas):
+    """As `maas evaluate` prints it; what another kind made stays JSON."""
+    metric = {"name": "accuracy", "value": 0.75, "interval": [0.3, 0.95], "unit": "share of rows"}
+    result = {
+        "model": "ada~mood",
+        "version": 2,
+        "digest": f"sha256:{0:064}",
+        "device": "cpu",
+        "task": "text-classification",
+        "rows": 4,
+        "metrics": [metric],
+        "resamples": 1000,
+        "seed": 0,
+    }
+    fake.reply("GET /v1/jobs/{job}", job(state="succeeded", result=result))
+    lines = maas("job", "job_1").stdout.splitlines()
+    assert lines[1:] == ["METRIC\tVALUE\t95 % INTERVAL\tUNIT", "accuracy\t0.75\t0.3 to 0.95\tshare of rows"]
+    fake.reply("GET /v1/jobs/{job}", job(kind="train", state="succeeded", result={"loss": 0.5}))
+    assert json.loads(maas("job", "job_1").stdout.partition("\n")[2]) == {"loss": 0.5}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from maas_client import _async_jobs, _jobs, errors
 from maas_client._events import MOST_CHARACTERS, Event, EventReader
+from maas_client.testing import FakeMaas
 
 KEY = "maas_key_0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -229,6 +230,17 @@ def test_an_end_without_a_result_is_an_error_of_its_own(follow, state, kind):
         follow(waiting(), answers=[ended])
     assert caught.value.code == "bad_row"
     assert isinstance(caught.value, errors.JobError)
+
+
+def test_a_job_tells_its_attempts_and_its_error():
+    """As the server does; there is no error before its end."""
+    fake = FakeMaas()
+    fault = {"code": "bad_row", "message": "row 3 is bad"}
+    fake.reply("GET /v1/jobs/{job}", job("failed", 3, attempts=2, error=fault))
+    known = fake.client().jobs.get("job_1")
+    assert (known.attempts, known.error.code, known.error.message) == (2, *fault.values())
+    fake.reply("GET /v1/jobs/{job}", job(attempts=1))
+    assert (known.refresh().attempts, known.error) == (1, None)
 
 
 def test_a_result_of_an_unknown_kind_stays_what_it_is(follow):
