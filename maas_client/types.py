@@ -1613,6 +1613,16 @@ class EvaluateRequest(Request):
     )
 
 
+class EvaluationQuery(Request):
+    """Query parameters of an evaluation of many rows; its body is an `EvaluateRequest`."""
+
+    version: str | None = Field(
+        None,
+        pattern=rf"^(?:{VERSION_NUMBER}|{ALIAS_NAME})$",
+        description="A version's number, an alias or `latest`; what `default` points to when left out.",
+    )
+
+
 class MeasuredMetric(Reply):
     """A metric of the rows that were evaluated.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
-from maas_client.types import Request
-from reference_server.errors import Conflict
+from maas_client.errors import describe_validation
+from maas_client.types import EvaluateRequest, Request
+from reference_server.errors import Conflict, Unprocessable
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
@@ -32,9 +33,12 @@ _LOOK_SECONDS = 0.5
 
 
 class EvaluationTask(Request):
-    """What such a job is asked; inputs and targets are in its artifact."""
+    """What such a job is asked; inputs and targets are in its artifact.
 
-    rows: int = Field(ge=1)
+    Without `rows` nothing of that has been looked at, and it may hold parameters as well.
+    """
+
+    rows: int | None = Field(None, ge=1)
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     digest: str | None = Field(None, description="Of the version that was meant.")
 
@@ -46,21 +50,33 @@ def run(context: Context) -> Evaluation:
         ServiceError: The version is gone, or a row does not fit it.
     """
     task = EvaluationTask.model_validate(context.request)
-    with context.input() as file:
-        given: dict[str, Any] = orjson.loads(file.read())
+    given = _given(context, task)
     target = _target(context, task)
     version = versions.get(context.services.database, context.caller, target.exact, str(target.version))
     loaded = _load(context, target)
     work = EvaluationWork(
         loaded.task,
-        decode(loaded.task, given["inputs"], task.parameters),
-        targets_for(version.task, version.manifest.labels, given["targets"], task.rows),
+        decode(loaded.task, given.inputs, given.parameters),
+        targets_for(version.task, version.manifest.labels, given.targets, len(given.inputs)),
         subject_of(target, version, loaded),
     )
     rows = _rows(context, work, still_there=lambda: _target(context, task))
     measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=work.rows)})
     context.counted[target.exact, target.version, loaded.runner.device] = measured
     return summarise(rows, work.subject, each=context.check)
+
+
+def _given(context: Context, task: EvaluationTask) -> EvaluateRequest:
+    with context.input() as file:
+        content = file.read()
+    if task.rows is not None:
+        # It was checked when it was asked for, and row by row that takes seconds.
+        return EvaluateRequest.model_construct(**orjson.loads(content), parameters=task.parameters)
+    try:
+        return EvaluateRequest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        told = describe_validation(error)
+        raise Unprocessable(f"the rows cannot be evaluated: {told}", code="invalid_field") from None
 
 
 def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> Subject:
