@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 from maas_client import _job_ends
 from maas_client._calls import Budget, checked_timeout
 from maas_client._events import EventReader
+from maas_client._job_bars import JobBars
 from maas_client._lanes import pause
 from maas_client._listing import Listing
 from maas_client._operations import jobs
 from maas_client._operations._operation import DEFAULT_TIMEOUT
-from maas_client._progress import check_progress, progress_bar
+from maas_client._progress import check_progress
 from maas_client.errors import (
     ConnectionFailedError,
     DeadlineError,
@@ -135,7 +136,7 @@ class Job(Generic[Done]):
         Args:
             timeout: Seconds; None for as long as it takes. The job goes on after them.
             progress: True for a bar, with the extra `progress`; or a function of the units done and their
-                total.
+                total. A job may have several phases, which count anew in units of their own.
 
         Raises:
             JobFailedError, JobCancelledError, JobInterruptedError: It ended without a result; code and
@@ -143,17 +144,9 @@ class Job(Generic[Done]):
             DeadlineError: It has not ended in that time.
         """
         check_progress(progress)
-        done = self.progress.done
-        with progress_bar(
-            progress,
-            total=self.progress.total,
-            unit=self.progress.unit or "unit",
-            label=self.kind,
-            done=done,
-        ) as bar:
+        with JobBars(progress, self.kind, self.progress) as bars:
             for known in self.events(timeout=timeout):
-                bar.advance(known.progress.done - done)
-                done = known.progress.done
+                bars.show(known.progress)
         return self.result
 
     def events(self, *, timeout: float | None = None) -> Iterator[JobReply]:

@@ -1529,8 +1529,9 @@ class JobProgress(Reply):
     Args:
         done: Units that are done.
         total: Units in all; None where that is not known.
-        unit: What is counted, such as `row`.
-        remaining_seconds: What is left at the present speed; None where that is not known.
+        unit: What is counted. It changes with the phase of the work, each of which counts from 0: `row`, and
+            then `bootstrap sample` for the intervals of an evaluation. A job that succeeded tells its rows.
+        remaining_seconds: What is left of this phase at the present speed; None where that is not known.
     """
 
     done: int = Field(0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,6 +11,7 @@ from pydantic import Field, JsonValue, ValidationError
 from maas_client.errors import describe_validation
 from maas_client.types import EvaluateRequest, Request
 from reference_server.errors import Conflict, Unprocessable
+from reference_server.evaluation.bootstrap import RESAMPLES
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
@@ -63,7 +65,7 @@ def run(context: Context) -> Evaluation:
     rows = _rows(context, work, still_there=lambda: _target(context, task))
     measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=work.rows)})
     context.counted[target.exact, target.version, loaded.runner.device] = measured
-    return summarise(rows, work.subject, each=context.check)
+    return _summary(context, rows, work.subject)
 
 
 def _given(context: Context, task: EvaluationTask) -> EvaluateRequest:
@@ -100,7 +102,9 @@ def _rows(
         kind = Classified if work.subject.task.endswith("-classification") else Valued
         parts.append(kind.unpacked(saved))
     done = sum(map(len, parts))
-    context.progress(done, work.rows)
+    if done:
+        context.log(f"goes on after {done:,} of {work.rows:,} rows")
+    context.begin(done, work.rows, unit="row")
     looked = context.timer()
     for part in work.parts(done, deadline=None):
         if context.timer() - looked >= _LOOK_SECONDS:
@@ -112,6 +116,15 @@ def _rows(
         context.progress(done, work.rows)
     still_there()
     return joined(parts)
+
+
+def _summary(context: Context, rows: Classified | Valued, subject: Subject) -> Evaluation:
+    """Measure; of many rows the intervals take as long as the predictions."""
+    drawn = count()
+    context.begin(0, RESAMPLES, unit="bootstrap sample")
+    found = summarise(rows, subject, each=lambda: context.progress(next(drawn), RESAMPLES))
+    context.begin(len(rows), len(rows), unit="row")
+    return found
 
 
 def _target(context: Context, task: EvaluationTask) -> ServingTarget:

@@ -118,12 +118,18 @@ def verdict(db: Database, claim: Claim) -> Verdict:
 
 
 def report(
-    db: Database, claim: Claim, *, done: int, total: int | None, remaining_seconds: float | None
+    db: Database,
+    claim: Claim,
+    *,
+    done: int,
+    total: int | None,
+    unit: str,
+    remaining_seconds: float | None,
 ) -> None:
     """Write how far a job has come."""
     with _writing(db, claim) as row:
         if row is not None:
-            row.done, row.total, row.remaining_seconds = done, total, remaining_seconds
+            row.done, row.total, row.unit, row.remaining_seconds = done, total, unit, remaining_seconds
             row.revision += 1
 
 
@@ -238,6 +244,8 @@ def _leave(row: JobRow, now: datetime, why: str) -> list[str]:
         return end(row, "cancelled", at=now)
     if row.resumable and row.attempts < MOST_ATTEMPTS:
         row.state, row.owner, row.leased_until, row.remaining_seconds = "queued", None, None, None
+        if row.checkpoint is None:
+            row.done = 0
         row.revision += 1
         return []
     message = _why_not(row, why)

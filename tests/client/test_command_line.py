@@ -138,3 +138,24 @@ def test_the_result_of_an_evaluation_is_a_table(fake, maas):
     assert lines[1:] == ["METRIC\tVALUE\t95 % INTERVAL\tUNIT", "accuracy\t0.75\t0.3 to 0.95\tshare of rows"]
     fake.reply("GET /v1/jobs/{job}", job(kind="train", state="succeeded", result={"loss": 0.5}))
     assert json.loads(maas("job", "job_1").stdout.partition("\n")[2]) == {"loss": 0.5}
+
+
+@pytest.mark.parametrize("version", [None, "3"])
+def test_many_bytes_of_rows_are_streamed_to_a_job(fake, maas, version):
+    """What no call takes goes to the endpoint that takes it as a stream; less goes where it always went."""
+    for route in ("/v1/models/{model}/evaluations", "/v1/models/{model}/evaluate"):
+        fake.reply(f"POST {route}", job(state="queued"), status=202)
+    fake.reply("POST /v1/models/{model}/versions/{version}/evaluate", job(state="queued"), status=202)
+    command = ["evaluate", "mood", "-f", "-", "--background", *(["--version", version] if version else [])]
+    small = json.dumps({"text": "a", "target": "positive"})
+    assert maas(*command, text=small).stdout == "job_1\n"
+    assert fake.calls[-1].template.endswith("/evaluate")
+    large = json.dumps({"text": "a" * 1100, "target": "positive"}) + "\n"
+    assert maas(*command, text=large * 4000).stdout == "job_1\n"
+    sent = fake.calls[-1]
+    assert (sent.template, sent.query) == (
+        "/v1/models/{model}/evaluations",
+        {} if version is None else {"version": version},
+    )
+    assert len(json.loads(sent.content)["inputs"]) == 4000
+    assert "Idempotency-Key" in sent.headers
