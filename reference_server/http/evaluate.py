@@ -84,11 +84,11 @@ def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes
 
     It needs the scope `jobs` too. The job reads the rows: what is wrong with them is its error.
     """
+    target = call.services.targets.now(call.by, model, query.version)
     content = body.read()
     if not content or content.isspace():
         raise InvalidRequest("the body is empty; send a JSON object", code="empty_body")
     call.by.require("jobs")
-    target = call.services.targets.now(call.by, model, query.version)
     if target.unloaded:
         raise model_unloaded()
     job = _queued(call, target, content, {"digest": target.digest}, rows=None)
