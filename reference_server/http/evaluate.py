@@ -76,6 +76,7 @@ def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest
     access="predict",
     status=202,
     one_transaction=True,
+    unaudited="an evaluation is usage, by a job as in a call",
     streamed="application/json",
     limit="max_evaluation_bytes",
 )
