@@ -123,13 +123,14 @@ def report(
     *,
     done: int,
     total: int | None,
-    unit: str,
     remaining_seconds: float | None,
+    unit: str | None = None,
 ) -> None:
-    """Write how far a job has come."""
+    """Write how far a job has come, in another unit where one is given."""
     with _writing(db, claim) as row:
         if row is not None:
-            row.done, row.total, row.unit, row.remaining_seconds = done, total, unit, remaining_seconds
+            row.done, row.total, row.remaining_seconds = done, total, remaining_seconds
+            row.unit = row.unit if unit is None else unit
             row.revision += 1
 
 
