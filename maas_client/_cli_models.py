@@ -19,12 +19,12 @@ _COLUMNS = (
     "MODEL",
     "TASK",
     "DEFAULT",
-    "STATE",
     "OWNER",
     "ACCURACY",
     "LATENCY",
     "SIZE",
     "CALLS",
+    "STATE",
     "DESCRIPTION",
 )
 
@@ -72,11 +72,11 @@ def _row(model: Model) -> list[str | None]:
         model.id,
         model.task,
         _number(model.default_version),
-        end_of(model) or "active",
         model.owned_by,
         None if accuracy is None else f"{accuracy:.3f}",
         in_milliseconds(latency),
         in_bytes(model.size),
         None if model.usage is None else f"{model.usage.calls:,}",
+        end_of(model) or "active",
         model.description,
     ]

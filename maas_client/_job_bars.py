@@ -43,7 +43,11 @@ class JobBars:
         before, self._known = self._known, known
         if (known.unit, known.total) == (before.unit, before.total):
             self._bar.advance(known.done - before.done)
-        elif known.done != known.total or known.unit == before.unit:
+            return
+        if known.unit != before.unit and before.total is not None:
+            # Its end was not heard of; that another phase came tells it.
+            self._bar.advance(before.total - before.done)
+        if known.unit == before.unit or known.done != known.total:
             self._open.close()
             self._begin(known)
             self._bar.advance(0)

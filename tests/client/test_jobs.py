@@ -191,7 +191,7 @@ def test_events_lead_to_the_result(follow):
 
 
 def test_each_phase_counts_anew(follow):
-    """Rows, then samples; the rows that the end tells again are no third phase."""
+    """Rows, then samples, each to its end; the rows that the end tells again are no third phase."""
     told = []
 
     def at(revision, done, total, unit, state="running", **more):
@@ -199,13 +199,13 @@ def test_each_phase_counts_anew(follow):
         return event({**job(state, revision, **more), "progress": progress})
 
     script = [
-        at(2, 4, 4, "row"),
+        at(2, 3, 4, "row"),
         at(3, 0, 1000, "bootstrap sample"),
         at(4, 600, 1000, "bootstrap sample"),
         at(5, 4, 4, "row", "succeeded", result=EVALUATION),
     ]
     follow(waiting(progress=lambda *now: told.append(now)), answers=[job()], streams=[script])
-    assert told == [(0, 4), (4, 4), (0, 1000), (600, 1000)]
+    assert told == [(0, 4), (3, 4), (4, 4), (0, 1000), (600, 1000), (1000, 1000)]
 
 
 def test_a_broken_stream_is_taken_up_where_it_broke(follow):
