@@ -1617,6 +1617,9 @@ class EvaluateRequest(Request):
 class EvaluationQuery(Request):
     """Query parameters of an evaluation of many rows; its body is an `EvaluateRequest`."""
 
+    rows: int = Field(
+        ge=1, lt=2**31, description="How many rows the body holds; other than that is an error."
+    )
     version: str | None = Field(
         None,
         pattern=rf"^(?:{VERSION_NUMBER}|{ALIAS_NAME})$",

@@ -51,7 +51,7 @@ def evaluate(
     options = as_json({"parameters": dict(parameters or {}), "background": background}, "parameters")
     body = b'{"inputs":[' + b",".join(rows) + b'],"targets":' + as_json(told, "targets") + b"," + options[1:]
     if len(body) > MOST_BYTES_AT_ONCE:
-        return _evaluate_many(model, body, version)
+        return _evaluate_many(model, body, version, rows=len(rows))
     template = _EVALUATE if version is None else _EVALUATE_VERSION
     selector = "" if version is None else _names.selector(version)
     return Operation(
@@ -67,8 +67,10 @@ def evaluate(
     )
 
 
-def _evaluate_many(model: str, body: bytes, version: int | str | None) -> Operation[Evaluation | JobReply]:
-    query = build(EvaluationQuery, version=None if version is None else _names.selector(version))
+def _evaluate_many(
+    model: str, body: bytes, version: int | str | None, *, rows: int
+) -> Operation[Evaluation | JobReply]:
+    query = build(EvaluationQuery, rows=rows, version=None if version is None else _names.selector(version))
     return Operation(
         method="POST",
         template=_EVALUATIONS,

@@ -37,10 +37,11 @@ _LOOK_SECONDS = 0.5
 class EvaluationTask(Request):
     """What such a job is asked; inputs and targets are in its artifact.
 
-    Without `rows` nothing of that has been looked at, and it may hold parameters as well.
+    What is not `checked` nobody has looked at yet: it holds the parameters too, and `rows` is what was said.
     """
 
-    rows: int | None = Field(None, ge=1)
+    rows: int = Field(ge=1)
+    checked: bool = True
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     digest: str | None = Field(None, description="Of the version that was meant.")
 
@@ -71,14 +72,20 @@ def run(context: Context) -> Evaluation:
 def _given(context: Context, task: EvaluationTask) -> EvaluateRequest:
     with context.input() as file:
         content = file.read()
-    if task.rows is not None:
+    if task.checked:
         # It was checked when it was asked for, and row by row that takes seconds.
         return EvaluateRequest.model_construct(**orjson.loads(content), parameters=task.parameters)
     try:
-        return EvaluateRequest.model_validate_json(content, strict=True)
+        given = EvaluateRequest.model_validate_json(content, strict=True)
     except ValidationError as error:
         told = describe_validation(error)
         raise Unprocessable(f"the rows cannot be evaluated: {told}", code="invalid_field") from None
+    if len(given.inputs) != task.rows:
+        # As many as were said have been counted by what the account may have in a day.
+        raise Unprocessable(
+            f"there are {len(given.inputs):,} inputs, and rows={task.rows} was said", code="wrong_rows"
+        )
+    return given
 
 
 def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> Subject:

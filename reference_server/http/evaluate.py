@@ -83,7 +83,7 @@ def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest
 def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes]) -> Replied[JobReply]:
     """Let a job evaluate many rows, which the body holds as that of `evaluate` does; the way for large sets.
 
-    It needs the scope `jobs` too. The job reads the rows: what is wrong with them is its error.
+    It needs the scope `jobs` too. The job is the first to read the rows: what is wrong with them is its error.
     """
     target = call.services.targets.now(call.by, model, query.version)
     content = body.read()
@@ -92,7 +92,9 @@ def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes
     call.by.require("jobs")
     if target.unloaded:
         raise model_unloaded()
-    job = _queued(call, target, content, {"digest": target.digest}, rows=None)
+    count_rows(call, query.rows)
+    request: dict[str, JsonValue] = {"rows": query.rows, "checked": False, "digest": target.digest}
+    job = _queued(call, target, content, request, rows=query.rows)
     return Replied(job, headers=with_notices({"location": f"/v1/jobs/{job.id}"}, target))
 
 
@@ -152,7 +154,7 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
 
 
 def _queued(
-    call: Call, target: ServingTarget, content: bytes, request: Mapping[str, JsonValue], *, rows: int | None
+    call: Call, target: ServingTarget, content: bytes, request: Mapping[str, JsonValue], *, rows: int
 ) -> JobReply:
     return queued(
         call,

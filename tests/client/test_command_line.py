@@ -155,7 +155,7 @@ def test_many_bytes_of_rows_are_streamed_to_a_job(fake, maas, version):
     sent = fake.calls[-1]
     assert (sent.template, sent.query) == (
         "/v1/models/{model}/evaluations",
-        {} if version is None else {"version": version},
+        {"rows": "4000"} if version is None else {"rows": "4000", "version": version},
     )
     assert len(json.loads(sent.content)["inputs"]) == 4000
     assert "Idempotency-Key" in sent.headers

@@ -107,17 +107,17 @@ LARGE = json.dumps(ROWS).encode() + b" " * (8 * 2**20)
 def send_large(office, request):
     """Send a body as it is through each door in turn."""
 
-    def make(body, headers=None, **options):
+    def make(body, headers=None, query="rows=3"):
         given = {"content-type": "application/json", **office.ada, **(headers or {})}
-        return getattr(office, request.param)("POST", MANY, headers=given, body=body, **options)
+        return getattr(office, request.param)("POST", MANY, headers=given, body=body, query=query)
 
     return make
 
 
 def test_rows_beyond_the_largest_body_are_evaluated_by_a_job(office, send_large):
     """They are streamed, counted by the job, and measured as in a call."""
-    answer = send_large(LARGE, query="version=1")
-    assert (answer.status, answer.json["progress"]["total"]) == (202, None)
+    answer = send_large(LARGE, query="rows=3&version=1")
+    assert (answer.status, answer.json["progress"]["total"]) == (202, 3)
     assert answer.headers["location"] == f"/v1/jobs/{answer.json['id']}"
     run_next(office)
     job = office.through_flask("GET", answer.headers["location"], headers=office.ada).json
@@ -133,6 +133,10 @@ def test_rows_beyond_the_largest_body_are_evaluated_by_a_job(office, send_large)
         (b'{"inputs": [{"text": "good"}]}', "targets"),
         (b'{"inputs": [{"text": "good"}], "targets": ["positive", "negative"]}', "targets"),
         (b'{"inputs": [{"text": 1}], "targets": ["positive"]}', "inputs[0].text"),
+        (
+            b'{"inputs": [{"text": "a"}, {"text": "b"}], "targets": ["positive", "positive"]}',
+            "rows=1 was said",
+        ),
         (b'{"inputs": [{"text": "good"}], "targets": ["positive"], "typo": 1}', "typo"),
         (
             b'{"inputs": [{"text": "good"}], "targets": ["positive"], "parameters": {"no": 1}}',
@@ -142,7 +146,7 @@ def test_rows_beyond_the_largest_body_are_evaluated_by_a_job(office, send_large)
 )
 def test_a_job_tells_what_is_wrong_with_its_rows(office, send_large, body, said):
     """As its error, which names the row and the field."""
-    location = send_large(body).headers["location"]
+    location = send_large(body, query="rows=1").headers["location"]
     run_next(office)
     job = office.through_flask("GET", location, headers=office.ada).json
     assert job["state"] == "failed"
@@ -156,8 +160,9 @@ def test_what_cannot_become_a_job_is_refused_at_once(office, send_large):
         (send_large(b" "), 400, "empty_body"),
         (send_large(LARGE + b" " * 2**20), 413, "body_too_large"),
         (send_large(b"{}", {"content-type": "application/zip"}), 415, "unsupported_media_type"),
-        (send_large(b"{}", query="version=9"), 404, "version_not_found"),
-        (send_large(b"{}", query="version=-"), 400, "invalid_field"),
+        (send_large(b"{}", query="rows=3&version=9"), 404, "version_not_found"),
+        (send_large(b"{}", query="rows=3&version=-"), 400, "invalid_field"),
+        (send_large(b"{}", query=""), 400, "invalid_field"),
     ]
     key = office.post("/v1/keys", {"name": "k", "scopes": ["predict"]}, headers=office.ada).json["secret"]
     answers.append((send_large(b"{}", {"authorization": f"Bearer {key}"}), 403, "missing_scope"))
