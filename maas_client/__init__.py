@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maas_client._calls import RawResponse, RetryDecision
     from maas_client._client import Client
     from maas_client._jobs import Job
+    from maas_client._receipts import verify_receipt
     from maas_client.errors import (
         ArgumentError,
         AuthenticationError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         PreconditionFailedError,
         RateLimitError,
+        ReceiptError,
         RedirectError,
         ServerError,
         StatusError,
@@ -112,6 +114,7 @@ __all__ = [
     "Predictions",
     "RateLimitError",
     "RawResponse",
+    "ReceiptError",
     "Recommendation",
     "RedirectError",
     "RetryDecision",
@@ -123,6 +126,7 @@ __all__ = [
     "UnsupportedMediaTypeError",
     "VersionWarning",
     "__version__",
+    "verify_receipt",
 ]
 
 _HOMES = {
@@ -140,6 +144,7 @@ _HOMES = {
     "Prediction": "predictions",
     "Predictions": "predictions",
     "Recommendation": "recommendations",
+    "verify_receipt": "_receipts",
 }
 
 # Hidden from type checkers, which would otherwise take every misspelt name for a lazy one.

@@ -19,6 +19,7 @@ from maas_client._operations import (
     _names,
     accounts,
     aliases,
+    erasures,
     explain,
     keys,
     models,
@@ -74,6 +75,8 @@ if TYPE_CHECKING:
         Alias,
         AliasChange,
         Comparison,
+        Erasure,
+        ErasurePlan,
         Evaluation,
         ExplainMethod,
         Health,
@@ -124,6 +127,10 @@ class AsyncServiceResource(_Resource):
         """
         return await self._send(service.health())
 
+    async def erasure(self, erasure_id: str) -> Erasure:
+        """Return an erasure and, once it is done, its signed receipt; it needs no log-in."""
+        return await self._send(erasures.get(erasure_id))
+
     async def metadata(self) -> ServerMetadata:
         """Return what the server says of itself in the Open Inference Protocol."""
         return await self._send(open_inference.server_metadata())
@@ -168,6 +175,21 @@ class AsyncAccountResource(_Resource):
     async def export(self) -> AccountExport:
         """Return everything that the service holds about the account, without secrets."""
         return await self._send(accounts.export())
+
+    async def erasure_plan(self) -> ErasurePlan:
+        """Return what `delete` would take along, and whom else that concerns; changes nothing."""
+        return await self._send(erasures.plan())
+
+    async def delete(self, *, password: str) -> Erasure:
+        """Erase the account with everything that is its, public models too; there is no way back.
+
+        Args:
+            password: The account's password, again.
+
+        Returns:
+            The erasure with its signed receipt; `service.erasure(id)` returns one that is still pending.
+        """
+        return await self._send(erasures.erase_account(password=Masked(password)))
 
 
 class AsyncSessionsResource(_Resource):
@@ -392,9 +414,13 @@ class AsyncModelsResource(_Resource):
         """Change who sees a model."""
         return await self._send(models.update(name, visibility=visibility))
 
-    async def delete(self, name: str) -> None:
-        """Delete a model for good, with all its versions, aliases and history; its name is free again."""
-        await self._send(models.delete(name))
+    async def delete(self, name: str) -> Erasure | None:
+        """Erase a model for good, with all its versions, aliases and history; its name is free again.
+
+        Returns:
+            The erasure with its signed receipt; None from servers of before there were any.
+        """
+        return await self._send(models.delete(name))
 
     async def publish(
         self,
@@ -540,13 +566,16 @@ class AsyncVersionsResource(_OfModel):
         """Make a deprecated or retired version active again."""
         return await self._send(versions.update(self._model, version, state="active"))
 
-    async def delete(self, version: int) -> None:
-        """Delete a version and its package for good; its number is never used again.
+    async def delete(self, version: int) -> Erasure | None:
+        """Erase a version and its package for good; its number is never used again.
+
+        Returns:
+            The erasure with its signed receipt; None from servers of before there were any.
 
         Raises:
             ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
-        await self._send(versions.delete(self._model, version))
+        return await self._send(versions.delete(self._model, version))
 
     async def diff(
         self,
@@ -867,9 +896,9 @@ class AsyncModelHandle:
         """
         return _async_history.listing(self._send, self.name, kind=kind, after=after, page_size=page_size)
 
-    async def delete(self) -> None:
-        """Delete the model for good, with all its versions, aliases and history."""
-        await self._send(models.delete(self.name))
+    async def delete(self) -> Erasure | None:
+        """Erase the model for good, with its versions, aliases and history; returns as `models.delete`."""
+        return await self._send(models.delete(self.name))
 
     async def predict(
         self,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maas_client._cli_erasures import RECEIPT, show_receipt
 from maas_client._diff_tables import tables_of, verdict
 from maas_client.cli import (
     _JSON,
@@ -27,6 +28,7 @@ from maas_client.cli import (
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from pydantic import JsonValue
 
@@ -126,8 +128,9 @@ def restore(options: _Options, name: str, version: int, *, as_json: bool) -> Non
 @main.command()
 @click.argument("name", metavar="NAME[:VERSION]", shell_complete=_complete_models)
 @click.option("--yes", is_flag=True, help="Do it without being asked.")
+@RECEIPT
 @_with_options
-def delete(options: _Options, name: str, *, yes: bool) -> None:
+def delete(options: _Options, name: str, *, yes: bool, receipt: Path | None) -> None:
     """Delete a model with everything that it has, or one version of it, for good."""
     model, _, number = name.partition(":")
     if number and not (number.isascii() and number.isdecimal()):
@@ -139,11 +142,10 @@ def delete(options: _Options, name: str, *, yes: bool) -> None:
         click.confirm(f"Delete {what} for good?", abort=True, err=True)
     with options.client() as client:
         handle = client.model(model)
-        if number:
-            handle.versions.delete(int(number))
-        else:
-            handle.delete()
+        erasure = handle.versions.delete(int(number)) if number else handle.delete()
     click.echo(f"Deleted {what}.")
+    if erasure is not None:
+        show_receipt(erasure, receipt)
 
 
 @main.command()

@@ -17,6 +17,7 @@ from maas_client._operations import (
     _names,
     accounts,
     aliases,
+    erasures,
     explain,
     keys,
     models,
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
         Alias,
         AliasChange,
         Comparison,
+        Erasure,
+        ErasurePlan,
         Evaluation,
         ExplainMethod,
         Health,
@@ -125,6 +128,10 @@ class ServiceResource(_Resource):
         """
         return self._send(service.health())
 
+    def erasure(self, erasure_id: str) -> Erasure:
+        """Return an erasure and, once it is done, its signed receipt; it needs no log-in."""
+        return self._send(erasures.get(erasure_id))
+
     def metadata(self) -> ServerMetadata:
         """Return what the server says of itself in the Open Inference Protocol."""
         return self._send(open_inference.server_metadata())
@@ -169,6 +176,21 @@ class AccountResource(_Resource):
     def export(self) -> AccountExport:
         """Return everything that the service holds about the account, without secrets."""
         return self._send(accounts.export())
+
+    def erasure_plan(self) -> ErasurePlan:
+        """Return what `delete` would take along, and whom else that concerns; changes nothing."""
+        return self._send(erasures.plan())
+
+    def delete(self, *, password: str) -> Erasure:
+        """Erase the account with everything that is its, public models too; there is no way back.
+
+        Args:
+            password: The account's password, again.
+
+        Returns:
+            The erasure with its signed receipt; `service.erasure(id)` returns one that is still pending.
+        """
+        return self._send(erasures.erase_account(password=Masked(password)))
 
 
 class SessionsResource(_Resource):
@@ -393,9 +415,13 @@ class ModelsResource(_Resource):
         """Change who sees a model."""
         return self._send(models.update(name, visibility=visibility))
 
-    def delete(self, name: str) -> None:
-        """Delete a model for good, with all its versions, aliases and history; its name is free again."""
-        self._send(models.delete(name))
+    def delete(self, name: str) -> Erasure | None:
+        """Erase a model for good, with all its versions, aliases and history; its name is free again.
+
+        Returns:
+            The erasure with its signed receipt; None from servers of before there were any.
+        """
+        return self._send(models.delete(name))
 
     def publish(
         self,
@@ -541,13 +567,16 @@ class VersionsResource(_OfModel):
         """Make a deprecated or retired version active again."""
         return self._send(versions.update(self._model, version, state="active"))
 
-    def delete(self, version: int) -> None:
-        """Delete a version and its package for good; its number is never used again.
+    def delete(self, version: int) -> Erasure | None:
+        """Erase a version and its package for good; its number is never used again.
+
+        Returns:
+            The erasure with its signed receipt; None from servers of before there were any.
 
         Raises:
             ConflictError: An alias or the traffic sends calls to it; the message names them.
         """
-        self._send(versions.delete(self._model, version))
+        return self._send(versions.delete(self._model, version))
 
     def diff(
         self,
@@ -866,9 +895,9 @@ class ModelHandle:
         """
         return _history.listing(self._send, self.name, kind=kind, after=after, page_size=page_size)
 
-    def delete(self) -> None:
-        """Delete the model for good, with all its versions, aliases and history."""
-        self._send(models.delete(self.name))
+    def delete(self) -> Erasure | None:
+        """Erase the model for good, with its versions, aliases and history; returns as `models.delete`."""
+        return self._send(models.delete(self.name))
 
     def predict(
         self,

@@ -45,6 +45,7 @@ _EXIT_CODES: tuple[tuple[type[errors.MaasError], int], ...] = (
     (errors.ConfigurationError, 2),
     (errors.ArgumentError, 2),
     (errors.PackageError, 2),
+    (errors.ReceiptError, 1),
     (errors.AuthenticationError, 3),
     (errors.PermissionDeniedError, 3),
     (errors.NotFoundError, 4),
@@ -683,6 +684,7 @@ def _time(moment: datetime | None) -> str:
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
     _cli_audit,  # noqa: F401
+    _cli_erasures,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401

@@ -4,6 +4,7 @@ MaasError
 ├── ConfigurationError               no key, no host, a profile file that cannot be read
 ├── ArgumentError                    an argument that cannot be sent; also a ValueError
 ├── PackageError                     a model package that cannot be published; also a ValueError
+├── ReceiptError                     a receipt of an erasure that does not hold; also a ValueError
 ├── ConnectionFailedError            no whole answer came back
 │   ├── NotSentError                 refused, unknown host, TLS, proxy: the server saw nothing
 │   └── DroppedError                 sent, then the connection broke
@@ -127,6 +128,10 @@ class ArgumentError(MaasError, ValueError):
 
 class PackageError(MaasError, ValueError):
     """A model package that cannot be published; the message names the file and the field."""
+
+
+class ReceiptError(MaasError, ValueError):
+    """A receipt of an erasure that does not hold: it was changed, or signed by another key."""
 
 
 class ConnectionFailedError(MaasError):

@@ -24,6 +24,7 @@ from reference_server.http import (
     aliases,
     audit,
     embeddings,
+    erasures,
     evaluate,
     events,
     jobs,
@@ -53,6 +54,7 @@ from reference_server.http.targets import Targets
 from reference_server.limit_counters import LimitCounters, open_limits
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Gauge, Metrics
+from reference_server.registry import receipts
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.callers import Defaults
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 ROUTES = (
     service.routes,
     accounts.routes,
+    erasures.routes,
     sessions.routes,
     keys.routes,
     models.routes,
@@ -146,6 +149,7 @@ class Services:
     streams: Streams
     timer: Callable[[], float]
     instance: str
+    receipt_key: str
     trusted_proxies: tuple[Network, ...] = ()
     random: Callable[[], str] = field(default_factory=_unique_ids)
     traffic: LiveTraffic = field(init=False)
@@ -216,7 +220,7 @@ class Services:
 
     def loadable(self, target: ServingTarget) -> Loadable:
         """Return what the pool needs to load a version."""
-        return loadable(target, self.artifacts, operators_options(self.settings, target))
+        return loadable(target, self.database, self.artifacts, operators_options(self.settings, target))
 
     def serving_options(self, target: ServingTarget, manifest: Manifest) -> Serving:
         """Return how a version is run: the operator's options over the manifest's."""
@@ -314,6 +318,7 @@ def open_services(
         streams=Streams(settings.job_streams, settings.job_streams_per_account),
         timer=timer,
         instance=instance or secrets.token_hex(12),
+        receipt_key=receipts.signer(database).public_key,
     )
 
 

@@ -15,6 +15,7 @@ from reference_server.audit_commands import audit
 from reference_server.backups.commands import backup, restore
 from reference_server.catalogue.commands import models
 from reference_server.invitation_commands import invitations
+from reference_server.key_commands import init, keys
 from reference_server.store_command import DATA_DIR as _DATA_DIR
 from reference_server.store_command import checked as _checked
 from reference_server.store_command import or_fail as _or_fail
@@ -318,5 +319,5 @@ def _show_password(password: str, *, made_up: bool) -> None:
         click.echo(f"password, shown this once: {password}")
 
 
-for command in (models, invitations, audit, tls, backup, restore):
+for command in (models, init, keys, invitations, audit, tls, backup, restore):
     main.add_command(command)

@@ -12,11 +12,13 @@ import os
 import platform
 import shutil
 import socket
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from reference_server.registry.database import StoreError, look_at_schema
+from reference_server.registry import data_keys, sealing_up
+from reference_server.registry.database import Database, StoreError, look_at_schema
 from reference_server.runtime import cuda_parts
 from reference_server.runtime.execution_providers import (
     CPU,
@@ -28,12 +30,18 @@ from reference_server.runtime.execution_providers import (
     prove,
     silence,
 )
+from reference_server.security.master_keys import MasterKeyError
 from reference_server.settings import usable_cores
+from reference_server.stores import given_keys
 from reference_server.tls import Certificates, TlsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy.orm import Session
+
+    from reference_server.registry.database import Schema
+    from reference_server.security.master_keys import MasterKeys
     from reference_server.settings import Settings
 
 State: TypeAlias = Literal["ok", "off", "warn", "fail"]
@@ -91,6 +99,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         data_directory,
         store_checks.permissions,
         store,
+        master_key,
+        in_clear,
         store_checks.integrity,
         artifacts,
         store_checks.stored_artifacts,
@@ -200,6 +210,51 @@ def store(settings: Settings) -> Iterator[Finding]:
         yield Finding("store", "ok", f"has schema {schema.current}, the newest")
 
 
+def master_key(settings: Settings) -> Iterator[Finding]:
+    """Read the master key, and open every account's key with it."""
+    schema = _schema(settings)
+    if schema is None:
+        return
+    if schema.current is None and not _names_a_key(settings):
+        yield Finding("master key", "ok", f"the start makes one at {settings.master_keys}")
+        return
+    try:
+        keys = given_keys(settings)
+    except MasterKeyError as error:
+        yield Finding("master key", "fail", str(error), "without the right key nothing in the store opens")
+        return
+    if schema.current != schema.newest:
+        yield Finding("master key", "ok", "is there; the start brings the store up to date and tries it")
+        return
+    with _opened(settings, keys) as session:
+        broken, used = data_keys.check_all(session), data_keys.masters(session)
+    if missing := sorted(used.keys() - keys.keys.keys()):
+        told = f"the store is sealed with {' and '.join(missing)}, and given is {', '.join(keys.keys)}"
+        yield Finding("master key", "fail", told, "give the key that the store was made with")
+    elif broken:
+        told = f"the keys of {len(broken)} accounts do not open: {', '.join(broken[:5])}"
+        yield Finding("master key", "fail", told, "their rows were changed: restore them from a backup")
+    elif len(keys.keys) > 1:
+        told = f"{len(keys.keys)} are given; a rotation is not finished"
+        yield Finding("master key", "warn", told, "run: maas-server keys rotate")
+    else:
+        yield Finding("master key", "ok", f"{keys.present} opens every account's key")
+
+
+def in_clear(settings: Settings) -> Iterator[Finding]:
+    """Count what an older server has stored in clear and this one has not sealed yet."""
+    schema = _schema(settings)
+    if schema is None or schema.current is None or schema.current != schema.newest:
+        return
+    with _opened(settings, None) as session:
+        left = sealing_up.in_clear(session)
+    if left.total:
+        told = f"{left.versions} packages, {left.uploads} uploads and {left.jobs} jobs are stored in clear"
+        yield Finding("sealing", "warn", told, "a server that runs seals them by itself; see its log if not")
+    else:
+        yield Finding("sealing", "ok", "everything that is to be sealed is")
+
+
 def artifacts(settings: Settings) -> Iterator[Finding]:
     """See whether the packages' place can be written to; an object store is only looked up by its driver."""
     import fsspec
@@ -270,6 +325,29 @@ def _cgroup_room(folder: Path) -> int | None:
     except OSError:
         return None
     return max(0, int(limit) - int(used)) if limit.isdigit() else None
+
+
+def _schema(settings: Settings) -> Schema | None:
+    """Return the store's schema; None where the check of the store has told already that there is none."""
+    try:
+        schema = look_at_schema(settings.database)
+    except StoreError:
+        return None
+    return schema if schema.is_known else None
+
+
+def _names_a_key(settings: Settings) -> bool:
+    return bool(settings.master_key or settings.master_key_command or settings.master_keys.exists())
+
+
+@contextmanager
+def _opened(settings: Settings, keys: MasterKeys | None) -> Iterator[Session]:
+    database = Database(settings.database, master_keys=keys)
+    try:
+        with database.read() as session:
+            yield session
+    finally:
+        database.dispose()
 
 
 def _proof(provider: ExecutionProvider, otherwise: State) -> Finding:

@@ -12,10 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from reference_server.errors import ServiceError
 from reference_server.registry import (
     comparisons,
+    erasures,
     housekeeping,
     job_runs,
     measurements,
     publishing,
+    sealing_up,
     usage,
     versions,
 )
@@ -98,12 +100,14 @@ class Housekeeping:
                 self._services.authenticate.flush()
                 self._services.trail.flush(everything=stopping)
                 self._unload_gone()
+                erasures.finish_pending(self._services.database, self._services.artifacts)
                 if rounds % _RECOVER_EVERY == 0:
                     job_runs.recover(self._services.database, self._services.artifacts)
                 comparisons.flush(self._services.database, self._services.traffic.sums)
                 self._store_counts()
                 self._services.limits.stored.exchange()
                 if rounds % _PURGE_EVERY == 0:
+                    sealing_up.seal_up(self._services.database, self._services.artifacts)
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
             except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+from reference_server.registry import receipts
 from reference_server.registry.data_keys import masters_in_use
 from reference_server.registry.database import Database, upgrade
 from reference_server.registry.folders import make_folder
@@ -26,6 +28,7 @@ def open_database(settings: Settings) -> Database:
     try:
         used = masters_in_use(unsealed)
         keys = _given(settings) or _of_file(settings, is_new=not used)
+        keys = dataclasses.replace(keys, reread=lambda: given_keys(settings))
     finally:
         unsealed.dispose()
     if missing := sorted(used - keys.keys.keys()):
@@ -33,7 +36,18 @@ def open_database(settings: Settings) -> Database:
             f"this store is sealed with master key {' and '.join(missing)}, and what was given is "
             f"{', '.join(keys.keys)}; give the key that the store was made with"
         )
-    return Database(settings.database, master_keys=keys)
+    database = Database(settings.database, master_keys=keys)
+    receipts.prepare(database)
+    return database
+
+
+def given_keys(settings: Settings) -> MasterKeys:
+    """Return the master keys that the settings name; makes none.
+
+    Raises:
+        MasterKeyError: When there is none, or it cannot be read.
+    """
+    return _given(settings) or master_keys.read_file(settings.master_keys)
 
 
 def _given(settings: Settings) -> MasterKeys | None:

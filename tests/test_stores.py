@@ -29,7 +29,7 @@ def _use(settings: Settings) -> str:
             database, email="a@b.example", password_hash="-", name=None, role="user", policy_version="1"
         )
         with database.write() as session:
-            data_keys.make(session, account.id, "version")
+            data_keys.make(session, account.id, "version", thing="1")
         return next(iter(data_keys.masters_in_use(database)))
     finally:
         database.dispose()

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
 from maas_client._operations._contract import build, encode, reader
-from maas_client._operations._operation import Operation, fill, nothing
+from maas_client._operations._operation import Operation, fill
+from maas_client._operations.erasures import told
 from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
 
 if TYPE_CHECKING:
-    from maas_client.types import Visibility
+    from maas_client.types import Erasure, Visibility
 
 _MODELS = "/v1/models"
 _MODEL = "/v1/models/{model}"
@@ -50,7 +51,7 @@ def update(model: str, *, visibility: Visibility) -> Operation[Model]:
     )
 
 
-def delete(model: str) -> Operation[None]:
+def delete(model: str) -> Operation[Erasure | None]:
     """Delete a model with everything that it has."""
     path = fill(_MODEL, model=_names.model(model))
-    return Operation(method="DELETE", template=_MODEL, path=path, read=nothing)
+    return Operation(method="DELETE", template=_MODEL, path=path, read=told)

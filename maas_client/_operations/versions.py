@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from maas_client._operations import _names
 from maas_client._operations._contract import build, encode, reader
 from maas_client._operations._operation import Operation, fill, nothing
+from maas_client._operations.erasures import told
 from maas_client.errors import ArgumentError
 from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from maas_client._operations._operation import Sink
-    from maas_client.types import Metric, VersionState
+    from maas_client.types import Erasure, Metric, VersionState
 
 _VERSIONS = "/v1/models/{model}/versions"
 _VERSION = "/v1/models/{model}/versions/{version}"
@@ -75,10 +76,10 @@ def update(
     )
 
 
-def delete(model: str, version: int) -> Operation[None]:
+def delete(model: str, version: int) -> Operation[Erasure | None]:
     """Delete a version."""
     path = fill(_VERSION, model=_names.model(model), version=_names.number(version))
-    return Operation(method="DELETE", template=_VERSION, path=path, read=nothing)
+    return Operation(method="DELETE", template=_VERSION, path=path, read=told)
 
 
 def download(model: str, version: int, sink: Sink) -> Operation[None]:

@@ -154,4 +154,4 @@ def _load(context: Context, target: ServingTarget) -> LoadedModel:
         raise model_unloaded()
     # One thread, whatever the manifest wants: serving comes first.
     options = {**operators_options(services.settings, target), "lanes": 1, "intra_op_threads": 1}
-    return services.pool.get(loadable(target, services.artifacts, options))
+    return services.pool.get(loadable(target, services.database, services.artifacts, options))

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maas_client.types import Account, AccountCreate, AccountExport, PasswordChange
+from maas_client.types import (
+    Account,
+    AccountCreate,
+    AccountErase,
+    AccountExport,
+    Erasure,
+    ErasurePlan,
+    PasswordChange,
+)
 from reference_server.errors import Forbidden, Unauthenticated, Unprocessable
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Call
-from reference_server.registry import accounts, export, invitations
+from reference_server.http.erasures import PENDING, told
+from reference_server.http.exchange import Call, Replied
+from reference_server.registry import account_erasure, accounts, erasures, export, invitations
 from reference_server.security import credentials
 
 if TYPE_CHECKING:
@@ -72,6 +81,27 @@ def export_data(call: Call) -> AccountExport:
     return export.export(call.services.database, call.by.account_id)
 
 
+@routes.route("GET", "/v1/account/erasure", access="session")
+def erasure_plan(call: Call) -> ErasurePlan:
+    """Tell what erasing the account would take along, and whom else that concerns; changes nothing."""
+    return account_erasure.plan(call.services.database, call.by.account_id)
+
+
+@routes.route("DELETE", "/v1/account", access="session", others=PENDING, audit="account_erased")
+def erase(call: Call, body: AccountErase) -> Replied[Erasure]:
+    """Erase the account and everything that is its, public models too; there is no way back.
+
+    `GET /v1/account/erasure` tells before what goes.
+    """
+    services, caller = call.services, call.by
+    services.limits.logins.take(caller.account_id)
+    _confirm_password(call, caller, body.password.get_secret_value(), param="password")
+    erased = account_erasure.erase(services.database, caller.account_id)
+    services.authenticate.forget()
+    services.forget_contents(erased.digests)
+    return told(erasures.finish(services.database, services.artifacts, erased.erasure))
+
+
 def _invited(call: Call, body: AccountCreate) -> Credential | None:
     """Return the invitation that a registration uses up, if it brings one, where it may be made at all.
 
@@ -96,12 +126,10 @@ def _invited(call: Call, body: AccountCreate) -> Credential | None:
     return invitation
 
 
-def _confirm_password(call: Call, caller: Caller, password: str) -> None:
+def _confirm_password(call: Call, caller: Caller, password: str, *, param: str = "current_password") -> None:
     services = call.services
     email = accounts.get(services.database, caller.account_id).email
     login = accounts.find_login(services.database, email)
     stored = login.password_hash if login else None
     if not services.passwords.verify(stored, password, address=call.request.address):
-        raise Unauthenticated(
-            "the current password is not right", code="wrong_password", param="current_password"
-        )
+        raise Unauthenticated("the current password is not right", code="wrong_password", param=param)

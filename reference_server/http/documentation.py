@@ -43,6 +43,7 @@ _MEANINGS = {
     "session": "A session's id, or `current`.",
     "upload": "An upload's id.",
     "job": "A job's id.",
+    "erasure": "An erasure's id.",
     "offset": "Where in the package the chunk begins, in bytes.",
 }
 _PREDICT_SCHEMA = {

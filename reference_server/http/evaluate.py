@@ -20,9 +20,9 @@ from reference_server.http.inference import Pending, Times
 from reference_server.http.jobs import queued
 from reference_server.http.limiting import count_rows
 from reference_server.http.notices import with_notices
-from reference_server.jobs.context import keep
-from reference_server.registry import versions
+from reference_server.registry import data_keys, versions
 from reference_server.registry.jobs import NewJob
+from reference_server.registry.sealed_artifacts import keep
 from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
@@ -138,14 +138,13 @@ def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> 
         key=key,
         owner=call.by.account_id,
         fingerprint=hashlib.sha256(said).digest(),
-        secret=False,
         one_transaction=True,
     )
 
 
 def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
     content = orjson.dumps({"inputs": body.inputs, "targets": body.targets})
-    rows = len(body.inputs)
+    rows, key = len(body.inputs), data_keys.fresh()
     count_rows(call, rows)
     request: dict[str, JsonValue] = {"rows": rows, "parameters": body.parameters, "digest": target.digest}
     job = _queued(call, target, content, request, rows=rows)
@@ -163,7 +162,8 @@ def _queued(
             request=request,
             model=target.exact,
             version=target.version,
-            input=keep(call.services.artifacts, "input", content),
+            input=keep(call.services.artifacts, key.key, "job-input", content),
+            key=key,
             total=rows,
             unit="row",
         ),

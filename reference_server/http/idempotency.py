@@ -80,10 +80,9 @@ def once(
     key: str,
     owner: str,
     fingerprint: bytes,
-    secret: bool,
     one_transaction: bool,
 ) -> Answer:
-    """Run a call once for its key and replay its answer afterwards.
+    """Run a call once for its key and replay its answer afterwards; it is stored sealed under the key itself.
 
     Args:
         run: The call.
@@ -92,7 +91,6 @@ def once(
         key: The Idempotency-Key.
         owner: Whose key it is; two owners never share one.
         fingerprint: What the call says: the same key with another fingerprint is a conflict.
-        secret: Whether the answer holds a secret, so that it is stored sealed under the key itself.
         one_transaction: Whether what the call writes and its stored answer are committed together, so that no
             death comes between them.
 
@@ -118,9 +116,8 @@ def once(
         return _unpacked(stored.status, body)
 
     def keep(answer: Answer) -> None:
-        body = _packed(answer)
-        body = seal(body, secret=key, bound_to=bound_to) if secret else body
-        reply = StoredReply(answer.status, body, secret)
+        # All are sealed, and not those with a secret alone: replies hold addresses and results too.
+        reply = StoredReply(answer.status, seal(_packed(answer), secret=key, bound_to=bound_to), sealed=True)
         idempotency.complete(database, owner=owner, key_hash=key_hash, reply=reply)
 
     with claims.held(owner, key_hash):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from maas_client._snippets import snippets
-from maas_client.types import Model, ModelCreate, ModelQuery, ModelUpdate, Page
+from maas_client.types import Erasure, Model, ModelCreate, ModelQuery, ModelUpdate, Page
 from reference_server.http.addresses import base_url
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Call
+from reference_server.http.erasures import PENDING, told
+from reference_server.http.exchange import Call, Replied
 from reference_server.registry import deletion, models
 
 routes = Routes("models")
@@ -45,9 +46,10 @@ def update(call: Call, model: str, body: ModelUpdate) -> Model:
     return updated
 
 
-@routes.route("DELETE", "/v1/models/<model>", access="models:write", audit="model_deleted")
-def delete(call: Call, model: str) -> None:
-    """Delete a model with all its versions, aliases and history; its name is free again."""
+@routes.route("DELETE", "/v1/models/<model>", access="models:write", others=PENDING, audit="model_deleted")
+def delete(call: Call, model: str) -> Replied[Erasure]:
+    """Erase a model with all its versions, aliases and history; its name is free again."""
     services = call.services
-    held = deletion.delete_model(services.database, services.artifacts, call.by, model)
-    services.forget_contents(content.digest for content in held)
+    deleted = deletion.delete_model(services.database, services.artifacts, call.by, model)
+    services.forget_contents(content.digest for content in deleted.contents)
+    return told(deleted.erasure)

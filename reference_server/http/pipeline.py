@@ -17,6 +17,7 @@ from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
 from reference_server.http.spool import Spool
+from reference_server.registry.idempotency import stranger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -205,7 +206,7 @@ def _once(
     request = call.request
     said = hashlib.sha256(f"{request.method} {request.path}?{request.query}\n".encode() + digest).digest()
     email = getattr(arguments["body"], "email", "")
-    owner = call.caller.account_id if call.caller else f"{request.address}|{email}"
+    owner = call.caller.account_id if call.caller else stranger(email, request.address)
 
     def run() -> Answer:
         try:
@@ -224,7 +225,6 @@ def _once(
         key=key,
         owner=owner,
         fingerprint=said,
-        secret=call.endpoint.secret,
         one_transaction=call.endpoint.one_transaction,
     )
 

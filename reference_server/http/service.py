@@ -32,6 +32,7 @@ def info(call: Call) -> ServiceInfo:
     return ServiceInfo(
         name="Model as a Service",
         version=version("maas-client"),
+        receipt_key=call.services.receipt_key,
         usage_policy=UsagePolicy(version=settings.policy_version, text=settings.policy_text),
         registration=settings.registration,
     )

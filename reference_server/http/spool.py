@@ -1,4 +1,7 @@
-"""A large body on its way to disk, so that a package never lies in memory; and what bodies must hash to."""
+"""A large body on its way to disk, so that a package never lies in memory; and what bodies must hash to.
+
+On disk it is sealed, under a key that only this process has for as long as it handles the body.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import base64
 import binascii
 import hashlib
 import re
-import tempfile
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
 from reference_server.registry.faults import storage_faults
+from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +43,7 @@ class Spool:
         self._size = 0
         self._digest = hashlib.sha256()
         with storage_faults():
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call; `__exit__` closes it
+            self._spool = SealedTemporary()
 
     def write(self, chunk: bytes) -> None:
         """Add the next bytes.
@@ -54,7 +57,7 @@ class Spool:
             raise bodies.body_too_large(self._max_bytes)
         self._digest.update(chunk)
         with storage_faults():
-            self._file.write(chunk)
+            self._spool.write(chunk)
 
     def receive(self, headers: Mapping[str, str]) -> tuple[IO[bytes], bytes]:
         """Return the whole body as a file at its start, and its sha256.
@@ -74,8 +77,7 @@ class Spool:
         digest = self._digest.digest()
         check_digest(declared, digest)
         with storage_faults():  # what was buffered is written now
-            self._file.seek(0)
-        return self._file, digest
+            return self._spool.reader(), digest
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +87,7 @@ class Spool:
     ) -> None:
         # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
         with suppress(OSError):
-            self._file.close()
+            self._spool.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:

@@ -6,11 +6,12 @@ import base64
 from typing import IO, TYPE_CHECKING
 
 from maas_client._snippets import snippets
-from maas_client.types import Page, PageQuery, PublishQuery, Version, VersionUpdate
+from maas_client.types import Erasure, Page, PageQuery, PublishQuery, Version, VersionUpdate
 from reference_server.errors import InvalidRequest
 from reference_server.http import bodies
 from reference_server.http.addresses import base_url
 from reference_server.http.endpoints import Routes
+from reference_server.http.erasures import PENDING, told
 from reference_server.http.exchange import Answer, Call, Replied
 from reference_server.http.ranges import requested
 from reference_server.http.warming import in_use, warm
@@ -66,13 +67,18 @@ def update(call: Call, model: str, version: str, body: VersionUpdate) -> Version
 
 
 @routes.route(
-    "DELETE", "/v1/models/<model>/versions/<version>", access="models:write", audit="version_deleted"
+    "DELETE",
+    "/v1/models/<model>/versions/<version>",
+    access="models:write",
+    others=PENDING,
+    audit="version_deleted",
 )
-def delete(call: Call, model: str, version: str) -> None:
-    """Delete a version that no alias and no traffic sends calls to; its number is never used again."""
+def delete(call: Call, model: str, version: str) -> Replied[Erasure]:
+    """Erase a version that no alias and no traffic sends calls to; its number is never used again."""
     services = call.services
-    held = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
-    services.forget_contents(content.digest for content in held)
+    deleted = deletion.delete_version(services.database, services.artifacts, call.by, model, version)
+    services.forget_contents(content.digest for content in deleted.contents)
+    return told(deleted.erasure)
 
 
 @routes.route(
@@ -108,7 +114,7 @@ def download(call: Call, model: str, version: str) -> Answer:
     return Answer(
         200 if part is None else 206,
         headers,
-        chunks=packages.open_chunks(services.artifacts, stored, start, stop),
+        chunks=packages.open_chunks(services.database, services.artifacts, found, start, stop),
     )
 
 

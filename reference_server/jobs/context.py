@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from reference_server.registry import job_runs
+from reference_server.registry.sealed_artifacts import keep, open_reader
+from reference_server.security.encryption import SealBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +106,7 @@ class Context:
         """
         if self.claim.input is None:
             raise FileNotFoundError(f"the job {self.claim.job_id} has no input")
-        return self.services.artifacts.open_reader(self.claim.input)
+        return open_reader(self.services.artifacts, self.claim.input, self.claim.key)
 
     def check(self) -> None:
         """Go on, or end; to be called several times a second.
@@ -168,10 +169,10 @@ class Context:
         if self.claim.checkpoint is None:
             return None
         try:
-            with self.services.artifacts.open_reader(self.claim.checkpoint) as file:
+            with open_reader(self.services.artifacts, self.claim.checkpoint, self.claim.key) as file:
                 return file.read()
-        except FileNotFoundError:
-            # Taken out of the store by hand; what it held can be computed again.
+        except (FileNotFoundError, SealBrokenError):
+            # Taken out of the store by hand, or damaged; what it held can be computed again.
             return None
 
     def save(self, content: Callable[[], bytes], *, done: int) -> None:
@@ -185,7 +186,7 @@ class Context:
         if now - self._saved < _SAVE_SECONDS:
             return
         self._saved = now
-        name = keep(self.services.artifacts, "checkpoint", content())
+        name = keep(self.services.artifacts, self.claim.key, "job-checkpoint", content())
         job_runs.save(self.services.database, self.services.artifacts, self.claim, artifact=name, done=done)
 
     def _remaining(self, now: float, done: int, total: int | None) -> float | None:
@@ -193,12 +194,3 @@ class Context:
         if total is None or done <= before or now - began < _SHORTEST_RATE_SECONDS:
             return None
         return round((total - done) * (now - began) / (done - before), 1)
-
-
-def keep(store: ArtifactStore, what: str, content: bytes) -> str:
-    """Store a job's own bytes and return the artifact's name."""
-    name = f"job-{what}-{secrets.token_hex(16)}"
-    with store.open_writer() as writer:
-        writer.write(content)
-        writer.commit(name)
-    return name

@@ -113,9 +113,14 @@ def find_login(db: Database, email: str) -> Login | None:
 
 
 def list_accounts(db: Database) -> list[Account]:
-    """Return every account, by name."""
+    """Return every account, by name; what stands for erased ones is none."""
     with db.read() as session:
-        return [to_account(row) for row in session.scalars(select(AccountRow).order_by(AccountRow.name))]
+        return [
+            to_account(row)
+            for row in session.scalars(
+                select(AccountRow).where(AccountRow.email != "").order_by(AccountRow.name)
+            )
+        ]
 
 
 def set_password(db: Database, account_id: str, password_hash: str, *, keep_session: str | None) -> None:

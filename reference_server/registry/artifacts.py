@@ -1,4 +1,4 @@
-"""The artifact store: published packages, written and read in chunks; nothing else sees where they lie.
+"""The artifact store: sealed artifacts, written and read in chunks; nothing else sees where they lie.
 
 An artifact is there whole or not at all. In a local folder that takes a temporary file, fsync, a rename and
 fsync of the folder, in this order; an object store makes an object visible only when it is complete.
@@ -7,7 +7,6 @@ fsync of the folder, in this order; an object store makes an object visible only
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import time
@@ -30,7 +29,7 @@ _TEMPORARY = ".uploading-"
 class Writer:
     """An artifact being written: a binary file to write to, and then `commit`.
 
-    Its `size`, in bytes, and its `sha256` are those of what was written so far.
+    Its `size`, in bytes, is that of what was written so far.
     """
 
     def __init__(self, store: ArtifactStore, file: IO[bytes], temporary: str) -> None:
@@ -38,14 +37,12 @@ class Writer:
         self._file = file
         self._temporary = temporary
         self.size = 0
-        self.sha256 = hashlib.sha256()
         self.committed = False
 
     def write(self, chunk: bytes) -> int:
         """Append a chunk; returns its length."""
         self._file.write(chunk)
         self.size += len(chunk)
-        self.sha256.update(chunk)
         return len(chunk)
 
     def flush(self) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from reference_server.security.master_keys import MasterKeys
 
 _BUSY_SECONDS = 10.0
+# A caller waits for the answer meanwhile; whoever still reads then may read for long.
+_CHECKPOINT_MILLISECONDS = 500
 _WAL_RETRY_SECONDS = 0.01
 _WRITES = "maas_writes"
 _CLOCK = "maas_clock"
@@ -173,6 +175,30 @@ class Database:
         return Session(
             engine, expire_on_commit=False, info={_CLOCK: self.clock, _MASTER_KEYS: self._master_keys}
         )
+
+    @property
+    def how_overwritten(self) -> str:
+        """What `overwrite` does, for people."""
+        if self._reader.dialect.name == "sqlite":
+            return "the database overwrote them with zeros, and its write-ahead log was emptied"
+        return "the database server reuses their room by its own vacuum"
+
+    def overwrite(self) -> bool:
+        """Write SQLite's log back and empty it, so that no file has what was deleted; tell whether it could.
+
+        The rows themselves are overwritten with zeros when they are deleted (`secure_delete`), but the log
+        still has the pages as they were. A reader that began before holds it, for as long as it reads.
+        """
+        if self._reader.dialect.name != "sqlite":
+            return True
+        connection = self._reader.raw_connection()
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_MILLISECONDS}")
+            is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        finally:
+            connection.close()
+        return not is_busy
 
     def dispose(self) -> None:
         """Close every pooled connection."""
@@ -337,6 +363,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    # What is deleted is overwritten with zeros, and not only marked as free.
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _hold_references(connection: sqlite3.Connection, _record: object) -> None:

@@ -1,29 +1,30 @@
-"""Deleting versions and models: first the rows, in one transaction, then the packages that nothing names.
+"""Deleting versions and models: first the rows and their keys, in one transaction, then the packages.
 
-A crash in between leaves a package that `publishing.sweep` removes. Numbers are never used again.
+A crash in between leaves an erasure that is pending, which housekeeping finishes (`erasures.py`). Numbers are
+never used again.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from reference_server.errors import Unavailable
-from reference_server.registry import events, names, versions
+from reference_server.registry import data_keys, erasures, events, names, versions
+from reference_server.registry.packages import version_thing
 from reference_server.registry.pointers import check_unused
-from reference_server.registry.tables import AliasRow, ModelRow, UploadChunkRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
+    from maas_client.types import Erasure
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,28 @@ class Content:
     Args:
         digest: Of its package's content.
         artifact: The name of its package in the artifact store.
+        data_key: The id of the key that sealed it.
     """
 
     digest: str
     artifact: str
+    data_key: str | None
 
 
-def delete_version(
-    db: Database, store: ArtifactStore, caller: Caller, model: str, version: str
-) -> list[Content]:
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What is gone.
+
+    Args:
+        contents: What the deleted versions held.
+        erasure: What its owner is told of it.
+    """
+
+    contents: Sequence[Content]
+    erasure: Erasure
+
+
+def delete_version(db: Database, store: ArtifactStore, caller: Caller, model: str, version: str) -> Deleted:
     """Delete a version, and its package unless another version has the same.
 
     Args:
@@ -52,7 +66,7 @@ def delete_version(
         version: The version's number.
 
     Returns:
-        What it held.
+        What it held, and the erasure, which may be pending.
 
     Raises:
         NotFound: When the model or the version is not there.
@@ -64,7 +78,7 @@ def delete_version(
         found, now = names.allowed(session, caller, model, names.OWNER), db.clock()
         row = versions.find_exactly(session, found.row.id, version)
         check_unused(session, row.model_id, row.number, to="delete")
-        held = [Content(row.digest, row.artifact)]
+        held = [Content(row.digest, row.artifact, row.data_key)]
         events.record(
             session,
             row.model_id,
@@ -75,46 +89,56 @@ def delete_version(
             digest=row.digest,
         )
         session.delete(row)
+        _destroy_keys(session, held)
         found.row.updated_at = now
-    _discard(db, store, held)
-    return held
+        erasure = erasures.begin(
+            session,
+            "version",
+            version_thing(row.model_id, row.number),
+            name=f"{_exact_name(session, found.row)} version {row.number}",
+            counts={"versions": 1},
+            artifacts=[row.artifact],
+        )
+    return Deleted(held, erasures.finish(db, store, erasure))
 
 
-def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str) -> list[Content]:
+def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str) -> Deleted:
     """Delete a model with its versions, aliases and history; its name is free again.
 
     Returns:
-        What its versions held.
+        What its versions held, and the erasure, which may be pending.
 
     Raises:
         NotFound: When there is none, or none that they may see.
         Forbidden: With code `not_owner` or `missing_role`.
     """
     with db.write() as session:
-        model_id = names.allowed(session, caller, model, names.OWNER).row.id
-        stored = select(VersionRow.digest, VersionRow.artifact).where(VersionRow.model_id == model_id)
-        held = [Content(row.digest, row.artifact) for row in session.execute(stored)]
+        found = names.allowed(session, caller, model, names.OWNER).row
+        model_id, exact = found.id, _exact_name(session, found)
+        stored = select(VersionRow.digest, VersionRow.artifact, VersionRow.data_key)
+        held = [
+            Content(row.digest, row.artifact, row.data_key)
+            for row in session.execute(stored.where(VersionRow.model_id == model_id))
+        ]
         # Aliases refer to versions: they go first. Everything else that is a model's goes with its row.
         session.execute(delete(AliasRow).where(AliasRow.model_id == model_id))
         session.execute(delete(ModelRow).where(ModelRow.id == model_id))
-    _discard(db, store, held)
-    return held
+        _destroy_keys(session, held)
+        erasure = erasures.begin(
+            session,
+            "model",
+            model_id,
+            name=exact,
+            counts={"models": 1, "versions": len(held)},
+            artifacts=[content.artifact for content in held],
+        )
+    return Deleted(held, erasures.finish(db, store, erasure))
 
 
-def _discard(db: Database, store: ArtifactStore, held: list[Content]) -> None:
-    """Remove the packages that no version and no upload names any more."""
-    try:
-        # As the writer, so that no publish of the same content comes between the look and the deletion.
-        with db.write() as session:
-            for artifact in {content.artifact for content in held}:
-                if not _is_named(session, artifact):
-                    store.delete(artifact)
-    except (OSError, Unavailable):
-        # The rows are gone and the caller is to know; the sweep takes what is left of the packages.
-        _log.warning("a deleted package is left to the sweep", exc_info=True)
+def _destroy_keys(session: Session, held: list[Content]) -> None:
+    data_keys.destroy(session, [content.data_key for content in held if content.data_key is not None])
 
 
-def _is_named(session: Session, artifact: str) -> bool:
-    by_version = select(VersionRow.number).where(VersionRow.artifact == artifact).limit(1)
-    by_upload = select(UploadChunkRow.offset).where(UploadChunkRow.artifact == artifact).limit(1)
-    return session.scalar(by_version) is not None or session.scalar(by_upload) is not None
+def _exact_name(session: Session, model: ModelRow) -> str:
+    owner = session.get_one(AccountRow, model.account_id)
+    return f"{owner.name}~{model.name}"

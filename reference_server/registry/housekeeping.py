@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from reference_server.registry import idempotency, row_counts
-from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow, UploadRow
+from reference_server.registry import data_keys, idempotency, row_counts, uploads
+from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow
 
 if TYPE_CHECKING:
     from reference_server.registry.database import Database
@@ -18,9 +18,9 @@ def purge(db: Database) -> None:
     now = db.clock()
     with db.write() as session:
         session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
-        # Their chunks are nobody's then, and are swept with the other orphans.
-        session.execute(delete(UploadRow).where(UploadRow.expires_at <= now))
-        session.execute(delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running"))
+        uploads.forget_expired(session)
+        old = delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running")
+        data_keys.destroy(session, list(filter(None, session.scalars(old.returning(JobRow.data_key)))))
         session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
         row_counts.purge(session, now.date())
     idempotency.purge(db)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, or_, update
 
 from reference_server.errors import Conflict
 from reference_server.registry.tables import IdempotencyRow
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
 
     from reference_server.registry.database import Database
 
@@ -96,6 +98,21 @@ def abandon(db: Database, *, owner: str, key_hash: str) -> None:
     """Give the claim back without a reply, so that a repeat runs."""
     with db.write() as session:
         session.execute(delete(IdempotencyRow).where(*_claim(owner, key_hash)))
+
+
+def stranger(email: str, address: str) -> str:
+    """Return the owner that somebody without an account is; neither address stands in it in clear."""
+    return f"{_stranger(email)}{hashlib.sha256(address.encode()).hexdigest()[:32]}"
+
+
+def forget(session: Session, *, account_id: str, email: str) -> None:
+    """Delete every reply to an account, and those to whoever registered or logged in with its address."""
+    theirs = IdempotencyRow.owner.startswith(_stranger(email))
+    session.execute(delete(IdempotencyRow).where(or_(IdempotencyRow.owner == account_id, theirs)))
+
+
+def _stranger(email: str) -> str:
+    return f"sha256:{hashlib.sha256(email.strip().lower().encode()).hexdigest()[:32]}|"
 
 
 def purge(db: Database) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, select
 
 from reference_server.registry.tables import JobRow, UploadChunkRow, VersionRow
+from reference_server.security.streams import sealed_size
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -28,5 +29,9 @@ def named_artifacts(session: Session) -> set[str]:
 
 
 def package_sizes(session: Session) -> dict[str, int]:
-    """Return the bytes of each version's package as it was stored, by the artifact's name."""
-    return {row.artifact: row.size for row in session.execute(select(VersionRow.artifact, VersionRow.size))}
+    """Return the bytes of each version's package as it lies in the store, by the artifact's name."""
+    stored = select(VersionRow.artifact, VersionRow.size, VersionRow.data_key)
+    return {
+        row.artifact: row.size if row.data_key is None else sealed_size(row.size)
+        for row in session.execute(stored)
+    }

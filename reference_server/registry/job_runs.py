@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.orm import aliased
 
-from reference_server.registry import measurements
+from reference_server.registry import job_contents, measurements
+from reference_server.registry.job_contents import sealed_line
 from reference_server.registry.jobs import discard, end
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
 from reference_server.security.callers import ALL_SCOPES, Caller
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from reference_server.metrics import Measured, ModelKey
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
+    from reference_server.security.encryption import DataKey
 
 # One that was begun so often and never ended most likely kills whoever runs it.
 MOST_ATTEMPTS = 3
@@ -57,6 +59,7 @@ class Claim:
         version: The version that it is about.
         input: The artifact with what was asked and is large.
         checkpoint: The artifact from which to go on.
+        key: What seals both.
         done: Units that were done before.
         total: Units in all.
         unit: What they are.
@@ -71,6 +74,7 @@ class Claim:
     version: int | None
     input: str | None
     checkpoint: str | None
+    key: DataKey
     done: int
     total: int | None
     unit: str
@@ -95,7 +99,7 @@ def claim(db: Database, owner: str, *, lease: timedelta) -> Claim | None:
         row.attempts += 1
         row.revision += 1
         account = session.get_one(AccountRow, row.account_id)
-        return _claimed(row, owner, account)
+        return _claimed(session, row, owner, account)
 
 
 def renew(db: Database, claim: Claim, *, lease: timedelta) -> Verdict:
@@ -142,7 +146,8 @@ def add_lines(db: Database, claim: Claim, lines: Sequence[tuple[datetime, str]])
             return
         for at, text in lines:
             row.lines += 1
-            session.add(JobLineRow(job_id=row.id, number=row.lines, at=at, text=text[:MOST_LINE_CHARACTERS]))
+            sealed = sealed_line(claim.key, row.id, row.lines, text[:MOST_LINE_CHARACTERS])
+            session.add(JobLineRow(job_id=row.id, number=row.lines, at=at, sealed=sealed))
         session.execute(
             delete(JobLineRow).where(JobLineRow.job_id == row.id, JobLineRow.number <= row.lines - MOST_LINES)
         )
@@ -171,9 +176,9 @@ def succeed(
     useless: list[str] = []
     with db.write() as session:
         if (row := _own(session, claim)) is not None:
-            row.result = dict(result)
+            job_contents.change(session, row, result=dict(result))
             row.done = row.done if row.total is None else row.total
-            useless = end(row, "succeeded", at=db.clock())
+            useless = end(session, row, "succeeded", at=db.clock())
             if counted:
                 measurements.add(session, counted, at=db.clock())
     discard(store, useless)
@@ -192,11 +197,11 @@ def cancel(db: Database, store: ArtifactStore, claim: Claim) -> None:
 def hand_back(db: Database, store: ArtifactStore, claim: Claim) -> None:
     """Give up a job because this process ends: another goes on with it if that can be."""
     useless: list[str] = []
-    with _writing(db, claim) as row:
-        if row is not None:
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
             # It ended in peace: that is no attempt on anybody's life.
             row.attempts -= 1
-            useless = _leave(row, db.clock(), "the server was stopped")
+            useless = _leave(session, row, db.clock(), "the server was stopped")
     discard(store, useless)
 
 
@@ -220,7 +225,7 @@ def recover(db: Database, store: ArtifactStore, *, dead: str | None = None) -> i
     with db.write() as session:
         rows = session.scalars(found).all()
         for row in rows:
-            useless += _leave(row, now, "the process that ran it died")
+            useless += _leave(session, row, now, "the process that ran it died")
     discard(store, useless)
     return len(rows)
 
@@ -239,10 +244,10 @@ def sign_out(db: Database, owner: str) -> None:
         session.execute(delete(JobProcessRow).where(JobProcessRow.owner == owner))
 
 
-def _leave(row: JobRow, now: datetime, why: str) -> list[str]:
+def _leave(session: Session, row: JobRow, now: datetime, why: str) -> list[str]:
     """Make of a job that nobody runs any more what can be made of it; return artifacts of no use."""
     if row.cancel_requested:
-        return end(row, "cancelled", at=now)
+        return end(session, row, "cancelled", at=now)
     if row.resumable and row.attempts < MOST_ATTEMPTS:
         row.state, row.owner, row.leased_until, row.remaining_seconds = "queued", None, None, None
         if row.checkpoint is None:
@@ -250,7 +255,7 @@ def _leave(row: JobRow, now: datetime, why: str) -> list[str]:
         row.revision += 1
         return []
     message = _why_not(row, why)
-    return end(row, "interrupted", at=now, code="interrupted", message=message)
+    return end(session, row, "interrupted", at=now, code="interrupted", message=message)
 
 
 def _why_not(row: JobRow, why: str) -> str:
@@ -263,9 +268,9 @@ def _end(
     db: Database, store: ArtifactStore, claim: Claim, state: str, *, code: str | None, message: str | None
 ) -> None:
     useless: list[str] = []
-    with _writing(db, claim) as row:
-        if row is not None:
-            useless = end(row, state, at=db.clock(), code=code, message=message)
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
+            useless = end(session, row, state, at=db.clock(), code=code, message=message)
     discard(store, useless)
 
 
@@ -296,7 +301,12 @@ def _next() -> Select[JobRow]:
         select(JobRow)
         .join(of_account, of_account.c.account_id == JobRow.account_id)
         .join(AccountRow, AccountRow.id == JobRow.account_id)
-        .where(JobRow.state == "queued", AccountRow.disabled.is_(False))
+        .where(
+            JobRow.state == "queued",
+            AccountRow.disabled.is_(False),
+            # Of before things were sealed: `sealing_up.py` gives it a key first.
+            JobRow.data_key.is_not(None),
+        )
         .order_by(
             of_account.c.running,
             func.coalesce(of_account.c.begun, _NEVER),
@@ -307,17 +317,18 @@ def _next() -> Select[JobRow]:
     )
 
 
-def _claimed(row: JobRow, owner: str, account: AccountRow) -> Claim:
+def _claimed(session: Session, row: JobRow, owner: str, account: AccountRow) -> Claim:
     return Claim(
         job_id=row.id,
         owner=owner,
         caller=Caller(account.id, account.name, account.role, "", "session", ALL_SCOPES),
         kind=row.kind,
-        request=row.request,
+        request=job_contents.read(session, row).request,
         model=row.model,
         version=row.version,
         input=row.input,
         checkpoint=row.checkpoint,
+        key=job_contents.key_of(session, row),
         done=row.done,
         total=row.total,
         unit=row.unit,

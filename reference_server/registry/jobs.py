@@ -10,8 +10,9 @@ from sqlalchemy import exists, func, select
 
 from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
 from reference_server.errors import Conflict, NotFound
-from reference_server.registry import names
+from reference_server.registry import data_keys, job_contents, names
 from reference_server.registry.ids import new_id
+from reference_server.registry.job_contents import Contents
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow, ModelRow
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from maas_client.types import JobQuery, Page, PageQuery
     from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.data_keys import Fresh
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -45,6 +47,7 @@ class NewJob:
         model: The exact name of the model that it is about.
         version: The version that it is about.
         input: The artifact that holds what was asked and is large; the job's own from here on.
+        key: What sealed that artifact, and will seal whatever else is the job's.
         total: How many units of work there are.
         unit: What those are.
     """
@@ -54,6 +57,7 @@ class NewJob:
     model: str | None = None
     version: int | None = None
     input: str | None = None
+    key: Fresh = field(default_factory=data_keys.fresh)
     total: int | None = None
     unit: str = ""
 
@@ -89,9 +93,9 @@ def create(
             kind=new.kind,
             state="queued",
             revision=1,
+            data_key=new.key.id,
             model=new.model,
             version=new.version,
-            request=dict(new.request),
             input=new.input,
             resumable=resumable,
             cancel_requested=False,
@@ -104,8 +108,10 @@ def create(
             kept_seconds=round(kept.total_seconds()),
             expires_at=now + kept,
         )
+        data_keys.keep(session, account_id, "job", new.key, thing=row.id)
+        job_contents.write(session, row, Contents(dict(new.request)))
         session.add(row)
-        return to_job(row)
+        return to_job(session, row)
 
 
 def check_room(session: Session, account_id: str, most: int) -> None:
@@ -138,7 +144,7 @@ def get(db: Database, account_id: str, job_id: str) -> JobReply:
         NotFound: When the account has none of this id, or no longer.
     """
     with db.read() as session:
-        return to_job(_row(session, account_id, job_id))
+        return to_job(session, _row(session, account_id, job_id))
 
 
 def require_permitted(db: Database, caller: Caller, job_id: str) -> None:
@@ -171,14 +177,14 @@ def list_jobs(db: Database, caller: Caller, query: JobQuery) -> Page[JobReply]:
         statement = statement.where(JobRow.kind == query.kind)
     with db.read() as session:
         return _NEWEST_FIRST.page(
-            session, statement, query, lambda rows: [to_job(row.JobRow) for row in rows]
+            session, statement, query, lambda rows: [to_job(session, row.JobRow) for row in rows]
         )
 
 
 def all_of(session: Session, account_id: str) -> list[JobReply]:
     """Return every job of an account, newest first."""
     theirs = select(JobRow).where(JobRow.account_id == account_id).order_by(JobRow.created_at.desc())
-    return [to_job(row) for row in session.scalars(theirs)]
+    return [to_job(session, row) for row in session.scalars(theirs)]
 
 
 def read_log(db: Database, account_id: str, job_id: str, query: PageQuery) -> Page[JobLine]:
@@ -194,11 +200,12 @@ def read_log(db: Database, account_id: str, job_id: str, query: PageQuery) -> Pa
             session,
             select(JobLineRow).where(JobLineRow.job_id == row.id),
             query,
-            lambda rows: [
-                JobLine(number=each.JobLineRow.number, at=each.JobLineRow.at, text=each.JobLineRow.text)
-                for each in rows
-            ],
+            lambda rows: [_to_line(session, row, each.JobLineRow) for each in rows],
         )
+
+
+def _to_line(session: Session, job: JobRow, row: JobLineRow) -> JobLine:
+    return JobLine(number=row.number, at=row.at, text=job_contents.line_text(session, job, row))
 
 
 def cancel(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> JobReply:
@@ -216,8 +223,8 @@ def cancel(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> 
             row.cancel_requested = True
             row.revision += 1
             if row.state == "queued":
-                useless = end(row, "cancelled", at=db.clock())
-        found = to_job(row)
+                useless = end(session, row, "cancelled", at=db.clock())
+        found = to_job(session, row)
     discard(store, useless)
     return found
 
@@ -239,6 +246,7 @@ def delete(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> 
             )
         useless = [name for name in (row.input, row.checkpoint) if name is not None]
         session.delete(row)
+        data_keys.destroy(session, [row.data_key] if row.data_key else [])
     discard(store, useless)
 
 
@@ -250,12 +258,20 @@ def revisions(db: Database, ids: Collection[str]) -> dict[str, int]:
 
 
 def end(
-    row: JobRow, state: str, *, at: datetime, code: str | None = None, message: str | None = None
+    session: Session,
+    row: JobRow,
+    state: str,
+    *,
+    at: datetime,
+    code: str | None = None,
+    message: str | None = None,
 ) -> list[str]:
     """Give a job its end; return the artifacts that nobody needs any more once that is committed."""
     useless = [name for name in (row.input, row.checkpoint) if name is not None]
     row.state, row.ended_at, row.expires_at = state, at, at + timedelta(seconds=row.kept_seconds)
-    row.error_code, row.error_message = code, message
+    row.error_code = code
+    if message is not None:
+        job_contents.change(session, row, error_message=message)
     row.input = row.checkpoint = row.owner = row.leased_until = row.remaining_seconds = None
     row.revision += 1
     return useless
@@ -267,11 +283,11 @@ def discard(store: ArtifactStore, names: Collection[str]) -> None:
         store.delete(name)
 
 
-def to_job(row: JobRow) -> JobReply:
+def to_job(session: Session, row: JobRow) -> JobReply:
     """Return the wire form of a job."""
-    fault = None
+    contents, fault = job_contents.read(session, row), None
     if row.error_code is not None:
-        fault = JobFault(code=row.error_code, message=row.error_message or "")
+        fault = JobFault(code=row.error_code, message=contents.error_message or "")
     return JobReply(
         id=row.id,
         kind=row.kind,
@@ -279,13 +295,13 @@ def to_job(row: JobRow) -> JobReply:
         revision=row.revision,
         model=row.model,
         version=row.version,
-        request=row.request,
+        request=dict(contents.request),
         progress=JobProgress(
             done=row.done, total=row.total, unit=row.unit, remaining_seconds=row.remaining_seconds
         ),
         cancel_requested=row.cancel_requested,
         attempts=row.attempts,
-        result=row.result,
+        result=None if contents.result is None else dict(contents.result),
         error=fault,
         created_at=row.created_at,
         started_at=row.started_at,

@@ -14,11 +14,20 @@ from sqlalchemy import func, select
 from maas_client._package import open_package, write_zip
 from maas_client.errors import PackageError
 from reference_server.errors import Conflict, Unavailable, Unprocessable
-from reference_server.registry import aliases, events, facts, models, names, versions
+from reference_server.registry import (
+    aliases,
+    data_keys,
+    events,
+    facts,
+    models,
+    names,
+    sealed_artifacts,
+    versions,
+)
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.inventory import named_artifacts
-from reference_server.registry.packages import Stored
+from reference_server.registry.packages import Stored, version_thing
 from reference_server.registry.search import searchable
 from reference_server.registry.tables import VersionRow
 
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from maas_client._package import Package
     from maas_client.types import PublishQuery, TaskSignature, TensorSignature, Version, Visibility
     from reference_server.registry.artifacts import ArtifactStore
+    from reference_server.registry.data_keys import Fresh
     from reference_server.registry.database import Database
     from reference_server.security.callers import Caller
 
@@ -97,8 +107,15 @@ def publish(
             if (known := publication.known(package.digest)) is not None:
                 return known, False
             publication.check_default()
-            inspection = inspect(package)
-            return publication.record(_row(package, inspection, _store(store, package)))
+            inspection, key = inspect(package), data_keys.fresh()
+            stored = _store(store, package, key)
+            is_new = False
+            try:
+                version, is_new = publication.record(_row(package, inspection, stored), key)
+            finally:
+                if not is_new:
+                    store.delete(stored.artifact)
+            return version, is_new
     except PackageError as error:
         raise Unprocessable(str(error), code=error.code or "invalid_package", param=error.param) from error
 
@@ -153,8 +170,8 @@ class _Publication:
             self._make_default(session, found, number)
             return versions.read(session, found, number)
 
-    def record(self, row: VersionRow) -> tuple[Version, bool]:
-        """Write the rows that make a lasting artifact known, in one transaction."""
+    def record(self, row: VersionRow, key: Fresh) -> tuple[Version, bool]:
+        """Write the rows that make a lasting artifact known, and its key, in one transaction."""
         with self.db.write() as session:
             found = self._find(session) or self._make_model(session)
             number = None if self.query.again else _number_of(session, found.row.id, row.digest)
@@ -164,7 +181,7 @@ class _Publication:
                 return versions.read(session, found, number), False
             if not self.store.exists(row.artifact):
                 raise Unavailable("the package was swept away; repeat the upload", code="busy", retry_after=1)
-            self._add(session, found, row)
+            self._add(session, found, row, key)
             return versions.read(session, found, row.number), True
 
     def _find(self, session: Session) -> names.Found | None:
@@ -204,7 +221,7 @@ class _Publication:
         session.flush()
         return names.allowed(session, self.caller, f"{self.caller.account_name}~{name}", names.OWNER)
 
-    def _add(self, session: Session, found: names.Found, row: VersionRow) -> None:
+    def _add(self, session: Session, found: names.Found, row: VersionRow, key: Fresh) -> None:
         query, now = self.query, self.db.clock()
         self._check_parent(session, found)
         found.row.versions_made += 1
@@ -213,6 +230,9 @@ class _Publication:
         row.notes, row.author_id, row.created_at = query.notes, self.caller.account_id, now
         row.origin, row.parent, row.lineage = query.origin, query.parent, query.lineage
         session.add(row)
+        # The owner's key, whoever publishes: the version goes when its owner does.
+        thing = version_thing(row.model_id, row.number)
+        data_keys.keep(session, found.row.account_id, "version", key, thing=thing)
         facts.refresh(session, found.row.id)
         events.record(
             session,
@@ -269,15 +289,10 @@ def _number_of(session: Session, model_id: str, digest: str) -> int | None:
     return number
 
 
-def _store(store: ArtifactStore, package: Package) -> Stored:
-    with store.open_writer() as writer:
+def _store(store: ArtifactStore, package: Package, key: Fresh) -> Stored:
+    with sealed_artifacts.new(store, key.key, "package") as writer:
         write_zip(package, writer)
-        # Named by its own bytes: the same files may pack otherwise with another zlib, and a package that
-        # somebody downloads in parts must not change under them.
-        sha256 = writer.sha256.hexdigest()
-        name = f"{sha256}.zip"
-        writer.commit(name)
-        return Stored(name, sha256, writer.size)
+    return Stored(writer.name, key.id, writer.sha256.hexdigest(), writer.size)
 
 
 def _row(package: Package, inspection: Inspection, stored: Stored) -> VersionRow:
@@ -285,6 +300,7 @@ def _row(package: Package, inspection: Inspection, stored: Stored) -> VersionRow
     return VersionRow(
         digest=package.digest,
         artifact=stored.artifact,
+        data_key=stored.data_key,
         artifact_sha256=stored.sha256,
         size=stored.size,
         task=manifest.task,

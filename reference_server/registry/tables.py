@@ -139,7 +139,11 @@ class AccountKeyRow(Base):
 
 
 class DataKeyRow(Base):
-    """The key of one thing, sealed by its account's; whoever deletes the row erases the thing."""
+    """The key of one thing, sealed by its account's; whoever deletes the row erases the thing.
+
+    Things name their keys in `data_key`; where that is null, an older server stored the thing in clear, and
+    `sealing_up.py` has not come to it yet.
+    """
 
     __tablename__ = "data_keys"
 
@@ -150,8 +154,27 @@ class DataKeyRow(Base):
     created_at: Mapped[datetime]
 
 
+class ErasureRow(Base):
+    """An erasure and its receipt. It outlives what it erased, and tells of it by opaque ids alone.
+
+    `artifacts` are the names of those that are still to be removed; `receipt` is a signed envelope as JSON.
+    """
+
+    __tablename__ = "erasures"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    what: Mapped[str] = mapped_column(String(16))
+    object: Mapped[str] = mapped_column(String(100))
+    name_sha256: Mapped[str] = mapped_column(String(64))
+    counts: Mapped[dict[str, JsonValue]]
+    artifacts: Mapped[list[str]]
+    requested_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
+    receipt: Mapped[str | None] = mapped_column(Text)
+
+
 class StoreKeyRow(Base):
-    """A key of the store itself, which belongs to no account, sealed by a master key."""
+    """A key of the store itself, sealed by a master key; which one does tells which seals what is new."""
 
     __tablename__ = "store_keys"
 
@@ -322,10 +345,10 @@ class ShareRow(Base):
 class VersionRow(Base):
     """A version: immutable but for its state, from `state` on.
 
-    `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is null in
-    rows of before it was kept, until somebody downloads the package; `batch_invariant` in rows of before it
-    was measured. `parent` may name a version that was deleted since; `measured_metrics` is what the owner
-    measured after the publish, null for nothing.
+    `search` holds description and tags, case-folded, for the catalogue's filter. `artifact_sha256` is that of
+    the package before it was sealed; null in rows of before it was kept, until somebody downloads it.
+    `batch_invariant` is null in rows of before it was measured. `parent` may name a version that was deleted
+    since; `measured_metrics` is what the owner measured after the publish, null for nothing.
     """
 
     __tablename__ = "versions"
@@ -334,6 +357,7 @@ class VersionRow(Base):
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     digest: Mapped[str] = mapped_column(String(71), index=True)
     artifact: Mapped[str] = mapped_column(String(200), index=True)
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
     artifact_sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     task: Mapped[str] = mapped_column(String(64), index=True)
@@ -426,6 +450,7 @@ class UploadRow(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     received: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -448,6 +473,8 @@ class JobRow(Base):
 
     While it runs, `owner` is the process that runs it and `leased_until` when that counts as dead unless it
     says otherwise before. `input` and `checkpoint` are names in the artifact store, gone when it has ended.
+    What was asked, the result and the message of an error are together in `sealed`; `request`, `result` and
+    `error_message` hold them in rows of before that, and nothing now.
     """
 
     __tablename__ = "jobs"
@@ -458,6 +485,8 @@ class JobRow(Base):
     kind: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     revision: Mapped[int]
+    data_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    sealed: Mapped[bytes | None]
     model: Mapped[str | None] = mapped_column(String(200))
     version: Mapped[int | None]
     request: Mapped[dict[str, JsonValue]]
@@ -484,14 +513,15 @@ class JobRow(Base):
 
 
 class JobLineRow(Base):
-    """A line of a job's log; of many the last ones are kept."""
+    """A line of a job's log, sealed; `text` has it in rows of before. Of many the last ones are kept."""
 
     __tablename__ = "job_lines"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text, default="")
+    sealed: Mapped[bytes | None]
 
 
 class JobProcessRow(Base):

@@ -43,6 +43,7 @@ _SERVED = (
     VersionRow.number,
     VersionRow.digest,
     VersionRow.artifact,
+    VersionRow.data_key,
     VersionRow.batch_invariant,
     VersionRow.state,
     VersionRow.state_since,
@@ -157,6 +158,7 @@ class ServingTarget:
         default: Where it was asked for by number: the version that `default` points to.
         notices: Headers that each answer has beside its own; whoever keeps the target writes them once.
         model_id: The model's own id.
+        data_key: The id of the key that seals its package; None where an older server stored it in clear.
         route: What serves a call that names no version instead, where a split or a shadow is in force.
     """
 
@@ -172,6 +174,7 @@ class ServingTarget:
     default: int | None = None
     notices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
     model_id: str = ""
+    data_key: str | None = None
     route: Route | None = None
 
 
@@ -287,6 +290,7 @@ def _target(
         deprecation=_deprecation(session, caller, row),
         default=default,
         model_id=row.model_id,
+        data_key=row.data_key,
     )
 
 

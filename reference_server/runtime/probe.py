@@ -13,12 +13,13 @@ import signal
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from maas_client.types import TaskSignature, TensorSignature
 from reference_server.errors import Unavailable, Unprocessable
 from reference_server.runtime.probe_limits import MAX_LOG_BYTES, Limits
 from reference_server.runtime.probe_processes import AnswerTooLong, Busy, Ended, run
+from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
     from maas_client._package import Package
@@ -49,10 +50,11 @@ def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**3
         Unprocessable: Mostly with code `model_rejected`: the package cannot serve; the message tells why.
         Unavailable: Another package is being tried, and was for all of `seconds`.
     """
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as log:
+    # The child gets the package sealed and the key beside it: so it lies on no disk in clear.
+    with SealedTemporary() as source, tempfile.TemporaryFile() as log:
         _store(package, source)
         try:
-            ended = run(source, log, Limits(seconds, memory_bytes))
+            ended = run(source.sealed(), source.key, log, Limits(seconds, memory_bytes))
         except Busy:
             raise Unavailable(
                 "another package is being tried; repeat the upload", code="busy", retry_after=5
@@ -71,14 +73,13 @@ def probe(package: Package, *, seconds: float = 60, memory_bytes: int = 4 * 2**3
     )
 
 
-def _store(package: Package, target: IO[bytes]) -> None:
+def _store(package: Package, target: SealedTemporary) -> None:
     """Write a package as an uncompressed zip: it is read back once, on this machine."""
-    with zipfile.ZipFile(target, "w") as archive:
+    with zipfile.ZipFile(cast("IO[bytes]", target), "w") as archive:
         for name in package.sizes:
             with package.open(name) as source, archive.open(name, "w", force_zip64=True) as out:
                 while chunk := source.read(_CHUNK):
                     out.write(chunk)
-    target.seek(0)
 
 
 def _answer(ended: Ended, log: IO[bytes], seconds: float) -> dict[str, Any]:

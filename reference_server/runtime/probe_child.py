@@ -4,6 +4,8 @@ Loading what a trial needs costs a second of processor time, a trial some hundre
 loads it and forks a child for each trial, which takes its limits on itself; elsewhere each trial is a process
 that loads it anew.
 
+The package comes sealed; its key comes with the message, or in a variable of the environment.
+
 Usage: probe_child.py SECONDS BYTES (one trial, from standard input to standard output)
        probe_child.py SOCKET (a trial for each message on that descriptor, until its other end is closed)
 """
@@ -23,6 +25,8 @@ from maas_client._package import GRAPH, MAX_PACKAGE_BYTES, open_package
 from maas_client.errors import PackageError
 from reference_server.errors import ServiceError, Unprocessable
 from reference_server.runtime.probe_limits import Limits
+from reference_server.security.encryption import DataKey
+from reference_server.security.streams import SealedTemporary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +34,9 @@ if TYPE_CHECKING:
     from maas_client._package import Package
 
 READY = b"ready"
-MESSAGE_BYTES = 64
+KEY_VARIABLE = "MAAS_PROBE_KEY"
+# Seconds, bytes, and 32 bytes in hexadecimal.
+MESSAGE_BYTES = 128
 _STANDARD_FILES = 3
 
 
@@ -39,14 +45,16 @@ def main() -> None:
     if len(sys.argv) == 2:  # noqa: PLR2004 - a socket's descriptor
         _serve(socket.socket(fileno=int(sys.argv[1])))
     else:
-        _try_one(*sys.argv[1:])
+        seconds, memory_bytes = sys.argv[1:]
+        _try_one(seconds, memory_bytes, os.environ.pop(KEY_VARIABLE))
 
 
-def inspect(memory_bytes: int) -> dict[str, object]:
-    """Return what the package on standard input is, or an `error` for its publisher."""
+def inspect(memory_bytes: int, key: DataKey) -> dict[str, object]:
+    """Return what the sealed package on standard input is, or an `error` for its publisher."""
     try:
         with (
-            os.fdopen(0, "rb", closefd=False) as source,
+            os.fdopen(0, "rb", closefd=False) as sealed,
+            SealedTemporary.open(sealed, key) as source,
             open_package(source, max_bytes=MAX_PACKAGE_BYTES) as package,
         ):
             return _try_out(package)
@@ -96,7 +104,7 @@ def _be_the_child(arguments: Sequence[str], files: Sequence[int]) -> NoReturn:
         os._exit(status)
 
 
-def _try_one(seconds: str, memory_bytes: str) -> None:
+def _try_one(seconds: str, memory_bytes: str, key: str) -> None:
     limits = Limits(int(seconds), int(memory_bytes))
     limits.impose()
     if hasattr(signal, "alarm"):
@@ -106,7 +114,7 @@ def _try_one(seconds: str, memory_bytes: str) -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     with answer:
-        json.dump(inspect(limits.memory_bytes), answer)
+        json.dump(inspect(limits.memory_bytes, DataKey(bytes.fromhex(key))), answer)
 
 
 def _try_out(package: Package) -> dict[str, object]:

@@ -19,13 +19,14 @@ import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from reference_server.runtime.probe_child import MESSAGE_BYTES, READY
+from reference_server.runtime.probe_child import KEY_VARIABLE, MESSAGE_BYTES, READY
 from reference_server.runtime.probe_limits import MAX_ANSWER_BYTES, MAX_LOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reference_server.runtime.probe_limits import Limits
+    from reference_server.security.encryption import DataKey
 
 _CHILD = "reference_server.runtime.probe_child"
 _START_SECONDS = 60.0
@@ -61,11 +62,12 @@ class Ended:
     output: bytes
 
 
-def run(source: IO[bytes], log: IO[bytes], limits: Limits) -> Ended:
+def run(source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) -> Ended:
     """Try the package in a file, at its start.
 
     Args:
-        source: The package's zip; an operating system's file.
+        source: The package's zip, sealed; an operating system's file.
+        key: What opens it (`security/streams.py`, `SealedTemporary.open`).
         log: Where the child's error output goes; likewise.
         limits: What the trial may take.
 
@@ -78,14 +80,16 @@ def run(source: IO[bytes], log: IO[bytes], limits: Limits) -> Ended:
     if not _one_at_a_time.acquire(timeout=limits.seconds):
         raise Busy
     try:
-        return _waiting.run(source, log, limits) if _CAN_FORK else _run_alone(source, log, limits)
+        run_one = _waiting.run if _CAN_FORK else _run_alone
+        return run_one(source, key, log, limits)
     finally:
         _one_at_a_time.release()
 
 
-def _run_alone(source: IO[bytes], log: IO[bytes], limits: Limits) -> Ended:
+def _run_alone(source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) -> Ended:
     arguments = [str(limits.whole_seconds), str(limits.memory_bytes)]
-    process = _start(arguments, stdin=source, stdout=subprocess.PIPE, stderr=log)
+    # Not an argument, which every user of the machine can see.
+    process = _start(arguments, secret=key.secret.hex(), stdin=source, stdout=subprocess.PIPE, stderr=log)
     with _ended(process):
         try:
             output, _ = process.communicate(timeout=limits.seconds)
@@ -109,14 +113,14 @@ class _Forking:
             )
         self._has_started = False
 
-    def run(self, source: IO[bytes], log: IO[bytes], limits: Limits) -> Ended:
+    def run(self, source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) -> Ended:
         if not (self._has_started or self._starts()):
             return self._own_end(log)
         ends_at = time.monotonic() + limits.seconds
         answer, theirs = socket.socketpair()
         with answer:
             with theirs, contextlib.suppress(BrokenPipeError):
-                message = f"{limits.whole_seconds} {limits.memory_bytes}".encode()
+                message = f"{limits.whole_seconds} {limits.memory_bytes} {key.secret.hex()}".encode()
                 socket.send_fds(self._control, [message], [source.fileno(), theirs.fileno(), log.fileno()])
             output = _received(answer, ends_at)
         status = self._told(within=max(1.0, ends_at - time.monotonic()))
@@ -160,7 +164,7 @@ class _Waiting:
         self._forking: _Forking | None = None
         self._end: threading.Timer | None = None
 
-    def run(self, source: IO[bytes], log: IO[bytes], limits: Limits) -> Ended:
+    def run(self, source: IO[bytes], key: DataKey, log: IO[bytes], limits: Limits) -> Ended:
         if self._end is not None:
             self._end.cancel()
         if self._forking is not None and self._forking.has_ended():
@@ -168,7 +172,7 @@ class _Waiting:
         forking = self._forking = self._forking or _Forking()
         ended = None
         try:
-            ended = forking.run(source, log, limits)
+            ended = forking.run(source, key, log, limits)
         finally:
             if ended is None or ended.status != 0:
                 self.close()
@@ -216,9 +220,10 @@ def _received(answer: socket.socket, ends_at: float) -> bytes:
     raise AnswerTooLong
 
 
-def _start(arguments: list[str], **files: object) -> subprocess.Popen[bytes]:
+def _start(arguments: list[str], *, secret: str = "", **files: object) -> subprocess.Popen[bytes]:
+    environment = {**_environment(), **({KEY_VARIABLE: secret} if secret else {})}
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return] # noqa: S603 - a module of ours, and numbers
-        [sys.executable, "-P", "-m", _CHILD, *arguments], env=_environment(), start_new_session=True, **files
+        [sys.executable, "-P", "-m", _CHILD, *arguments], env=environment, start_new_session=True, **files
     )
 
 

@@ -13,12 +13,13 @@ import os
 import shlex
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reference_server.security.encryption import KEY_BYTES, DataKey, SealBrokenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _COMMAND_SECONDS = 30.0
@@ -35,9 +36,12 @@ class MasterKeys:
 
     Args:
         keys: At least one. An id is a part of a hash of its key: it tells keys apart and nothing else.
+        reread: Gives the keys of the same source as they are now; called for an id that is not known, as
+            after a rotation beside this process.
     """
 
     keys: dict[str, DataKey]
+    reread: Callable[[], MasterKeys] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> MasterKeys:
@@ -56,9 +60,19 @@ class MasterKeys:
         """The id of the key that seals."""
         return next(iter(self.keys))
 
-    def wrap(self, key: DataKey, *, bound_to: str) -> tuple[str, bytes]:
-        """Seal a key; returns the id of the master key that did, and the sealed key."""
-        return self.present, self.keys[self.present].seal(key.secret, bound_to=bound_to)
+    def wrap(self, key: DataKey, *, bound_to: str, by: str | None = None) -> tuple[str, bytes]:
+        """Seal a key; returns the id of the master key that did, and the sealed key.
+
+        Args:
+            key: What to seal.
+            bound_to: Whose it is; `unwrap` must say the same.
+            by: The id of the master key; the first one's if None.
+
+        Raises:
+            MasterKeyError: When that master key is not here.
+        """
+        by = by or self.present
+        return by, self._find(by).seal(key.secret, bound_to=bound_to)
 
     def unwrap(self, master: str, wrapped: bytes, *, bound_to: str) -> DataKey:
         """Open a key that `wrap` sealed.
@@ -66,15 +80,20 @@ class MasterKeys:
         Raises:
             MasterKeyError: When the master key that sealed it is not here, or it does not open.
         """
+        try:
+            return DataKey(self._find(master).open(wrapped, bound_to=bound_to))
+        except SealBrokenError as error:
+            raise MasterKeyError(f"the key of {bound_to!r} was changed in the store: {error}") from error
+
+    def _find(self, master: str) -> DataKey:
+        if master not in self.keys and self.reread is not None:
+            self.keys.update(self.reread().keys)
         if master not in self.keys:
             raise MasterKeyError(
                 f"the store has keys that master key {master} sealed, and it is not among those given "
                 f"({', '.join(self.keys)}); give that one too, as a line after the present one"
             )
-        try:
-            return DataKey(self.keys[master].open(wrapped, bound_to=bound_to))
-        except SealBrokenError as error:
-            raise MasterKeyError(f"the key of {bound_to!r} was changed in the store: {error}") from error
+        return self.keys[master]
 
     def text(self) -> str:
         """Return the keys as a file has them; to be shown to nobody."""
@@ -91,7 +110,31 @@ def make_file(path: Path) -> bool:
         file.write(f"{base64.b64encode(DataKey.random().secret).decode()}\n")
         file.flush()
         os.fsync(file.fileno())
+    _sync(path.parent)
     return True
+
+
+def write_file(path: Path, keys: MasterKeys) -> None:
+    """Replace the keys in a file, which at each moment holds the old ones or the new ones whole."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(keys.text())
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_file(path: Path) -> MasterKeys:
@@ -130,6 +173,12 @@ def run_command(command: str) -> MasterKeys:
         why = f"status {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise MasterKeyError(f"{source} gave no master key: {why}") from None
     return MasterKeys.parse(done.stdout, source=source)
+
+
+def new() -> MasterKeys:
+    """Make a master key."""
+    key = DataKey.random()
+    return MasterKeys({_id(key): key})
 
 
 def _key(line: str, source: str) -> DataKey:

@@ -56,6 +56,9 @@ ERASES = "404 404 403 403 204 204"
 OWN_ACCOUNT = "404 404 404 404 404 200"
 OWN_ACCOUNT_ERASES = "404 404 404 404 404 204"
 
+# With the right one the person would be gone for the rows after it; `test_erasure.py` does that.
+NOT_WITHOUT_PASSWORD = "401 401 401 401 401 401"
+
 TEXT = {"text": "a good day"}
 LABELLED = {"inputs": [TEXT], "targets": ["positive"]}
 TENSORS = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good"]}]}
@@ -88,6 +91,9 @@ ROWS = (
     Row("GET /v1/account", "session", ANYBODY),
     Row("PATCH /v1/account", "session", ANYBODY, json=SAME_PASSWORD),
     Row("GET /v1/account/export", "session", ANYBODY),
+    Row("GET /v1/account/erasure", "session", ANYBODY),
+    Row("DELETE /v1/account", "session", NOT_WITHOUT_PASSWORD, json={"password": "some other words"}),
+    Row("GET /v1/erasures/{erasure}", "open", ANYBODY),
     Row("GET /v1/sessions", "session", ANYBODY),
     Row("DELETE /v1/sessions/{session}", "session", OWN_ACCOUNT_ERASES),
     Row("GET /v1/keys", "keys", ANYBODY),
@@ -99,12 +105,12 @@ ROWS = (
     Row("POST /v1/models", "models:write", "201 201 201 201 201 201", json={"name": "{new}"}),
     Row("GET /v1/models/{model}", "models:read", READS),
     Row("PATCH /v1/models/{model}", "models:write", OWNS, json={"visibility": "public"}),
-    Row("DELETE /v1/models/{model}", "models:write", ERASES),
+    Row("DELETE /v1/models/{model}", "models:write", OWNS),
     Row("GET /v1/models/{model}/versions", "models:read", READS),
     Row("POST /v1/models/{model}/versions", "models:write", PUBLISHES, body=b"{zip}", headers=ZIP),
     Row("GET /v1/models/{model}/versions/{version}", "models:read", READS),
     Row("PATCH /v1/models/{model}/versions/{version}", "models:write", PUBLISHES, json={"state": "retired"}),
-    Row("DELETE /v1/models/{model}/versions/{version}", "models:write", ERASES),
+    Row("DELETE /v1/models/{model}/versions/{version}", "models:write", OWNS),
     Row("GET /v1/models/{model}/versions/{version}/package", "models:read", PUBLISHES),
     Row("POST /v1/uploads", "models:write", "201 201 201 201 201 201", json=UPLOAD),
     Row("GET /v1/uploads/{upload}", "models:write", OWN_ACCOUNT),

@@ -18,6 +18,7 @@ from reference_server.registry import (
     accounts,
     aliases,
     callers,
+    erasures,
     jobs,
     keys,
     publishing,
@@ -84,6 +85,7 @@ class Gate:
             "upload": self.upload,
             "job": self.job,
             "session": self.session,
+            "erasure": self.erasure,
         }
 
     def model(self, name):
@@ -132,6 +134,11 @@ class Gate:
         )
         # One that has ended can be read, erased, asked to stop once more, and followed to its end.
         return jobs.cancel(self.db, self.server.services.artifacts, self.ada.account_id, made.id).id
+
+    def erasure(self):
+        with self.db.write() as session:
+            begun = erasures.begin(session, "model", "mdl_1", name="ada~gone", counts={"models": 1})
+        return erasures.finish(self.db, self.server.services.artifacts, begun).id
 
     def session(self):
         end = self.db.clock() + timedelta(hours=1)

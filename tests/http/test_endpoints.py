@@ -61,6 +61,7 @@ def test_the_open_endpoints_are_these_and_no_others():
     assert {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if endpoint.access == "open"} == {
         ("GET", "/"),
         ("GET", "/healthz"),
+        ("GET", "/v1/erasures/<erasure>"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
         ("POST", "/v1/accounts"),

@@ -14,16 +14,18 @@ from reference_server.errors import Unprocessable
 from reference_server.evaluation import job, work
 from reference_server.jobs import context as contexts
 from reference_server.jobs import kinds, running
-from reference_server.jobs.context import Services, keep
-from reference_server.registry import accounts, job_runs, jobs, publishing, shares
+from reference_server.jobs.context import Services
+from reference_server.registry import accounts, data_keys, job_runs, jobs, publishing, shares
 from reference_server.registry.artifacts import ArtifactStore
-from reference_server.registry.database import Database, upgrade
 from reference_server.registry.jobs import NewJob
+from reference_server.registry.sealed_artifacts import keep
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.pool import ModelPool
 from reference_server.runtime.probe import probe
 from reference_server.security.callers import Caller
+from reference_server.security.encryption import DataKey
 from reference_server.settings import Settings
+from reference_server.stores import open_database
 
 LEASE = timedelta(seconds=10)
 
@@ -33,11 +35,8 @@ class Desk:
 
     def __init__(self, folder):
         settings = Settings(data_dir=folder, provider="cpu", lanes=1)
-        upgrade(settings.database)
         pool = ModelPool(providers=Providers("cpu"), memory_budget_bytes=2**30)
-        self.services = Services(
-            settings, Database(settings.database), ArtifactStore(settings.artifacts), pool
-        )
+        self.services = Services(settings, open_database(settings), ArtifactStore(settings.artifacts), pool)
         made = accounts.create(
             self.db,
             email="ada@example.com",
@@ -48,6 +47,7 @@ class Desk:
         )
         self.ada = Caller.at_the_machine(made)
         self.stopping = threading.Event()
+        self.key = DataKey.random()
 
     @property
     def db(self):
@@ -187,7 +187,9 @@ def test_progress_tells_the_time_that_is_left(desk, kind, monkeypatch):
     clock = iter([0.0, 0.0, 1.0, 1.1, 2.0])
     seen = []
     monkeypatch.setattr(contexts.job_runs, "report", lambda *_, **report: seen.append(report))
-    claim = job_runs.Claim("job_1", "one", desk.ada, "test", {}, None, None, None, None, 0, 100, "row")
+    claim = job_runs.Claim(
+        "job_1", "one", desk.ada, "test", {}, None, None, None, None, desk.key, 0, 100, "row"
+    )
     context = contexts.Context(claim, desk.services, lambda: "go on", lambda: False, lambda: next(clock))
     for done in (0, 10, 11, 20):
         context.progress(done, 100)
@@ -202,13 +204,19 @@ def rows(texts, targets):
     return orjson.dumps({"inputs": [{"text": text} for text in texts], "targets": targets})
 
 
+def kept(desk, content):
+    """Return where a new job's input lies, and what seals it."""
+    key = data_keys.fresh()
+    return {"input": keep(desk.store, key.key, "job-input", content), "key": key}
+
+
 def evaluation(desk, texts, targets):
     return desk.create(
         "evaluate",
         request={"rows": len(texts), "parameters": {}},
         model="ada~words",
         version=1,
-        input=keep(desk.store, "input", rows(texts, targets)),
+        **kept(desk, rows(texts, targets)),
         total=len(texts),
         unit="row",
     )
@@ -324,7 +332,7 @@ def test_a_row_that_does_not_fit_fails_the_job_by_its_name(desk, text_package):
         request={"rows": 2, "parameters": {}},
         model="ada~words",
         version=1,
-        input=keep(desk.store, "input", content),
+        **kept(desk, content),
     )
     found = desk.run()
     assert found.state == "failed"

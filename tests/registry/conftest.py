@@ -17,6 +17,7 @@ from maas_client.types import ModelQuery, PageQuery, PublishQuery, TaskSignature
 from reference_server.registry import accounts, models, publishing
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
+from reference_server.registry.packages import open_package_file
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.security.encryption import DataKey
 from reference_server.security.master_keys import MasterKeys
@@ -93,6 +94,17 @@ class Registry:
             query=PublishQuery(**query),
             inspect=inspect or self.inspect,
             max_bytes=2**20,
+        )
+
+    def open_package_of(self, target):
+        """Open the package of what a prediction would run."""
+        return open_package_file(
+            self.db,
+            self.store,
+            target.artifact,
+            target.data_key,
+            model_id=target.model_id,
+            number=target.version,
         )
 
     @property

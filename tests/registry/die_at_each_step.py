@@ -36,11 +36,14 @@ from reference_server.registry import accounts, aliases, models, publishing, upl
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database, upgrade
 from reference_server.security.callers import ALL_SCOPES, Caller
+from reference_server.security.encryption import DataKey
+from reference_server.security.master_keys import MasterKeys
 
 KILLED = 9
 idempotency._LEASE_SECONDS = 0.0
 # One for all folders, each in its turn the current one, so that statements are compiled once.
-DATABASE = Database("sqlite:///file:maas.db?uri=true", clock=lambda: NOW)
+MASTER_KEYS = MasterKeys({"mk_tests": DataKey(bytes(32))})
+DATABASE = Database("sqlite:///file:maas.db?uri=true", master_keys=MASTER_KEYS, clock=lambda: NOW)
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 CHUNK = 200
 TWO_HOURS = 7200
@@ -241,8 +244,17 @@ class Steps:
         """Do what a caller wants done then."""
 
 
+KEYS_BY_THING = """
+SELECT data_keys.purpose, versions.model_id, versions.number, uploads.id
+FROM data_keys
+LEFT JOIN versions ON versions.data_key = data_keys.id
+LEFT JOIN uploads ON uploads.data_key = data_keys.id
+ORDER BY 1, 2, 3, 4
+"""
+
+
 def state(folder):
-    """Return every row of every table; where a chunk lies is its own affair."""
+    """Return every row of every table; artifacts and keys, named anew each time, by what has them."""
     with closing(sqlite3.connect(folder / "maas.db")) as connection:
         tables = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -254,6 +266,12 @@ def state(folder):
         rows["upload_chunks"] = list(
             connection.execute('SELECT upload_id, "offset" FROM upload_chunks ORDER BY 1, 2')
         )
+        rows["account_keys"] = list(connection.execute("SELECT account_id FROM account_keys ORDER BY 1"))
+        rows["data_keys"] = list(connection.execute(KEYS_BY_THING))
+        for table in ("versions", "uploads"):
+            names = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+            shown = ", ".join(f'"{name}"' for name in names if name not in ("artifact", "data_key"))
+            rows[table] = sorted(map(repr, connection.execute(f"SELECT {shown} FROM {table}")))  # noqa: S608 - our own tables
         rows["integrity"] = list(connection.execute("PRAGMA integrity_check"))
         rows["references"] = list(connection.execute("PRAGMA foreign_key_check"))
         return rows

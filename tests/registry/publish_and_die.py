@@ -19,6 +19,8 @@ from reference_server.registry import accounts, publishing
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database
 from reference_server.security.callers import ALL_SCOPES, Caller
+from reference_server.security.encryption import DataKey
+from reference_server.security.master_keys import MasterKeys
 
 
 def die(*_args, **_options):
@@ -62,6 +64,10 @@ STEPS = {
 }
 
 
+# Those of `conftest.py`.
+MASTER_KEYS = MasterKeys({"mk_tests": DataKey(bytes(range(32)))})
+
+
 def die_in_the_writer(session, transaction, connection):
     """Die when the one transaction that writes begins."""
     if connection.get_execution_options().get("maas_writes"):
@@ -71,7 +77,7 @@ def die_in_the_writer(session, transaction, connection):
 def main():
     """Publish as ada, the one account there is."""
     url, folder, step = sys.argv[1:]
-    db, store = Database(url), ArtifactStore(folder)
+    db, store = Database(url, master_keys=MASTER_KEYS), ArtifactStore(folder)
     ada = accounts.find(db, "ada")
     STEPS[step]()
     publishing.publish(

@@ -387,7 +387,8 @@ def test_the_logs_key_is_sealed_anew_with_the_others(log, ada):
     newer = MasterKeys({"mk_newer": DataKey(bytes(range(1, 33))), **log.db._master_keys.keys})
     db = Database(log.url, master_keys=newer, clock=log.clock)
     assert data_keys.masters_in_use(db) == {"mk_tests"}
-    assert data_keys.rewrap(db) >= 2
+    with db.write() as session:
+        assert data_keys.rewrap(session, newer) >= 2
     assert data_keys.masters_in_use(db) == {"mk_newer"}
     db.dispose()
     alone = Database(log.url, master_keys=MasterKeys({"mk_newer": newer.keys["mk_newer"]}), clock=log.clock)

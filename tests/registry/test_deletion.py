@@ -1,4 +1,3 @@
-import os
 from contextlib import suppress
 
 import pytest
@@ -6,8 +5,9 @@ from sqlalchemy import func, select
 
 from maas_client.types import VersionUpdate
 from reference_server.errors import Conflict, Forbidden, NotFound, Unavailable, Unprocessable
-from reference_server.registry import aliases, deletion, models, publishing, states, versions
-from reference_server.registry.tables import Base
+from reference_server.registry import aliases, deletion, erasures, models, states, versions
+from reference_server.registry.data_keys import KeyDestroyedError
+from reference_server.registry.tables import Base, DataKeyRow
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def words(registry, ada, package):
 
 
 def delete(registry, version, caller=None):
-    return deletion.delete_version(registry.db, registry.store, caller or registry.ada, "words", version)
+    deleted = deletion.delete_version(registry.db, registry.store, caller or registry.ada, "words", version)
+    return deleted.contents
 
 
 def rows(registry):
@@ -51,16 +52,31 @@ def test_a_number_is_never_used_again(words, package):
     assert (version.version, new) == (4, True)
 
 
-def test_a_package_that_another_version_has_stays(words, bob, package):
-    """Of another model, or of the same one."""
+def test_the_same_content_of_another_version_stays(words, bob, package):
+    """Of another model, or of the same one: each has a package and a key of its own."""
     words.publish(bob, "mine", package("3"))
     words.publish(words.ada, "words", package("2"), again=True)
-    before = words.artifacts
+    others = [(bob, "mine", None), (words.ada, "words", "4")]
+    kept = [versions.serving_target(words.db, *other) for other in others]
     delete(words, "3")
     delete(words, "2")
-    assert words.artifacts == before
-    delete(words, "4")
-    assert len(words.artifacts) == len(before) - 1
+    for target in kept:
+        with words.open_package_of(target) as file:
+            assert file.read(2) == b"PK"
+    assert len(words.artifacts) == 3
+
+
+def test_with_a_version_goes_its_key(words):
+    """So that no copy of its package opens, wherever it lies; so with a model go all."""
+    target = versions.serving_target(words.db, words.ada, "words", "3")
+    copy = (words.folder / target.artifact).read_bytes()
+    delete(words, "3")
+    (words.folder / target.artifact).write_bytes(copy)
+    with pytest.raises(KeyDestroyedError):
+        words.open_package_of(target)
+    deletion.delete_model(words.db, words.store, words.ada, "words")
+    with words.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(DataKeyRow)) == 0
 
 
 def test_what_an_alias_points_to_is_not_deleted(words):
@@ -108,7 +124,7 @@ def test_a_deleted_model_leaves_nothing(words, bob, package):
     """No version, no alias, no history, no package; and the public name is free."""
     states.update(words.db, words.ada, "words", "3", VersionUpdate(state="deprecated", reason="x"))
     words.publish(words.ada, "words", package("4"), parent=3)
-    held = deletion.delete_model(words.db, words.store, words.ada, "words")
+    held = deletion.delete_model(words.db, words.store, words.ada, "words").contents
     assert len(held) == 4
     assert set(rows(words).values()) == {0}
     assert words.artifacts == []
@@ -116,15 +132,16 @@ def test_a_deleted_model_leaves_nothing(words, bob, package):
     assert (version.version, models.get(words.db, words.ada, "words").owned_by) == (1, "bob")
 
 
-def test_a_crash_after_the_rows_leaves_an_orphan_that_is_swept(words, monkeypatch):
-    """The version is gone for everybody; the package goes with the next sweep."""
+def test_what_comes_in_between_leaves_an_erasure_that_is_pending(words, monkeypatch):
+    """The version is gone for everybody; the package goes with the next round, which gives the receipt."""
     monkeypatch.setattr(words.store, "delete", lambda name: (_ for _ in ()).throw(OSError("no disk")))
-    (held,) = delete(words, "3")
+    deleted = deletion.delete_version(words.db, words.store, words.ada, "words", "3")
+    assert (deleted.erasure.state, deleted.erasure.receipt) == ("pending", None)
     monkeypatch.undo()
-    assert held.artifact in words.artifacts
-    file = words.folder / held.artifact
-    os.utime(file, (file.stat().st_mtime - 7200,) * 2)
-    assert publishing.sweep(words.db, words.store) == [held.artifact]
+    assert deleted.contents[0].artifact in words.artifacts
+    assert [erasures.finish_pending(words.db, words.store) for _ in range(2)] == [1, 0]
+    assert deleted.contents[0].artifact not in words.artifacts
+    assert erasures.get(words.db, deleted.erasure.id).receipt is not None
 
 
 def test_the_same_content_published_meanwhile_keeps_its_package(words, package, at_once):

@@ -96,22 +96,23 @@ def test_a_repeat_can_still_become_default(registry, ada, package):
 
 
 def test_two_models_may_have_the_same_content(registry, ada, bob, package):
-    """Each has a version of its own, and the package is stored once."""
+    """Each has a version and a package of its own, under a key of its own."""
     one, _ = registry.publish(ada, "words", package())
     two, new = registry.publish(bob, "words", package())
     assert (one.digest, new, two.author) == (two.digest, True, "bob")
     assert rows(registry) == (2, 2)
-    assert len(registry.artifacts) == 1
+    assert len(registry.artifacts) == 2
 
 
 def test_what_is_stored_is_what_was_published(registry, ada, package):
-    """The artifact opens to the same content, has the size that was told and is nobody else's to read."""
+    """The artifact opens to the same content, of the size that was told, and is nobody else's to read."""
     version, _ = registry.publish(ada, "words", package("graph"))
     (file,) = registry.folder.iterdir()
-    assert file.name == versions.serving_target(registry.db, ada, "words", None).artifact
+    target = versions.serving_target(registry.db, ada, "words", None)
+    assert file.name == target.artifact
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.stat().st_size == version.size
-    with registry.store.open_reader(file.name) as stored, open_package(stored) as opened:
+    with registry.open_package_of(target) as stored, open_package(stored) as opened:
+        assert stored.seek(0, os.SEEK_END) == version.size
         assert opened.digest == version.digest
         assert opened.read("model.onnx") == b"graph"
 
@@ -120,11 +121,11 @@ def test_packages_can_lie_in_an_object_store(registry, ada, package):
     """Publishing, reading and sweeping ask no more of a store than fsspec gives."""
     registry.store = ArtifactStore("memory://publishing")
     version, _ = registry.publish(ada, "words", package())
-    artifact = versions.serving_target(registry.db, ada, "words", None).artifact
-    with registry.store.open_reader(artifact) as stored, open_package(stored) as opened:
+    target = versions.serving_target(registry.db, ada, "words", None)
+    with registry.open_package_of(target) as stored, open_package(stored) as opened:
         assert opened.digest == version.digest
     assert publishing.sweep(registry.db, registry.store) == []
-    registry.store.delete(artifact)
+    registry.store.delete(target.artifact)
 
 
 def test_the_artifact_is_lasting_before_the_row_is_written(registry, ada, package, monkeypatch):
@@ -410,12 +411,13 @@ def test_a_lineage_is_a_small_object(lineage):
 
 
 def test_the_same_content_is_published_again_when_asked(registry, ada, package):
-    """As a version of its own that shares the package; without being asked, the newest of them is it."""
+    """As a version with a package of its own; without being asked, the newest of them is it."""
     first, _ = registry.publish(ada, "words", package())
     again, new = registry.publish(ada, "words", package(), again=True, notes="Again.")
     assert (again.version, new, again.digest, again.notes) == (2, True, first.digest, "Again.")
-    assert len(registry.artifacts) == 1
+    assert len(registry.artifacts) == 2
     assert registry.publish(ada, "words", package())[0].version == 2
+    assert len(registry.artifacts) == 2
 
 
 def test_a_breaking_version_does_not_become_default(registry, ada, package):

@@ -34,7 +34,7 @@ def both(shelf, selector, *, caller=None, model="words"):
     version = versions.get(shelf.db, caller, model, selector)
     target = versions.serving_target(shelf.db, caller, model, selector)
     assert (target.model, target.version, target.digest) == (version.model, version.version, version.digest)
-    with shelf.store.open_reader(target.artifact) as file, open_package(file) as stored:
+    with shelf.open_package_of(target) as file, open_package(file) as stored:
         assert stored.digest == version.digest
     return version
 

@@ -75,7 +75,7 @@ def child(monkeypatch, tmp_path):
     """Return a function that puts other code in the place of the trial."""
 
     def replace(*lines):
-        code = "\n    ".join(("def inspect(memory_bytes):", *lines))
+        code = "\n    ".join(("def inspect(memory_bytes, key):", *lines))
         (tmp_path / "stand_in.py").write_text(
             f"from reference_server.runtime import probe_child\n{code}\n"
             "probe_child.inspect = inspect\nprobe_child.main()\n"
