@@ -83,7 +83,8 @@ def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest
 def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes]) -> Replied[JobReply]:
     """Let a job evaluate many rows, which the body holds as that of `evaluate` does; the way for large sets.
 
-    It needs the scope `jobs` too. The job is the first to read the rows: what is wrong with them is its error.
+    It needs the scope `jobs` too. The job is the first to read the rows: what is wrong with them is its
+    error.
     """
     target = call.services.targets.now(call.by, model, query.version)
     content = body.read()
@@ -144,7 +145,7 @@ def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> 
 
 def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
     content = orjson.dumps({"inputs": body.inputs, "targets": body.targets})
-    rows, key = len(body.inputs), data_keys.fresh()
+    rows = len(body.inputs)
     count_rows(call, rows)
     request: dict[str, JsonValue] = {"rows": rows, "parameters": body.parameters, "digest": target.digest}
     job = _queued(call, target, content, request, rows=rows)
@@ -155,6 +156,7 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
 def _queued(
     call: Call, target: ServingTarget, content: bytes, request: Mapping[str, JsonValue], *, rows: int
 ) -> JobReply:
+    key = data_keys.fresh()
     return queued(
         call,
         lambda: NewJob(
