@@ -10,9 +10,10 @@ from maas_client._async_lanes import pause
 from maas_client._async_listing import AsyncListing
 from maas_client._calls import Budget, checked_timeout
 from maas_client._events import EventReader
+from maas_client._job_bars import JobBars
 from maas_client._operations import jobs
 from maas_client._operations._operation import DEFAULT_TIMEOUT
-from maas_client._progress import check_progress, progress_bar
+from maas_client._progress import check_progress
 from maas_client.errors import (
     ConnectionFailedError,
     DeadlineError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from maas_client._async_listing import AsyncSend
     from maas_client._operations._operation import Operation
     from maas_client._progress import Progress
-    from maas_client.types import JobLine, JobProgress, JobState
+    from maas_client.types import JobFault, JobLine, JobProgress, JobState
 
 Done = TypeVar("Done")
 # How often a job is asked for where its events cannot be had, and how long until those are tried again.
@@ -96,6 +97,16 @@ class AsyncJob(Generic[Done]):
         return self._known.progress
 
     @property
+    def attempts(self) -> int:
+        """How often it was begun; more than once where a server died under it."""
+        return self._known.attempts
+
+    @property
+    def error(self) -> JobFault | None:
+        """Why it has no result, as code and message; None where it has one or has not ended."""
+        return self._known.error
+
+    @property
     def reply(self) -> JobReply:
         """Everything that is known of it."""
         return self._known
@@ -126,7 +137,7 @@ class AsyncJob(Generic[Done]):
         Args:
             timeout: Seconds; None for as long as it takes. The job goes on after them.
             progress: True for a bar, with the extra `progress`; or a function of the units done and their
-                total.
+                total. A job may have several phases, which count anew in units of their own.
 
         Raises:
             JobFailedError, JobCancelledError, JobInterruptedError: It ended without a result; code and
@@ -134,17 +145,9 @@ class AsyncJob(Generic[Done]):
             DeadlineError: It has not ended in that time.
         """
         check_progress(progress)
-        done = self.progress.done
-        with progress_bar(
-            progress,
-            total=self.progress.total,
-            unit=self.progress.unit or "unit",
-            label=self.kind,
-            done=done,
-        ) as bar:
+        with JobBars(progress, self.kind, self.progress) as bars:
             async for known in self.events(timeout=timeout):
-                bar.advance(known.progress.done - done)
-                done = known.progress.done
+                bars.show(known.progress)
         return self.result
 
     async def events(self, *, timeout: float | None = None) -> AsyncIterator[JobReply]:

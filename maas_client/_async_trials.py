@@ -8,7 +8,7 @@ from numbers import Real
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from maas_client import _recommend
+from maas_client import _label_names, _recommend
 from maas_client._calls import Budget, checked_count
 from maas_client._operations import _names, models, predict
 from maas_client._operations._contract import build
@@ -90,10 +90,12 @@ class AsyncTrials:
         """Try the candidates and rank them.
 
         Raises:
+            ArgumentError: `label_map` names a label that no candidate has.
             MaasError: The catalogue cannot be read, or the credential does not hold.
         """
         budget = Budget(self.timeout, RECOMMEND_TIMEOUT)
-        trials = await self._found(send, budget)
+        trials, notes = await self._found(send, budget)
+        _label_names.check_map(self.label_map, [trial.stated for trial in trials if trial.stated is not None])
         sample = self._sample(trials)
         for trial in trials:
             if trial.stated is not None:
@@ -103,7 +105,7 @@ class AsyncTrials:
         with progress_bar(self.progress, total=total, unit=" rows", label="recommend") as bar:
             for trial in tried:
                 await _try(send, trial, sample, budget, bar)
-        return _recommend.rank(trials, sample)
+        return _recommend.rank(trials, sample, notes)
 
     def _sample(self, trials: Sequence[Trial]) -> Sample:
         tasks = [trial.stated.task for trial in trials if trial.stated is not None]
@@ -119,13 +121,14 @@ class AsyncTrials:
             seed=self.seed,
         )
 
-    async def _found(self, send: AsyncSend, budget: Budget) -> list[Trial]:
+    async def _found(self, send: AsyncSend, budget: Budget) -> tuple[list[Trial], list[str]]:
+        """Return whom to try, and what is to be known of that choice."""
         if self.candidates is None:
             return await self._by_task(send, budget)
-        names = [_names.model(name) for name in dict.fromkeys(self.candidates)]
-        return [await _described(send, name, budget) for name in names]
+        named = [_names.model(name) for name in self.candidates]
+        return _recommend.distinct([await _described(send, name, budget) for name in named])
 
-    async def _by_task(self, send: AsyncSend, budget: Budget) -> list[Trial]:
+    async def _by_task(self, send: AsyncSend, budget: Budget) -> tuple[list[Trial], list[str]]:
         """Return the most accurate by their publishers' figures, without those that are known to be slow."""
         query = build(ModelQuery, task=self.task, sort="-accuracy", limit=100)
 
@@ -138,7 +141,26 @@ class AsyncTrials:
             looked_at, cursor = looked_at + len(page.data), page.next_cursor
             if len(trials) >= self.limit or cursor is None:
                 break
-        return trials[: self.limit]
+        return trials[: self.limit], self._choice(looked_at, len(trials), has_more=cursor is not None)
+
+    def _choice(self, looked_at: int, found: int, *, has_more: bool) -> list[str]:
+        """Return what is to be known of a choice by task: who was left out, and why."""
+        if not looked_at:
+            told = f"There is no model of the task {self.task!r:.100} that you can use"
+            return [f"{told}; client.models.list() shows what there is, each with its task."]
+        notes = []
+        if slow := looked_at - found:
+            notes.append(
+                f"{slow:,} of the models looked at are known to take more than {self.max_latency_ms:g} ms "
+                "and were left out."
+            )
+        if (untried := found - self.limit) > 0 or has_more:
+            at_least = "at least " if has_more else ""
+            notes.append(
+                f"Not tried: {at_least}{max(1, untried):,} more of the task {self.task!r}; the limit is "
+                f"{self.limit}, take more with limit= or choose with candidates=."
+            )
+        return notes
 
     def _is_known_slow(self, model: Model) -> bool:
         known = [each.p50_ms for each in model.performance if each.p50_ms is not None]

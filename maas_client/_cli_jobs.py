@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from maas_client import _job_ends, errors
-from maas_client.cli import _JSON, _MODEL, _VERSION, _json, _Options, _plain, _table, _with_options, main
-from maas_client.types import JobState
+from maas_client.cli import (
+    _JSON,
+    _MODEL,
+    _VERSION,
+    _json,
+    _Options,
+    _plain,
+    _table,
+    _time,
+    _with_options,
+    main,
+)
+from maas_client.types import Evaluation, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maas_client.types import Evaluation, JobReply
+    from maas_client.types import JobReply
 
 _STATES = click.Choice(get_args(JobState))
 
@@ -35,7 +46,7 @@ def jobs(options: _Options, *, state: Any, kind: str | None, as_json: bool) -> N
             job.kind,
             _job_ends.described(job),
             f"{job.model} {job.version}" if job.model else "",
-            f"{job.created_at:%Y-%m-%d %H:%M}",
+            _time(job.created_at),
         ]
         for job in found
     )
@@ -54,7 +65,7 @@ def job(options: _Options, job_id: str, *, action: str | None, as_json: bool) ->
     with options.client() as client:
         if action == "log":
             for line in client.jobs.log(job_id):
-                click.echo(line.model_dump_json() if as_json else f"{line.at:%H:%M:%S}\t{_plain(line.text)}")
+                click.echo(line.model_dump_json() if as_json else f"{_time(line.at)}\t{_plain(line.text)}")
             return
         found = client.jobs.cancel(job_id) if action == "cancel" else client.jobs.get(job_id)
         if action == "wait":
@@ -128,13 +139,18 @@ def _show(job: JobReply) -> None:
     if job.error is not None:
         click.echo(f"{job.error.code}: {_plain(job.error.message)}")
     if job.state == "succeeded":
-        try:
-            result = _job_ends.result_of(job)
-        except errors.InvalidReplyError:
-            result = job.result
-        click.echo(
-            json.dumps(result, indent=2) if isinstance(result, dict) else result.model_dump_json(indent=2)
-        )
+        _show_result(job)
+
+
+def _show_result(job: JobReply) -> None:
+    try:
+        result = _job_ends.result_of(job)
+    except errors.InvalidReplyError:
+        result = job.result
+    if isinstance(result, Evaluation):
+        _show_evaluation(result)
+    else:
+        click.echo(json.dumps(result, indent=2))
 
 
 def _show_evaluation(found: Evaluation) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_client.cli import _JSON, _day, _table, _with_options, main
+from maas_client.cli import _JSON, _table, _time, _with_options, main
 from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def _row(key: Key) -> list[str | None]:
         " ".join(key.networks or ()),
         _count(key.requests_per_minute),
         _count(key.rows_per_day),
-        _day(key.expires_at),
-        _day(key.last_used_at),
+        _time(key.expires_at),
+        _time(key.last_used_at),
         key.last_used_from,
     ]
 

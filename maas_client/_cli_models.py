@@ -8,6 +8,7 @@ import click
 
 from maas_client._quantities import in_bytes, in_milliseconds
 from maas_client.cli import _JSON, _number, _table, _with_options, main
+from maas_client.recommendations import end_of
 from maas_client.types import ModelSort
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _COLUMNS = (
     "LATENCY",
     "SIZE",
     "CALLS",
+    "STATE",
     "DESCRIPTION",
 )
 
@@ -50,8 +52,9 @@ _COLUMNS = (
 def models(options: _Options, /, *, limit: int | None, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - the options above
     """List the models that you can use.
 
-    CALLS are those of the last 30 days; LATENCY is the median of what this server measured. A filter by a
-    figure leaves out models that lack it, an order puts them last.
+    STATE is that of the version behind `default`, or else of the latest. CALLS are those of the last 30
+    days; LATENCY is the median of what this server measured. A filter by a figure leaves out models that lack
+    it, an order puts them last.
     """
     found: list[Model] = []
     with options.client() as client:
@@ -74,5 +77,6 @@ def _row(model: Model) -> list[str | None]:
         in_milliseconds(latency),
         in_bytes(model.size),
         None if model.usage is None else f"{model.usage.calls:,}",
+        end_of(model) or "active",
         model.description,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -108,4 +109,4 @@ def _as_json(found: Recommendation) -> str:
         "best": None if best is None else best.model,
         "verdict": found.verdict,
     }
-    return json.dumps(told, indent=2)
+    return json.dumps(told, indent=2, default=datetime.isoformat)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_client.cli import _JSON, _day, _password, _table, _with_options, main
+from maas_client.cli import _JSON, _password, _table, _time, _with_options, main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def list_sessions(options: _Options, *, email: str, password_stdin: bool, as_jso
     """List the sessions that hold; the one of this command is left out."""
     with _logged_in(options, email, from_stdin=password_stdin) as client:
         found = [each for each in client.sessions.list() if not each.current]
-    rows = ([each.id, _day(each.created_at), _day(each.expires_at)] for each in found)
+    rows = ([each.id, _time(each.created_at), _time(each.expires_at)] for each in found)
     _table(found, ("ID", "BEGUN", "EXPIRES"), rows, as_json=as_json)
 
 

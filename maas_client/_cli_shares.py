@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_client.cli import _JSON, _MODEL, _day, _show, _table, _with_options, main
+from maas_client.cli import _JSON, _MODEL, _show, _table, _time, _with_options, main
 from maas_client.types import SHARE_ROLES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def list_shares(options: _Options, name: str, *, as_json: bool) -> None:
     """List the accounts that a model is shared with; for its owners."""
     with options.client() as client:
         found = list(client.model(name).shares.list())
-    rows = ([each.account, each.role, _day(each.shared_at)] for each in found)
+    rows = ([each.account, each.role, _time(each.shared_at)] for each in found)
     _table(found, ("ACCOUNT", "ROLE", "SINCE"), rows, as_json=as_json)
 
 

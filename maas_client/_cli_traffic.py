@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_client.cli import _JSON, _MODEL, _day, _json, _pairs, _show, _with_options, main
+from maas_client.cli import _JSON, _MODEL, _json, _pairs, _show, _time, _with_options, main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,11 +127,11 @@ def served(options: _Options, name: str, *, at: datetime | None, as_json: bool) 
         return
     shares = ", ".join(f"version {each.version} ({each.share:.4g})" for each in found.versions)
     _pairs(
-        f"{name} at {_day(found.at)}",
+        f"{name} at {_time(found.at)}",
         [
             ("served", shares),
             ("shadows", ", ".join(map(str, found.shadows)) or "—"),
-            ("since", _day(found.since)),
+            ("since", _time(found.since)),
             ("by", f"{found.by} ({found.kind})"),
             ("why", found.note or "—"),
         ],

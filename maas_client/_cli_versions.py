@@ -17,11 +17,11 @@ from maas_client.cli import (
     _JSON,
     _MODEL,
     _complete_models,
-    _day,
     _Options,
     _plain,
     _show,
     _table,
+    _time,
     _with_options,
     main,
 )
@@ -51,7 +51,7 @@ def history(options: _Options, name: str, *, kind: str | None, as_json: bool) ->
     """Tell what happened to a model, when and by whom, newest first."""
     with options.client() as client:
         found = list(client.model(name).history(kind=kind))
-    rows = ([str(each.seq), _day(each.at), each.by, each.kind, _told(each)] for each in found)
+    rows = ([str(each.seq), _time(each.at), each.by, each.kind, _told(each)] for each in found)
     _table(found, ("#", "WHEN", "BY", "WHAT", "ABOUT"), rows, as_json=as_json)
 
 

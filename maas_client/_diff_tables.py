@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from maas_client._text_tables import aligned
+
 if TYPE_CHECKING:
     from maas_client.differences import GraphDifference, VersionDiff
 
@@ -52,6 +54,17 @@ def tables_of(diff: VersionDiff) -> list[Table]:
         _predictions(diff, numbers),
     )
     return [part for part in parts if part.rows or part.note]
+
+
+def as_text(diff: VersionDiff) -> str:
+    """Return a comparison as plain text: what matters most, then a table for each part."""
+    head = f"{diff.model}: version {diff.before} → version {diff.after}\n{verdict(diff)}"
+    return "\n\n".join([head, *map(_part_as_text, tables_of(diff))])
+
+
+def _part_as_text(part: Table) -> str:
+    lines = [part.note] if part.note else aligned([part.columns, *part.rows])
+    return "\n".join([part.title, *(f"  {line}".rstrip() for line in lines)])
 
 
 def _signature(diff: VersionDiff, numbers: tuple[str, str]) -> Table:

@@ -1,9 +1,9 @@
-"""The statistics of a recommendation, in pure Python: intervals by bootstrap and tests of paired results.
+"""The statistics of a recommendation, in pure Python: intervals and tests of paired results.
 
 Sources: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), sections 13.3 and 16.4;
 Q. McNemar, Psychometrika 12 (1947), with the exact binomial distribution of the discordant pairs; R. J.
 Connor, "Sample Size for Testing Differences in Proportions for the Paired-Sample Design", Biometrics 43
-(1987); C. J. Clopper and E. S. Pearson, Biometrika 26 (1934).
+(1987). Of an accuracy the interval is Wilson's, as everywhere else (`_intervals.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from statistics import NormalDist, fmean, median, pvariance
 from typing import TYPE_CHECKING
 
+from maas_client import _label_names
+from maas_client._intervals import rate
 from maas_client.recommendations import SIGNIFICANCE, Candidate, Comparison, Recommendation
 
 if TYPE_CHECKING:
@@ -69,19 +71,12 @@ class Sample:
         missing = [name for name in _inputs(model) if name not in given]
         if not missing:
             return None
-        return f"it takes the input {missing[0]!r}, and your examples have {_listed(given)}"
+        return f"it takes the input {missing[0]!r}, and your examples have {_label_names.listed(given)}"
 
     def _missing_labels(self, model: Model) -> str | None:
         if not model.labels:
             return None
-        known = {self.label_map.get(label, label) for label in model.labels}
-        missing = sorted({str(target) for target in self.targets} - known)
-        if not missing:
-            return None
-        return (
-            f"it has no label {missing[0]!r}, its labels are {_listed(model.labels)}; say which is yours "
-            f"with label_map={{{_nearest(missing[0], model.labels)!r}: {missing[0]!r}}}"
-        )
+        return _label_names.problem(model.labels, map(str, self.targets), self.label_map)
 
 
 @dataclass(slots=True)
@@ -116,12 +111,34 @@ class Trial:
             round_trip_ms=median(self.round_trips_ms) if self.round_trips_ms else None,
             stated_latency_ms=min(stated, default=None),
             size=self.stated.size if self.stated else None,
+            state=self.stated.state if self.stated else "active",
+            sunset=self.stated.sunset if self.stated else None,
+            replacement=self.stated.replacement if self.stated else None,
             problem=self.problem,
         )
 
 
-def rank(trials: Sequence[Trial], sample: Sample) -> Recommendation:
-    """Return the candidates in their order, the first held against the second."""
+def distinct(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
+    """Return trials of different models, and a note for each that was named again by another name."""
+    kept: dict[tuple[str, str], Trial] = {}
+    notes = []
+    for trial in trials:
+        stated = trial.stated
+        key = ("", trial.model) if stated is None else (stated.owned_by, stated.name)
+        first = kept.setdefault(key, trial)
+        if first is not trial:
+            notes.append(f"{trial.model} and {first.model} are the same model, which was tried once.")
+    return list(kept.values()), notes
+
+
+def rank(trials: Sequence[Trial], sample: Sample, notes: Sequence[str] = ()) -> Recommendation:
+    """Return the candidates in their order, the first held against the second.
+
+    Args:
+        trials: What came of trying each.
+        sample: What they were tried on.
+        notes: What is to be known of how they were chosen.
+    """
     scored = [_scored(trial, sample) for trial in trials]
     fit = sorted(
         (each for each in scored if each[0].problem is None), key=lambda each: _order(each[0], sample)
@@ -130,23 +147,18 @@ def rank(trials: Sequence[Trial], sample: Sample) -> Recommendation:
     rest = [candidate for candidate, _ in scored if candidate.problem is not None]
     metric: Metric = "mean absolute error" if sample.is_regression else "accuracy"
     compared = _compared(fit[0][1], fit[1][1], sample) if len(fit) > 1 else None
-    return Recommendation(metric, len(sample.targets), (*ranked, *rest), compared)
+    return Recommendation(metric, len(sample.targets), (*ranked, *rest), compared, tuple(notes))
 
 
 def interval(losses: Sequence[float], *, seed: int) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a mean, by resampling the rows."""
+    """Return the 95 % percentile interval of a mean, by resampling the rows.
+
+    Of few rows it is too narrow, and of rows that are all alike it has no width at all.
+    """
     count, rng = len(losses), random.Random(seed)  # noqa: S311 - resampling, no secret
     means = sorted(fmean(rng.choices(losses, k=count)) for _ in range(_resamples(count)))
     cut = SIGNIFICANCE / 2
     return means[math.floor(cut * len(means))], means[math.ceil((1 - cut) * len(means)) - 1]
-
-
-def exact_bound(count: int) -> float:
-    """Return the far end of Clopper and Pearson's 95 % interval of a share, where all rows are alike.
-
-    Resampling such rows shows no spread at all, which would claim more than they tell.
-    """
-    return 1.0 - math.exp(math.log(SIGNIFICANCE / 2) / count)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -212,16 +224,17 @@ def _scored(trial: Trial, sample: Sample) -> tuple[Candidate, list[float]]:
     if candidate.problem is not None:
         return candidate, []
     losses = _losses(trial.outputs, sample)
-    loss = fmean(losses)
-    low, high = interval(losses, seed=sample.seed)
-    if not sample.is_regression:
-        far = exact_bound(len(losses))
-        low, high = (0.0, far) if loss == 0 else (1 - far, 1.0) if loss == 1 else (low, high)
-        loss, low, high = 1 - loss, 1 - high, 1 - low
-    return (
-        replace(candidate, score=loss, interval=(low, high), problem=_too_slow(candidate, sample)),
-        losses,
-    )
+    score, bounds = _score(losses, sample)
+    return replace(candidate, score=score, interval=bounds, problem=_too_slow(candidate, sample)), losses
+
+
+def _score(losses: Sequence[float], sample: Sample) -> tuple[float, tuple[float, float] | None]:
+    if sample.is_regression:
+        return fmean(losses), interval(losses, seed=sample.seed)
+    right = rate(losses.count(0.0), len(losses))
+    if right is None or right.low is None or right.high is None:
+        raise ValueError("a sample has at least one row")
+    return right.value, (right.low, right.high)
 
 
 def _losses(outputs: Sequence[str | float], sample: Sample) -> list[float]:
@@ -256,13 +269,3 @@ def _compared(first: Sequence[float], second: Sequence[float], sample: Sample) -
 
 def _inputs(model: Model) -> list[str]:
     return [spec.name for spec in model.signature.inputs] if model.signature else []
-
-
-def _listed(names: Sequence[str] | set[str]) -> str:
-    shown = sorted(names)[:5]
-    return ", ".join(map(repr, shown)) + (", …" if len(names) > len(shown) else "")
-
-
-def _nearest(label: str, labels: Sequence[str]) -> str:
-    """Return the label that is most probably meant: the same but for case, or the first."""
-    return next((each for each in labels if each.casefold() == label.casefold()), labels[0])

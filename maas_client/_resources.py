@@ -342,8 +342,8 @@ class ModelsResource(_Resource):
 
         Each is run on the sample by ordinary predict calls, which change nothing and of which the server
         keeps nothing but their number. Labels are held against the predicted ones (accuracy), numbers
-        against the predicted values (mean absolute error); intervals are bootstrapped, and the first is
-        tested against the second on the same rows.
+        against the predicted values (mean absolute error). Intervals are Wilson's of an accuracy and
+        bootstrapped of an error, and the first is tested against the second on the same rows.
 
         Args:
             examples: The inputs of each row by name, up to 10,000 rows; what is no input of a model is not
@@ -354,7 +354,8 @@ class ModelsResource(_Resource):
             candidates: The models to try by name, in the place of a task.
             max_latency_ms: The longest median time of a call with one row, within the server, in
                 milliseconds.
-            label_map: What a label of a model is called in your sample, such as `{"POS": "positive"}`.
+            label_map: What a label of a model is called in your sample, such as `{"POS": "positive"}`; each
+                key must be a label of some candidate.
             limit: The most models to try of those that the task finds, 1 to 50; named ones are all tried.
             seed: Of the resampling; the same seed and answers give the same figures.
             progress: True for a bar, with the extra `progress`; or a function of the rows done and their
@@ -365,22 +366,25 @@ class ModelsResource(_Resource):
         Returns:
             The candidates in their order. `best` is None where the sample is too small to tell the first
             from the second; `verdict` says about how many more rows would be needed. Models that cannot be
-            compared or that fail are listed with the reason.
+            compared or that fail are listed with the reason, those that are deprecated say so, and `notes`
+            tell which models were not tried.
 
         Raises:
-            ArgumentError: There are not as many labels as examples, or neither task nor candidates.
+            ArgumentError: There are not as many labels as examples, neither task nor candidates, or another
+                argument cannot be.
             AuthenticationError: The credential does not hold.
         """
+        from maas_client import _trial_arguments
         from maas_client._trials import Trials
 
         trials = Trials(
-            examples=[*examples],
-            labels=[*labels],
+            examples=_trial_arguments.rows(examples, "examples"),
+            labels=_trial_arguments.rows(labels, "labels"),
             task=task,
-            max_latency_ms=max_latency_ms,
-            candidates=None if candidates is None else [*candidates],
+            max_latency_ms=_trial_arguments.milliseconds(max_latency_ms),
+            candidates=_trial_arguments.names(candidates),
             limit=limit,
-            label_map=dict(label_map or {}),
+            label_map=_trial_arguments.label_map(label_map),
             seed=seed,
             progress=progress,
             timeout=timeout,
@@ -810,13 +814,14 @@ class ModelHandle:
         """Which versions share the calls that name none, and which get copies."""
         return TrafficResource(self._send, self.name)
 
-    def served(self, *, at: datetime | None = None) -> Served:
+    def served(self, *, at: datetime | str | None = None) -> Served:
         """Return which versions served calls that named none at a time, and who had made it so, when and why.
 
         Args:
-            at: When, with a time zone; now when left out.
+            at: When, with a time zone: a datetime, or text such as `2026-11-27T09:30:00Z`; now when left out.
 
         Raises:
+            ArgumentError: `at` is no time, or has no zone.
             NotFoundError: The model had no version yet.
         """
         return self._send(traffic.served(self.name, at))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from rich.text import Text
 from maas_client import errors
 from maas_client._client import Client
 from maas_client._quantities import in_bytes, in_milliseconds
+from maas_client.recommendations import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,15 +66,30 @@ class _Options:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Give a client, and turn its errors into one line and an exit code."""
-        given = {"base_url": self.base_url, "profile": self.profile, "timeout": self.timeout}
+        """Give a client; its errors become one line and an exit code, its warnings one line each."""
         try:
-            with Client(**{name: value for name, value in given.items() if value is not None}) as client:  # type: ignore[arg-type] # names and values belong together
+            with _warnings_in_one_line(), self._made() as client:
                 yield client
         except errors.MaasError as error:
             click.echo(f"Error: {_plain(str(error))}", err=True)
             code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1)
             raise click.exceptions.Exit(code) from error
+
+    def _made(self) -> Client:
+        given = {"base_url": self.base_url, "profile": self.profile, "timeout": self.timeout}
+        return Client(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type] # names and values belong together
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show warnings as the errors are shown, without files and lines of Python."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        click.echo(f"warning: {_plain(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment] # it takes whatever it is called with
+        yield
 
 
 def _complete_models(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -214,6 +232,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
         ("your role", found.role or "—"),
         ("licence", found.license or "—"),
         ("default version", _number(found.default_version)),
+        ("state", end_of(found)),
         ("description", found.description),
         ("intended use", found.intended_use),
         ("limitations", found.limitations),
@@ -245,7 +264,7 @@ def versions(options: _Options, name: str, *, as_json: bool) -> None:
         [
             str(version.version),
             ", ".join(version.aliases),
-            _day(version.created_at),
+            _time(version.created_at),
             version.state,
             version.author,
             version.notes,
@@ -474,7 +493,7 @@ def list_aliases(options: _Options, name: str, *, as_json: bool) -> None:
     with options.client() as client:
         found = list(client.model(name).aliases.list())
     rows = (
-        [alias.name, str(alias.version), _day(alias.moved_at), alias.moved_by or "", alias.note]
+        [alias.name, str(alias.version), _time(alias.moved_at), alias.moved_by or "", alias.note]
         for alias in found
     )
     _table(found, ("ALIAS", "VERSION", "MOVED", "BY", "WHY"), rows, as_json=as_json)
@@ -657,8 +676,9 @@ def _number(value: int | None) -> str:
     return "—" if value is None else str(value)
 
 
-def _day(moment: datetime | None) -> str:
-    return "—" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+def _time(moment: datetime | None) -> str:
+    """Return a time to the second in UTC, as every command shows times."""
+    return "—" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 # Each adds its commands to `main`, and so comes after it.

@@ -100,7 +100,7 @@ class PredictionDifference(Reply):
 
 
 class VersionDiff(Reply):
-    """What differs between two versions; it shows as tables in a notebook.
+    """What differs between two versions; it prints as tables, and shows as such in a notebook.
 
     Args:
         model: The model's name.
@@ -130,6 +130,11 @@ class VersionDiff(Reply):
     def breaking(self) -> bool:
         """Whether a call that works with the first version may fail or mean another thing with the second."""
         return any(each.breaking for each in self.signature)
+
+    def __str__(self) -> str:
+        from maas_client import _diff_tables
+
+        return _diff_tables.as_text(self)
 
     def _repr_html_(self) -> str:
         from maas_client import _display

@@ -6,8 +6,13 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from maas_client._text_tables import aligned
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+
+    from maas_client.types import Model
 
 Metric: TypeAlias = Literal["accuracy", "mean absolute error"]
 # Two-sided; the one that most fields use.
@@ -24,12 +29,16 @@ class Candidate:
         version: The version that was tried; None where none was.
         rank: Its place, from 1; None where `problem` keeps it out.
         score: Its accuracy, 0 to 1, or its mean absolute error in the target's unit; None where not measured.
-        interval: The 95 % interval of the score, by bootstrap.
+        interval: The 95 % interval of the score: Wilson's of an accuracy; of an error by bootstrap, which is
+            too narrow where there are fewer than some 30 rows.
         latency_ms: The median of what the server took for a call with one row, waiting included, as it said
             with each.
         round_trip_ms: The median time until such a call's answer was here, network included.
         stated_latency_ms: The median of all callers' calls, as the server's catalogue has it.
         size: Bytes of the package.
+        state: Of the version that the catalogue shows: `active`, `deprecated` or `retired`.
+        sunset: When that is to be retired.
+        replacement: What its owner says to use instead: a version of the same model, or another model.
         problem: Why it is not ranked: its labels, its inputs, its time or an error; None where it is.
     """
 
@@ -42,7 +51,15 @@ class Candidate:
     round_trip_ms: float | None = None
     stated_latency_ms: float | None = None
     size: int | None = None
+    state: str = "active"
+    sunset: datetime | None = None
+    replacement: str | None = None
     problem: str | None = None
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of it: why it is not ranked, and that it is deprecated."""
+        return "; ".join(part for part in (self.problem, end_of(self)) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +94,14 @@ class Recommendation:
         rows: The rows of the sample.
         candidates: Every model that was looked at.
         comparison: The first against the second; None where fewer than two were ranked.
+        notes: What is to be known of how the candidates were chosen, such as how many were not tried.
     """
 
     metric: Metric
     rows: int
     candidates: tuple[Candidate, ...]
     comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> tuple[Candidate, ...]:
@@ -99,9 +118,16 @@ class Recommendation:
     @property
     def verdict(self) -> str:
         """What the sample tells, in a sentence."""
+        if not self.candidates:
+            return "No model was tried."
         if not self.ranked:
             return "No candidate could be ranked; each says why."
-        first, compared = self.ranked[0], self.comparison
+        first = self.ranked[0]
+        end = end_of(first)
+        return f"{self._told(first)} {first.model} is {end}." if end else self._told(first)
+
+    def _told(self, first: Candidate) -> str:
+        compared = self.comparison
         if compared is None:
             return f"{first.model} is the only candidate that could be ranked: nothing to hold it against."
         second = self.ranked[1].model
@@ -131,10 +157,8 @@ class Recommendation:
         return len(self.candidates)
 
     def __str__(self) -> str:
-        cells = [self.columns(), *self.cells()]
-        widths = [max(len(row[index]) for row in cells) for index in range(len(_COLUMNS))]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-        return "\n".join([*lines, self.verdict])
+        lines = aligned([self.columns(), *self.cells()])
+        return "\n".join([*lines, self.verdict, *self.notes])
 
     def columns(self) -> list[str]:
         """Return the heads of `cells`."""
@@ -151,7 +175,7 @@ class Recommendation:
                 "—" if each.interval is None else "{:.4g} to {:.4g}".format(*each.interval),
                 _milliseconds(each.latency_ms),
                 _milliseconds(each.stated_latency_ms),
-                each.problem or "",
+                each.remark,
             ]
             for each in self.candidates
         ]
@@ -159,13 +183,26 @@ class Recommendation:
     def _repr_html_(self) -> str:
         from maas_client import _display
 
-        return _display.of_rows(self.columns(), self.cells(), self.verdict)
+        return _display.of_rows(self.columns(), self.cells(), " ".join((self.verdict, *self.notes)))
 
     def _needed(self, compared: Comparison) -> str:
         if compared.rows_needed is None:
             return "they did equally well, choose by latency or size."
         more = max(1, compared.rows_needed - self.rows)
         return f"about {more:,} more would be needed if the difference is what it seems."
+
+
+def end_of(subject: Candidate | Model) -> str:
+    """Return what the catalogue says of the end of a model's version; nothing of an active one."""
+    if subject.state == "active":
+        return ""
+    told = subject.state
+    if subject.sunset is not None:
+        told += f", ends on {subject.sunset:%Y-%m-%d}"
+    if subject.replacement is not None:
+        kind = "version" if subject.replacement.isdecimal() else "the model"
+        told += f", use {kind} {subject.replacement} instead"
+    return told
 
 
 def _milliseconds(value: float | None) -> str:

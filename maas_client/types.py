@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from datetime import UTC, date, datetime
 from math import inf
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
@@ -37,6 +38,7 @@ MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 ACCOUNT_NAME = r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?"
 ALIAS_NAME = r"[A-Za-z][A-Za-z0-9._-]{0,63}"
 VERSION_NUMBER = r"[1-9][0-9]{0,8}"
+_TOO_HIGH = 10**9
 RESERVED_MODEL_NAMES = frozenset({"stats"})
 RESERVED_INPUT_NAMES = frozenset({"instances", "parameters"})
 MAX_LABELS = 100_000
@@ -44,6 +46,8 @@ MAX_LABEL_CHARACTERS = 200
 MAX_LINEAGE_BYTES = 16 * 2**10
 # In each part of a pattern of model names: what holds a name against more takes longer than its length.
 MAX_STARS = 2
+# C0, DEL and C1, as in a class of a regular expression: they do harm in terminals, logs and databases.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
 
 Registration: TypeAlias = Literal["open", "invitation", "closed"]
 Scope: TypeAlias = Literal["models:read", "models:write", "predict", "keys", "jobs", "audit"]
@@ -118,6 +122,25 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("with its offset it lies outside the years 1 to 9999") from None
 
 
+def _no_controls(text: str) -> str:
+    found = re.search(f"[{_CONTROLS}]", text)
+    if found is not None:
+        raise ValueError(
+            f"it holds the control character U+{ord(found[0]):04X} at position {found.start()}; newlines and "
+            "tabs are the only ones that are taken"
+        )
+    return text
+
+
+def _number_as_text(value: object) -> object:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    # As a text, 0 could be the name of a model.
+    if not 1 <= value < _TOO_HIGH:
+        raise ValueError(f"a version's number is 1 to {_TOO_HIGH - 1:,}")
+    return str(value)
+
+
 def _small_facts(facts: dict[str, JsonValue]) -> dict[str, JsonValue]:
     size = len(json.dumps(facts, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
     if size > MAX_LINEAGE_BYTES:
@@ -165,16 +188,31 @@ Email = Annotated[
 Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
 # As many digits as `VERSION_NUMBER` has.
 VersionNumber = Annotated[int, Field(ge=1, lt=10**9)]
-Notes = Annotated[str, StringConstraints(max_length=4000)]
+Notes = Annotated[
+    str,
+    StringConstraints(max_length=4000),
+    AfterValidator(_no_controls),
+    WithJsonSchema({"type": "string", "maxLength": 4000, "pattern": f"^[^{_CONTROLS}]*$"}),
+]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 # An aware time that is also one of UTC, whatever its offset.
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Lineage = Annotated[Json[dict[str, JsonValue]], AfterValidator(_small_facts)]
+_REPLACEMENT = rf"^(?:{VERSION_NUMBER}|(?:{ACCOUNT_NAME}~)?{MODEL_NAME})$"
 # The version of the same model, by its number, or a model.
 Replacement = Annotated[
     str,
-    StringConstraints(pattern=rf"^(?:{VERSION_NUMBER}|(?:{ACCOUNT_NAME}~)?{MODEL_NAME})$", max_length=200),
+    StringConstraints(pattern=_REPLACEMENT, max_length=200),
+    BeforeValidator(_number_as_text),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _REPLACEMENT, "maxLength": 200},
+                {"type": "integer", "minimum": 1, "exclusiveMaximum": _TOO_HIGH},
+            ]
+        }
+    ),
 ]
 # It becomes part of a header: no spaces, no quotes, no angle brackets.
 PageAddress = Annotated[str, StringConstraints(pattern=r"^https?://[!#-;=?-~]+$", max_length=500)]
@@ -803,6 +841,15 @@ class Model(Reply):
     snippets: Snippets | None = Field(None, description="Left out of listings.")
     default_version: int | None = None
     latest_version: int | None = None
+    state: str = Field(
+        "active",
+        description="Of the version that is described here, `default`'s or else the latest: `active`, "
+        "`deprecated` or `retired`.",
+    )
+    sunset: datetime | None = Field(None, description="When that version is to be retired.")
+    replacement: str | None = Field(
+        None, description="What to use instead of it: a version of the same model, or another model."
+    )
     updated_at: datetime
 
     def _repr_html_(self) -> str:
@@ -944,7 +991,9 @@ class VersionUpdate(Request):
     state: VersionState | None = None
     reason: Notes | None = Field(None, description="Why.")
     replacement: Replacement | None = Field(
-        None, description="What to use instead: the number of a version of this model, or a model's name."
+        None,
+        description="What to use instead: the number of a version of this model, as a number or a text, or a "
+        "model's name.",
     )
     sunset: Instant | None = Field(None, description="When it is to be retired; RFC 3339, with an offset.")
     documentation: PageAddress | None = Field(None, description="The address of a page that tells more.")
@@ -1556,8 +1605,9 @@ class JobProgress(Reply):
     Args:
         done: Units that are done.
         total: Units in all; None where that is not known.
-        unit: What is counted, such as `row`.
-        remaining_seconds: What is left at the present speed; None where that is not known.
+        unit: What is counted. It changes with the phase of the work, each of which counts from 0: `row`, and
+            then `bootstrap sample` for the intervals of an evaluation. A job that succeeded tells its rows.
+        remaining_seconds: What is left of this phase at the present speed; None where that is not known.
     """
 
     done: int = Field(0, ge=0)
@@ -1640,13 +1690,28 @@ class EvaluateRequest(Request):
     )
 
 
+class EvaluationQuery(Request):
+    """Query parameters of an evaluation of many rows; its body is an `EvaluateRequest`."""
+
+    rows: int = Field(
+        ge=1, lt=2**31, description="How many rows the body holds; other than that is an error."
+    )
+    version: str | None = Field(
+        None,
+        pattern=rf"^(?:{VERSION_NUMBER}|{ALIAS_NAME})$",
+        description="A version's number, an alias or `latest`; what `default` points to when left out.",
+    )
+
+
 class MeasuredMetric(Reply):
     """A metric of the rows that were evaluated.
 
     Args:
         name: Such as `accuracy`.
         value: What was measured.
-        interval: Its 95 % interval by bootstrap; None where there is none.
+        interval: Its 95 % interval: of an accuracy Wilson's, which holds for few rows too; of all others by
+            bootstrap, which is too narrow below some 30 rows and for what rests on few of many, such as the
+            F1 of a rare label. None where all samples give the same figure, so that nothing is known.
         unit: Of value and interval.
     """
 
@@ -1697,7 +1762,7 @@ class Evaluation(Reply):
         task: The model's task.
         rows: How many rows there were.
         metrics: What was measured.
-        resamples: How many samples the intervals come from.
+        resamples: How many samples the intervals by bootstrap come from.
         seed: What they were drawn with.
         confusion_matrix: Of a classification.
         calibration: Of a classification whose scores are probabilities: 15 bins of equal width.

@@ -174,8 +174,13 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30.0, ge=1, le=3600, description="Time that accepted requests have to finish."
     )
-    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest body of anything but a package.")
+    max_body_bytes: int = Field(
+        8 * 2**20, ge=1024, description="Largest body of anything but a package and a job's rows."
+    )
     max_package_bytes: int = Field(2**31, ge=1024, description="Largest package, zipped and unzipped.")
+    max_evaluation_bytes: int = Field(
+        2**27, ge=1024, description="Largest body of rows that a job is to evaluate."
+    )
     upload_chunk_bytes: int = Field(
         2 * 2**20, ge=1024, description="Largest chunk of a package in chunks, within max_body_bytes."
     )

@@ -7,11 +7,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
-from maas_client._operations._contract import reader
+from maas_client._operations._contract import build, reader
 from maas_client._operations._operation import Answer, Operation, fill
 from maas_client._operations.predict import as_json, instance_json
 from maas_client.errors import ArgumentError
-from maas_client.types import Evaluation, JobReply
+from maas_client.types import Evaluation, EvaluationQuery, JobReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from maas_client.types import TaskSignature
 
 _EVALUATE = "/v1/models/{model}/evaluate"
+_EVALUATIONS = "/v1/models/{model}/evaluations"
 _EVALUATE_VERSION = "/v1/models/{model}/versions/{version}/evaluate"
 TIMEOUT = 300.0
 # What a call does within seconds; more is a job, whose progress can be watched.
 MOST_ROWS_AT_ONCE = 2_000
+# Servers hold the body of a call in memory, this one up to 8 MiB; more they take as a stream, for a job.
+MOST_BYTES_AT_ONCE = 4 * 2**20
 _read_evaluation = reader(Evaluation)
 _read_job = reader(JobReply)
 
@@ -36,7 +39,7 @@ def evaluate(
     parameters: Mapping[str, object] | None,
     background: bool,
 ) -> Operation[Evaluation | JobReply]:
-    """Evaluate a model; the answer is a job where there are many rows or `background` was asked for."""
+    """Evaluate a model; the answer is a job where there is much to send or `background` was asked for."""
     rows = [instance_json(row, what=f"inputs[{index}]") for index, row in enumerate(inputs)]
     if not rows:
         raise ArgumentError("inputs is empty; pass at least one, such as [{'text': '…'}]")
@@ -47,6 +50,8 @@ def evaluate(
         )
     options = as_json({"parameters": dict(parameters or {}), "background": background}, "parameters")
     body = b'{"inputs":[' + b",".join(rows) + b'],"targets":' + as_json(told, "targets") + b"," + options[1:]
+    if len(body) > MOST_BYTES_AT_ONCE:
+        return _evaluate_many(model, body, version, rows=len(rows))
     template = _EVALUATE if version is None else _EVALUATE_VERSION
     selector = "" if version is None else _names.selector(version)
     return Operation(
@@ -58,6 +63,22 @@ def evaluate(
         # Doing it twice changes nothing, unless it makes a job each time.
         repeatable=not background,
         keyed=background,
+        timeout=TIMEOUT,
+    )
+
+
+def _evaluate_many(
+    model: str, body: bytes, version: int | str | None, *, rows: int
+) -> Operation[Evaluation | JobReply]:
+    query = build(EvaluationQuery, rows=rows, version=None if version is None else _names.selector(version))
+    return Operation(
+        method="POST",
+        template=_EVALUATIONS,
+        path=fill(_EVALUATIONS, query, model=_names.model(model)),
+        body=body,
+        read=_read,
+        repeatable=False,
+        keyed=True,
         timeout=TIMEOUT,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from maas_client._operations import _names
@@ -20,7 +21,6 @@ from maas_client.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
 _TRAFFIC = "/v1/models/{model}/traffic"
 _SERVED = "/v1/models/{model}/served"
@@ -69,11 +69,10 @@ def withdraw(model: str, *, note: str, expected_revision: int | None) -> Operati
     )
 
 
-def served(model: str, at: datetime | None) -> Operation[Served]:
+def served(model: str, at: datetime | str | None) -> Operation[Served]:
     """Ask which versions served at a time."""
-    if at is not None and at.tzinfo is None:
-        raise ArgumentError(f"{at!r} has no time zone; pass an aware datetime, such as datetime.now(UTC)")
-    path = fill(_SERVED, build(ServedQuery, at=at), model=_names.model(model))
+    moment = None if at is None else _moment(at)
+    path = fill(_SERVED, build(ServedQuery, at=moment), model=_names.model(model))
     return Operation(method="GET", template=_SERVED, path=path, read=reader(Served))
 
 
@@ -81,6 +80,26 @@ def comparison(model: str, a: int, b: int, *, since: int) -> Operation[Compariso
     """Ask how two versions compare by live traffic."""
     path = fill(_COMPARISON, build(ComparisonQuery, a=a, b=b, since=since), model=_names.model(model))
     return Operation(method="GET", template=_COMPARISON, path=path, read=reader(Comparison))
+
+
+def _moment(at: object) -> datetime:
+    """Return a time with its zone, from a datetime or from text as RFC 3339 and ISO 8601 have it."""
+    moment = at
+    if isinstance(at, str):
+        try:
+            moment = datetime.fromisoformat(at)
+        except ValueError:
+            raise ArgumentError(
+                f"at={at!r:.100} is no time; write it as '2026-11-27T09:30:00Z', or pass a datetime"
+            ) from None
+    if not isinstance(moment, datetime):
+        raise ArgumentError(f"at={at!r:.100} is no time; pass an aware datetime, or text with its zone")
+    if moment.utcoffset() is None:
+        raise ArgumentError(
+            f"at={at!r:.100} has no time zone; pass an aware datetime, such as datetime.now(UTC), or text "
+            "that ends in Z or an offset"
+        )
+    return moment
 
 
 def _put(model: str, update: TrafficUpdate, expected_revision: int | None) -> Operation[Traffic]:

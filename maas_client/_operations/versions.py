@@ -61,7 +61,7 @@ def update(
         VersionUpdate,
         state=state,
         reason=reason,
-        replacement=str(replacement) if isinstance(replacement, int) else replacement,
+        replacement=replacement,
         sunset=sunset,
         documentation=documentation,
         metrics=None if metrics is None else [metric.model_dump(exclude_none=True) for metric in metrics],

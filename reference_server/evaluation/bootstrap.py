@@ -1,7 +1,9 @@
 """Bootstrap intervals: how far a metric would move with another sample of the same size.
 
 The percentile method of Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3: rows
-are drawn with replacement, as many as there are, and the metric is taken of each such sample.
+are drawn with replacement, as many as there are, and the metric is taken of each such sample. What the rows
+do not show, no sample of them shows either: of fewer than some 30 rows the intervals are too narrow, and they
+are not to be trusted for what rests on a few of many rows, such as the F1 of a rare label.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def intervals(
         each: Called before each sample; what it raises ends the work.
 
     Returns:
-        The interval by metric. A metric that is NaN in some sample has none, nor has anything of one row.
+        The interval by metric. A metric that is NaN in some sample has none, nor has one that is the same in
+        all of them: that is what rows do which are all alike, and nothing is known of others.
     """
     if rows == 1:
         return {}
@@ -49,7 +52,11 @@ def intervals(
         drawn = np.bincount(draw.integers(rows, size=rows), minlength=rows).astype(np.float64)
         for name, value in measure(drawn).items():
             found.setdefault(name, []).append(value)
-    return {name: _interval(values) for name, values in found.items() if np.isfinite(values).all()}
+    return {
+        name: _interval(values)
+        for name, values in found.items()
+        if np.isfinite(values).all() and min(values) < max(values)
+    }
 
 
 def _interval(values: list[float]) -> tuple[float, float]:

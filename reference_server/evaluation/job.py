@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
-from maas_client.types import Request
-from reference_server.errors import Conflict
+from maas_client.errors import describe_validation
+from maas_client.types import EvaluateRequest, Request
+from reference_server.errors import Conflict, Unprocessable
+from reference_server.evaluation.bootstrap import RESAMPLES
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
@@ -32,9 +35,13 @@ _LOOK_SECONDS = 0.5
 
 
 class EvaluationTask(Request):
-    """What such a job is asked; inputs and targets are in its artifact."""
+    """What such a job is asked; inputs and targets are in its artifact.
+
+    What is not `checked` nobody has looked at yet: it holds the parameters too, and `rows` is what was said.
+    """
 
     rows: int = Field(ge=1)
+    checked: bool = True
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     digest: str | None = Field(None, description="Of the version that was meant.")
 
@@ -46,21 +53,39 @@ def run(context: Context) -> Evaluation:
         ServiceError: The version is gone, or a row does not fit it.
     """
     task = EvaluationTask.model_validate(context.request)
-    with context.input() as file:
-        given: dict[str, Any] = orjson.loads(file.read())
+    given = _given(context, task)
     target = _target(context, task)
     version = versions.get(context.services.database, context.caller, target.exact, str(target.version))
     loaded = _load(context, target)
     work = EvaluationWork(
         loaded.task,
-        decode(loaded.task, given["inputs"], task.parameters),
-        targets_for(version.task, version.manifest.labels, given["targets"], task.rows),
+        decode(loaded.task, given.inputs, given.parameters),
+        targets_for(version.task, version.manifest.labels, given.targets, len(given.inputs)),
         subject_of(target, version, loaded),
     )
     rows = _rows(context, work, still_there=lambda: _target(context, task))
     measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=work.rows)})
     context.counted[target.exact, target.version, loaded.runner.device] = measured
-    return summarise(rows, work.subject, each=context.check)
+    return _summary(context, rows, work.subject)
+
+
+def _given(context: Context, task: EvaluationTask) -> EvaluateRequest:
+    with context.input() as file:
+        content = file.read()
+    if task.checked:
+        # It was checked when it was asked for, and row by row that takes seconds.
+        return EvaluateRequest.model_construct(**orjson.loads(content), parameters=task.parameters)
+    try:
+        given = EvaluateRequest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        told = describe_validation(error)
+        raise Unprocessable(f"the rows cannot be evaluated: {told}", code="invalid_field") from None
+    if len(given.inputs) != task.rows:
+        # As many as were said have been counted by what the account may have in a day.
+        raise Unprocessable(
+            f"there are {len(given.inputs):,} inputs, and rows={task.rows} was said", code="wrong_rows"
+        )
+    return given
 
 
 def subject_of(target: ServingTarget, version: Version, loaded: LoadedModel) -> Subject:
@@ -84,7 +109,9 @@ def _rows(
         kind = Classified if work.subject.task.endswith("-classification") else Valued
         parts.append(kind.unpacked(saved))
     done = sum(map(len, parts))
-    context.progress(done, work.rows)
+    if done:
+        context.log(f"goes on after {done:,} of {work.rows:,} rows")
+    context.begin(done, work.rows, unit="row")
     looked = context.timer()
     for part in work.parts(done, deadline=None):
         if context.timer() - looked >= _LOOK_SECONDS:
@@ -96,6 +123,15 @@ def _rows(
         context.progress(done, work.rows)
     still_there()
     return joined(parts)
+
+
+def _summary(context: Context, rows: Classified | Valued, subject: Subject) -> Evaluation:
+    """Measure; of many rows the intervals take as long as the predictions."""
+    drawn = count()
+    context.begin(0, RESAMPLES, unit="bootstrap sample")
+    found = summarise(rows, subject, each=lambda: context.progress(next(drawn), RESAMPLES))
+    context.begin(len(rows), len(rows), unit="row")
+    return found
 
 
 def _target(context: Context, task: EvaluationTask) -> ServingTarget:

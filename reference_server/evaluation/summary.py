@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maas_client._intervals import rate
 from maas_client.types import CalibrationBin, ConfusionMatrix, Evaluation, MeasuredMetric
 from reference_server.evaluation import metrics
 from reference_server.evaluation.bootstrap import RESAMPLES, SEED, intervals
@@ -66,11 +67,21 @@ def summarise(
 def _metrics(rows: Classified | Valued, unit: str, each: Callable[[], object]) -> list[MeasuredMetric]:
     values = rows.measure()
     edges = intervals(rows.measure, len(rows), each=each)
+    if isinstance(rows, Classified):
+        edges["accuracy"] = _of_share(int(rows.right.sum()), len(rows))
     return [
         MeasuredMetric(name=name, value=value, interval=edges.get(name), unit=_unit(rows.units[name], unit))
         for name, value in values.items()
         if np.isfinite(value)
     ]
+
+
+def _of_share(right: int, count: int) -> tuple[float, float]:
+    """Return Wilson's interval of an accuracy; resampling shows no spread where all rows are alike."""
+    share = rate(right, count)
+    if share is None or share.low is None or share.high is None:
+        raise ValueError("an evaluation has at least one row")
+    return share.low, share.high
 
 
 def _unit(described: str, unit: str) -> str:
@@ -80,7 +91,10 @@ def _unit(described: str, unit: str) -> str:
 def _notes(rows: Classified | Valued) -> list[str]:
     notes = []
     if len(rows) < _FEW_ROWS:
-        notes.append(f"{len(rows)} rows are few: another sample may well give other figures")
+        notes.append(
+            f"{len(rows)} rows are few: another sample may well give other figures, and an interval by "
+            "bootstrap is too narrow"
+        )
     if isinstance(rows, Classified):
         if (why := check_proper(rows)) is not None:
             notes.append(why)

@@ -58,7 +58,8 @@ def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
             return answered(incoming.stream.read(services.settings.max_body_bytes + 1), path)
         if (upload := incoming.environ.get(f"maas.{UPLOAD}")) is not None:
             return answered(upload, path)
-        with Spool(max_bytes=services.settings.max_package_bytes, source=incoming.stream) as upload:
+        limit = endpoint.most_bytes(services.settings)
+        with Spool(max_bytes=limit, media_type=endpoint.streamed, source=incoming.stream) as upload:
             return answered(upload, path)
 
     def answered(body: bytes | Spool, path: Mapping[str, str]) -> Response:

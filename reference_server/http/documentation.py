@@ -206,8 +206,8 @@ def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema |
     if endpoint.body_kind == "none":
         return None
     if endpoint.body_kind == "upload":
-        binary = {"type": "string", "contentMediaType": "application/zip"}
-        return {"required": False, "content": {"application/zip": {"schema": binary}}}
+        binary = {"type": "string", "contentMediaType": endpoint.streamed}
+        return {"required": False, "content": {endpoint.streamed: {"schema": binary}}}
     if endpoint.tag == _OPEN_INFERENCE:
         described = {"schema": {"type": "object"}}
         return {"required": endpoint.inference, "content": {_JSON: described, _BYTES: {"schema": {}}}}

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from maas_client.types import AuditAct, Reply, Request, Scope
 from reference_server.http.exchange import Answer, Replied
 from reference_server.http.inference import Pending
+from reference_server.settings import Settings
 
 Access: TypeAlias = Literal["open", "session", "operator"] | Scope
 BodyKind: TypeAlias = Literal["none", "json", "raw", "upload"]
@@ -40,6 +41,8 @@ class Endpoint:
         inference: Whether it runs a model: its handler returns a `Pending`, which a lane computes.
         instant: Whether it waits for nothing, so that it is answered even while every thread is taken.
         produces: The media type of what it answers, if that is no JSON.
+        streamed: Of an upload, the media type of its body.
+        limit: Of an upload, the setting that tells its most bytes.
         answers: What it replies by status, where the annotation of its handler cannot tell.
         audit: As what it stands in the audit log; None where nothing of it does but denials.
         template: The path as OpenAPI and the log write it: `/v1/models/{model}`.
@@ -65,6 +68,8 @@ class Endpoint:
     inference: bool
     instant: bool
     produces: str | None
+    streamed: str
+    limit: str
     answers: Mapping[int, type[BaseModel]] = field(hash=False)
     audit: AuditAct | None
 
@@ -72,6 +77,11 @@ class Endpoint:
     def name(self) -> str:
         """A unique name: `keys.create`."""
         return f"{self.tag}.{self.handler.__name__}"
+
+    def most_bytes(self, settings: Settings) -> int:
+        """Return how many bytes an upload may have."""
+        most: int = getattr(settings, self.limit)
+        return most
 
     @property
     def has_ranges(self) -> bool:
@@ -110,6 +120,8 @@ class Routes:
         inference: bool = False,
         instant: bool = False,
         produces: str | None = None,
+        streamed: str = "application/zip",
+        limit: str = "max_package_bytes",
         answers: Mapping[int, type[BaseModel]] | None = None,
         audit: AuditAct | None = None,
         unaudited: str | None = None,
@@ -129,6 +141,8 @@ class Routes:
             inference: Whether it runs a model, and so in a lane.
             instant: Whether it needs neither a credential nor a body and waits for nothing.
             produces: The media type of an `Answer` that is no JSON.
+            streamed: The media type of the body of an upload, which is kept on disk while it is handled.
+            limit: The setting that tells how many bytes that may have.
             answers: What it replies by status, where the annotation cannot tell.
             audit: As what it stands in the audit log. Every route that may change something needs this, or:
             unaudited: Why it does not stand there.
@@ -172,6 +186,8 @@ class Routes:
                     inference=inference,
                     instant=instant,
                     produces=produces,
+                    streamed=streamed,
+                    limit=limit,
                     answers=answers or {},
                     audit=audit,
                 )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import orjson
 import pydantic_core
 
-from maas_client.types import EvaluateRequest, Evaluation, JobReply, Reply
+from maas_client.types import EvaluateRequest, Evaluation, EvaluationQuery, JobReply, Reply
+from reference_server.errors import InvalidRequest
 from reference_server.evaluation.job import KIND, subject_of
 from reference_server.evaluation.targets import targets_for
 from reference_server.evaluation.work import EvaluationWork, decode
 from reference_server.http import idempotency
 from reference_server.http.endpoints import Routes
-from reference_server.http.exchange import Answer, Call, Cold
+from reference_server.http.exchange import Answer, Call, Cold, Replied
 from reference_server.http.inference import Pending, Times
 from reference_server.http.jobs import queued
 from reference_server.http.limiting import count_rows
@@ -25,6 +26,10 @@ from reference_server.registry.sealed_artifacts import keep
 from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
     from reference_server.registry.versions import ServingTarget
 
 routes = Routes("evaluate")
@@ -63,6 +68,35 @@ def evaluate(call: Call, model: str, body: EvaluateRequest) -> Begun:
 def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest) -> Begun:
     """Evaluate one version, by its number, an alias or `latest`."""
     return _evaluate(call, model, version, body)
+
+
+@routes.route(
+    "POST",
+    "/v1/models/<model>/evaluations",
+    access="predict",
+    status=202,
+    one_transaction=True,
+    unaudited="an evaluation is usage, by a job as in a call",
+    streamed="application/json",
+    limit="max_evaluation_bytes",
+)
+def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes]) -> Replied[JobReply]:
+    """Let a job evaluate many rows, which the body holds as that of `evaluate` does; the way for large sets.
+
+    It needs the scope `jobs` too. The job is the first to read the rows: what is wrong with them is its
+    error.
+    """
+    target = call.services.targets.now(call.by, model, query.version)
+    content = body.read()
+    if not content or content.isspace():
+        raise InvalidRequest("the body is empty; send a JSON object", code="empty_body")
+    call.by.require("jobs")
+    if target.unloaded:
+        raise model_unloaded()
+    count_rows(call, query.rows)
+    request: dict[str, JsonValue] = {"rows": query.rows, "checked": False, "digest": target.digest}
+    job = _queued(call, target, content, request, rows=query.rows)
+    return Replied(job, headers=with_notices({"location": f"/v1/jobs/{job.id}"}, target))
 
 
 def _evaluate(call: Call, model: str, selector: str | None, body: EvaluateRequest) -> Begun:
@@ -111,13 +145,23 @@ def _in_background(call: Call, target: ServingTarget, body: EvaluateRequest) -> 
 
 def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
     content = orjson.dumps({"inputs": body.inputs, "targets": body.targets})
-    rows, key = len(body.inputs), data_keys.fresh()
+    rows = len(body.inputs)
     count_rows(call, rows)
-    job = queued(
+    request: dict[str, JsonValue] = {"rows": rows, "parameters": body.parameters, "digest": target.digest}
+    job = _queued(call, target, content, request, rows=rows)
+    headers = {**_HEADERS, "location": f"/v1/jobs/{job.id}"}
+    return Answer(202, with_notices(headers, target), pydantic_core.to_json(job))
+
+
+def _queued(
+    call: Call, target: ServingTarget, content: bytes, request: Mapping[str, JsonValue], *, rows: int
+) -> JobReply:
+    key = data_keys.fresh()
+    return queued(
         call,
         lambda: NewJob(
             kind=KIND,
-            request={"rows": rows, "parameters": body.parameters, "digest": target.digest},
+            request=request,
             model=target.exact,
             version=target.version,
             input=keep(call.services.artifacts, key.key, "job-input", content),
@@ -126,8 +170,6 @@ def _create(call: Call, target: ServingTarget, body: EvaluateRequest) -> Answer:
             unit="row",
         ),
     )
-    headers = {**_HEADERS, "location": f"/v1/jobs/{job.id}"}
-    return Answer(202, with_notices(headers, target), pydantic_core.to_json(job))
 
 
 def _sent(call: Call) -> bytes:

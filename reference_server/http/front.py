@@ -404,10 +404,10 @@ class Front:
 
     async def _receive(self, exchange: Exchange, call: Call) -> None:
         await self._in_thread(pipeline.authorize, call)
-        limit = self._settings.max_package_bytes
+        limit = call.endpoint.most_bytes(self._settings)
         if (exchange.length or 0) > limit:
             raise bodies.body_too_large(limit)
-        with Spool(max_bytes=limit) as upload:
+        with Spool(max_bytes=limit, media_type=call.endpoint.streamed) as upload:
             async for chunk in exchange.chunks():
                 upload.write(chunk)
             await self._flask_uploads(exchange, b"", **{UPLOAD: upload})

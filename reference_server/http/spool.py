@@ -30,11 +30,15 @@ class Spool:
 
     Args:
         max_bytes: The most that it may hold.
+        media_type: What it must say that it is.
         source: Where the bytes come from if nobody writes them.
     """
 
-    def __init__(self, *, max_bytes: int, source: IO[bytes] | None = None) -> None:
+    def __init__(
+        self, *, max_bytes: int, media_type: str = "application/zip", source: IO[bytes] | None = None
+    ) -> None:
         self._max_bytes = max_bytes
+        self._media_type = media_type
         self._source = source
         self._size = 0
         self._digest = hashlib.sha256()
@@ -59,17 +63,17 @@ class Spool:
         """Return the whole body as a file at its start, and its sha256.
 
         Raises:
-            UnsupportedMediaType: If it is not `application/zip`, unless it is empty.
+            UnsupportedMediaType: If it is not of its media type, unless it is empty.
             TooLarge: If it is too long.
             InvalidRequest: If it does not fit its `Content-Digest` (RFC 9530).
         """
-        bodies.require_type(headers, "application/zip", absent=True)
+        bodies.require_type(headers, self._media_type, absent=True)
         declared = declared_digest(headers)
         if self._source is not None:
             while chunk := self._source.read(_CHUNK):
                 self.write(chunk)
         if self._size:
-            bodies.require_type(headers, "application/zip")
+            bodies.require_type(headers, self._media_type)
         digest = self._digest.digest()
         check_digest(declared, digest)
         with storage_faults():  # what was buffered is written now

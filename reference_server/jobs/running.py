@@ -67,7 +67,4 @@ def _run(context: Context, kind: Kind) -> None:
 
 
 def _beginning(claim: Claim) -> str:
-    if claim.checkpoint is None:
-        return "begun"
-    of_total = "" if claim.total is None else f" of {claim.total:,}"
-    return f"goes on after {claim.done:,}{of_total} {claim.unit}s"
+    return "begun" if claim.checkpoint is None else "begun again, from a checkpoint"

@@ -129,7 +129,8 @@ def move(
     Raises:
         NotFound: When the model or the version is not there.
         Forbidden: With code `not_owner` or `missing_role`.
-        Unprocessable: When no alias can have that name, or it is `latest`.
+        Unprocessable: When no alias can have that name, or it is `latest`, or, for a new one, it differs from
+            `default` or `latest` in capital letters only.
         Conflict: With code `version_retired`; for `default` also with code `traffic_split_in_force`, or
             `breaking_signature` without `force`.
         PreconditionFailed: When somebody moved it since.
@@ -320,6 +321,18 @@ def _check_movable(alias: str) -> None:
         )
 
 
+def _check_new(alias: str) -> None:
+    """Refuse to make an alias that people would take for one which means something else."""
+    meant = alias.lower()
+    if meant in (DEFAULT, LATEST) and alias != meant:
+        raise Unprocessable(
+            f"an alias {alias!r} would be mistaken for `{meant}`, which it is not; write `{meant}`, or "
+            "choose a name that differs in more than capital letters",
+            code="confusing_alias",
+            param="alias",
+        )
+
+
 def _checked(session: Session, wanted: _Move) -> tuple[str, bool]:
     """Refuse a move that cannot be; return the model's id, and whether the alias is elsewhere now."""
     _check_movable(wanted.alias)
@@ -328,6 +341,8 @@ def _checked(session: Session, wanted: _Move) -> tuple[str, bool]:
     if _is_repeat(session, model_id, wanted):
         return model_id, False
     row = _compare(session, model_id, wanted.alias, wanted.expected_revision)
+    if row is None:
+        _check_new(wanted.alias)
     _check_target(session, model_id, wanted.alias, target, force=wanted.force)
     return model_id, row is None or (row.version, row.note) != (target, wanted.note)
 

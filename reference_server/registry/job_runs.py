@@ -122,12 +122,19 @@ def verdict(db: Database, claim: Claim) -> Verdict:
 
 
 def report(
-    db: Database, claim: Claim, *, done: int, total: int | None, remaining_seconds: float | None
+    db: Database,
+    claim: Claim,
+    *,
+    done: int,
+    total: int | None,
+    remaining_seconds: float | None,
+    unit: str | None = None,
 ) -> None:
-    """Write how far a job has come."""
+    """Write how far a job has come, in another unit where one is given."""
     with _writing(db, claim) as row:
         if row is not None:
             row.done, row.total, row.remaining_seconds = done, total, remaining_seconds
+            row.unit = row.unit if unit is None else unit
             row.revision += 1
 
 
@@ -243,6 +250,8 @@ def _leave(session: Session, row: JobRow, now: datetime, why: str) -> list[str]:
         return end(session, row, "cancelled", at=now)
     if row.resumable and row.attempts < MOST_ATTEMPTS:
         row.state, row.owner, row.leased_until, row.remaining_seconds = "queued", None, None, None
+        if row.checkpoint is None:
+            row.done = 0
         row.revision += 1
         return []
     message = _why_not(row, why)

@@ -46,6 +46,9 @@ _CATALOGUE = (
         VersionRow.manifest,
         VersionRow.measured_metrics,
         VersionRow.signature,
+        VersionRow.state,
+        VersionRow.sunset,
+        VersionRow.replacement,
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
         names.ROLE.label("role"),
@@ -219,6 +222,9 @@ def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
         "task": row.task,
         "signature": row.signature,
         "size": row.size,
+        "state": row.state,
+        "sunset": row.sunset,
+        "replacement": row.replacement,
     }
 
 

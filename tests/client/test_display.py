@@ -145,6 +145,12 @@ def test_a_comparison_is_a_table_for_each_part(graph):
     )
     text = shown(diff)
     assert "<script" not in diff._repr_html_()
+    lines = str(diff).splitlines()
+    assert lines[1] == "breaking: 1 difference that calls may notice"
+    start = lines.index("metrics")
+    assert lines[start + 1].split() == ["metric", "measured", "on", "version", "3", "version", "4", "change"]
+    assert lines[start + 2].split()[-3:] == ["0.5", "0.75", "+0.25"]
+    assert lines[start + 1].index("version 3") == lines[start + 2].index("0.5")
     assert "breaking: 1 difference that calls may notice" in text
     assert text.index("input removed") < text.index("label added")
     assert "+0.25" in text
@@ -156,6 +162,7 @@ def test_a_comparison_is_a_table_for_each_part(graph):
 def test_versions_that_are_the_same_say_so():
     """In one line and without empty tables."""
     diff = VersionDiff(model="m", before=1, after=2, same_content=True)
+    assert str(diff) == "m: version 1 → version 2\nthe same content"
     assert "the same content" in shown(diff)
     assert "<table" not in diff._repr_html_()
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from maas_client import _async_jobs, _jobs, errors
 from maas_client._events import MOST_CHARACTERS, Event, EventReader
+from maas_client.testing import FakeMaas
 
 KEY = "maas_key_0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -189,6 +190,24 @@ def test_events_lead_to_the_result(follow):
     assert told == [(0, 4), (1, 4), (4, 4)]
 
 
+def test_each_phase_counts_anew(follow):
+    """Rows, then samples, each to its end; the rows that the end tells again are no third phase."""
+    told = []
+
+    def at(revision, done, total, unit, state="running", **more):
+        progress = {"done": done, "total": total, "unit": unit}
+        return event({**job(state, revision, **more), "progress": progress})
+
+    script = [
+        at(2, 3, 4, "row"),
+        at(3, 0, 1000, "bootstrap sample"),
+        at(4, 600, 1000, "bootstrap sample"),
+        at(5, 4, 4, "row", "succeeded", result=EVALUATION),
+    ]
+    follow(waiting(progress=lambda *now: told.append(now)), answers=[job()], streams=[script])
+    assert told == [(0, 4), (3, 4), (4, 4), (0, 1000), (600, 1000), (1000, 1000)]
+
+
 def test_a_broken_stream_is_taken_up_where_it_broke(follow):
     """With `Last-Event-ID`; what was seen is not told again."""
     streams = [[event(job(revision=2))[:-1], b"\n", None], [event(job(revision=3)), event(DONE)]]
@@ -229,6 +248,17 @@ def test_an_end_without_a_result_is_an_error_of_its_own(follow, state, kind):
         follow(waiting(), answers=[ended])
     assert caught.value.code == "bad_row"
     assert isinstance(caught.value, errors.JobError)
+
+
+def test_a_job_tells_its_attempts_and_its_error():
+    """As the server does; there is no error before its end."""
+    fake = FakeMaas()
+    fault = {"code": "bad_row", "message": "row 3 is bad"}
+    fake.reply("GET /v1/jobs/{job}", job("failed", 3, attempts=2, error=fault))
+    known = fake.client().jobs.get("job_1")
+    assert (known.attempts, known.error.code, known.error.message) == (2, *fault.values())
+    fake.reply("GET /v1/jobs/{job}", job(attempts=1))
+    assert (known.refresh().attempts, known.error) == (1, None)
 
 
 def test_a_result_of_an_unknown_kind_stays_what_it_is(follow):

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 import maas_client
-from maas_client import _recommend
+from maas_client import _label_names, _recommend
 from maas_client.errors import ArgumentError, AuthenticationError, UnavailableError
 from maas_client.testing import FakeMaas
 
@@ -135,13 +135,13 @@ def test_equal_models_are_chosen_by_other_things(fake):
 
 
 def test_all_right_is_not_claimed_to_be_certain():
-    """Thirty right rows of thirty leave an error of up to 12 % possible."""
+    """Thirty right rows of thirty leave an error of up to 11 % possible."""
     fake = FakeMaas()
     fake.add_model("perfect", answer=right_in(1.0), labels=LABELS)
     found = fake.client().models.recommend(*sample(30), candidates=["perfect"])
     (only,) = found
     assert (only.score, only.interval[1]) == (1.0, 1.0)
-    assert only.interval[0] == pytest.approx(0.8843, abs=1e-4)  # Clopper and Pearson for 30 of 30
+    assert only.interval[0] == pytest.approx(30 / (30 + 1.959964**2), abs=1e-4)  # Wilson
     assert found.best == only
     assert "the only candidate" in found.verdict
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_compared_says_why_and_stops_nobody(fake):
     assert reasons["good"] is None
     assert found.best.model == "good"
     assert "there is no model 'nothing'" in reasons["nothing"]
-    assert "label_map={'NEGATIVE': 'negative'}" in reasons["shouting"]
+    assert "label_map={'NEGATIVE': 'negative', 'POSITIVE': 'positive'}" in reasons["shouting"]
     assert "'image'" in reasons["pictures"]
     assert "tabular-regression" in reasons["prices"]
     assert reasons["broken"].startswith("after 0 rows: ")
@@ -180,6 +180,66 @@ def test_a_label_map_makes_labels_comparable(fake):
         *sample(60), candidates=["shouting"], label_map={"POSITIVE": "positive", "NEGATIVE": "negative"}
     )
     assert found.best.score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("labels", "targets", "label_map", "hint"),
+    [
+        # What matches already is left alone.
+        (["billing", "delivery", "tech"], ["billing", "technical"], {}, {"tech": "technical"}),
+        (["POS", "neg"], ["pos", "neg"], {}, {"POS": "pos"}),
+        (["a1", "b"], ["x", "b"], {"a1": "x"}, None),
+        # Nothing is made up of labels that have nothing to do with each other.
+        (["billing", "delivery"], ["positive", "negative"], {}, {}),
+    ],
+)
+def test_a_hint_never_takes_a_label_that_matches(labels, targets, label_map, hint):
+    """Only what is left over on both sides and is written alike is suggested."""
+    told = _label_names.problem(labels, targets, label_map)
+    if hint is None:
+        assert told is None
+    elif not hint:
+        assert "label_map" not in told
+        assert "no label 'negative', 'positive'" in told
+    else:
+        assert f"label_map={hint!r}" in told
+
+
+def test_a_model_is_held_against_others_and_not_against_itself(fake):
+    """Two names of one model are one candidate, and that is told."""
+    owner = fake.client().models.get("good").owned_by
+    found = fake.client().models.recommend(*sample(30), candidates=["good", f"{owner}~good", "poor", "good"])
+    assert [each.model for each in found] == ["good", "poor"]
+    assert found.notes == (f"{owner}~good and good are the same model, which was tried once.",)
+
+
+def test_what_the_limit_cuts_off_is_told(fake):
+    """How many were not tried, and how to try them."""
+    found = fake.client().models.recommend(*sample(30), task="text-classification", limit=2)
+    assert len(found) == 2
+    (note,) = found.notes
+    assert note.startswith("Not tried: 1 more")
+    assert note in str(found)
+    assert not fake.client().models.recommend(*sample(30), task="text-classification").notes
+
+
+def test_a_task_that_nothing_has_is_told(fake):
+    """A misspelt task is no table of nothing."""
+    found = fake.client().models.recommend(*sample(3), task="text-clasification")
+    assert (len(found), found.verdict) == (0, "No model was tried.")
+    assert "no model of the task 'text-clasification'" in str(found)
+
+
+def test_a_deprecated_model_says_so(fake):
+    """In its row and in the verdict, with its end and what to use instead."""
+    end = {"state": "deprecated", "sunset": "2031-05-01T00:00:00Z", "replacement": "2"}
+    fake.add_model("ending", answer=right_in(1.0), labels=LABELS, **end)
+    found = fake.client().models.recommend(*sample(80), candidates=["ending", "poor"])
+    assert found.ranked[0].state == "deprecated"
+    told = "deprecated, ends on 2031-05-01, use version 2 instead"
+    assert found.cells()[0][-1] == told
+    assert found.verdict.endswith(f"ending is {told}.")
+    assert found.cells()[1][-1] == ""
 
 
 def test_numbers_are_held_against_values():
@@ -245,6 +305,28 @@ def test_progress_is_told(fake):
         ({"examples": [{"text": "a"}], "labels": [math.nan], "task": "t"}, "finite"),
         ({"examples": [{"text": "a"}], "labels": ["x"], "candidates": []}, "number of candidates"),
         ({"examples": [{"text": "a"}], "labels": ["x"], "task": "t", "limit": 0}, "limit"),
+        ({"examples": [{"text": "a"}], "labels": ["x"], "candidates": "good"}, "candidates=['good']"),
+        ({"examples": [{"text": "a"}], "labels": ["x"], "candidates": 7}, "a list of models' names"),
+        ({"examples": [{"text": "a"}], "labels": "x", "task": "t"}, "labels is 'x'"),
+        ({"examples": {"text": "a"}, "labels": ["x"], "task": "t"}, "examples is {"),
+        *(
+            (
+                {"examples": [{"text": "a"}], "labels": ["x"], "task": "t", "max_latency_ms": limit},
+                "max_latency_ms is",
+            )
+            for limit in (-1, 0, math.nan, math.inf, "5", True)
+        ),
+        ({"examples": [{"text": "a"}], "labels": ["x"], "task": "t", "label_map": ["x"]}, "pass a dict"),
+        ({"examples": [{"text": "a"}], "labels": ["x"], "task": "t", "label_map": {"x": 1}}, "be texts"),
+        (
+            {
+                "examples": [{"text": "a"}],
+                "labels": ["positive"],
+                "candidates": ["good"],
+                "label_map": {"POSITIV": "positive"},
+            },
+            "label_map names 'POSITIV', which is no label of any candidate; they have 'negative', 'positive'",
+        ),
         (
             {"examples": [{"text": "a"}], "labels": ["x"], "candidates": ["no name"]},
             "cannot be a model's name",

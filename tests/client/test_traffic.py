@@ -88,6 +88,9 @@ def test_shadows_promotion_and_withdrawal(mood, fake):
         lambda mood: mood.traffic.split({0: 1}),
         lambda mood: mood.traffic.shadow(),
         lambda mood: mood.served(at=datetime(2026, 1, 1)),  # noqa: DTZ001 - that is the mistake
+        lambda mood: mood.served(at="2026-01-01T00:00:00"),
+        lambda mood: mood.served(at="yesterday"),
+        lambda mood: mood.served(at=1767225600),
         lambda mood: mood.comparison(0, 1),
         lambda mood: mood.compare(1, 2, []),
         lambda mood: mood.compare(1, 2, [{"text": "a"}], ["glad", "sad"]),
@@ -98,6 +101,13 @@ def test_mistakes_are_told_before_anything_is_sent(mood, fake, act):
     with pytest.raises(errors.ArgumentError):
         act(mood)
     assert fake.calls == []
+
+
+@pytest.mark.parametrize("at", ["2026-11-27T09:30:00Z", "2026-11-27T10:30:00+01:00", "20261127T093000Z"])
+def test_a_time_may_be_text_with_its_zone(mood, fake, at):
+    """As RFC 3339 and ISO 8601 write it."""
+    mood.served(at=at)
+    assert datetime.fromisoformat(fake.calls[-1].query["at"]) == datetime(2026, 11, 27, 9, 30, tzinfo=UTC)
 
 
 def test_who_served_when(mood, fake):

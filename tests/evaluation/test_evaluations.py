@@ -27,7 +27,30 @@ def test_a_classification_tells_metrics_matrix_and_calibration():
     assert found.confusion_matrix.counts == [[1, 0], [1, 1]]
     assert sum(each.rows for each in found.calibration) == 3
     assert {each.name: each.unit for each in found.metrics}["cross_entropy"] == "nats"
-    assert found.notes == ["3 rows are few: another sample may well give other figures"]
+    (note,) = found.notes
+    assert note.startswith("3 rows are few: another sample may well give other figures")
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "interval"),
+    # Wilson's, by the formula: n / (n + z²) and its mirror image where all rows are alike; else R's
+    # prop.test(correct = FALSE).
+    [
+        (2, 2, (0.3424, 1)),
+        (4, 4, (0.5101, 1)),
+        (0, 4, (0, 0.4899)),
+        (3, 4, (0.3006, 0.9544)),
+        (1, 1, (0.2065, 1)),
+    ],
+)
+def test_an_accuracy_of_few_rows_is_not_claimed_to_be_certain(right, rows, interval):
+    """Its interval is Wilson's; of what resampling shows no spread there is none."""
+    targets = np.array([0] * right + [1] * (rows - right))
+    found = summarise(Classified.of(np.array([[0.9, 0.1]] * rows), targets), SUBJECT)
+    intervals = {each.name: each.interval for each in found.metrics}
+    assert intervals["accuracy"] == pytest.approx(interval, abs=1e-4)
+    if right in (0, rows):
+        assert intervals["macro_f1"] is intervals["cross_entropy"] is None
 
 
 def test_scores_that_are_no_probabilities_have_no_calibration():

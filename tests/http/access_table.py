@@ -133,6 +133,8 @@ ROWS = (
     Row("POST /v1/models/{model}/predict", "predict", READS, json=TEXT),
     Row("POST /v1/models/{model}/versions/{version}/predict", "predict", READS, json=TEXT),
     Row("POST /v1/models/{model}/evaluate", "predict", READS, json=LABELLED),
+    # It needs the scope `jobs` too, as `test_jobs` sees; no key has both alone, so that nothing is sent here.
+    Row("POST /v1/models/{model}/evaluations", "predict", "404 404 400 400 400 400", query="rows=1"),
     Row("POST /v1/models/{model}/versions/{version}/evaluate", "predict", READS, json=LABELLED),
     # The model is none for embeddings, which whoever sees it is told.
     Row("POST /v1/embeddings", "predict", "404 404 422 422 422 422", json={"model": "{model}", "input": "a"}),

@@ -26,6 +26,7 @@ def office(make_server, tmp_path_factory, text_package):
     made = make_server(
         tmp_path_factory.mktemp("office") / "data",
         max_instances=3,
+        max_evaluation_bytes=9 * 2**20,
         job_streams=3,
         job_streams_per_account=2,
         jobs_per_account=4,
@@ -95,6 +96,85 @@ def test_an_evaluation_is_answered_at_once(send):
     assert found["confusion_matrix"] == {"labels": ["negative", "positive"], "counts": [[1, 0], [1, 1]]}
     version = send("POST", "/v1/models/words/versions/latest/evaluate", ROWS).json
     assert version["metrics"] == found["metrics"]
+
+
+MANY = "/v1/models/words/evaluations"
+# Beyond `max_body_bytes`, in which everything else must fit.
+LARGE = json.dumps(ROWS).encode() + b" " * (8 * 2**20)
+
+
+@pytest.fixture(params=["through_flask", "through_front"])
+def send_large(office, request):
+    """Send a body as it is through each door in turn."""
+
+    def make(body, headers=None, query="rows=3"):
+        given = {"content-type": "application/json", **office.ada, **(headers or {})}
+        return getattr(office, request.param)("POST", MANY, headers=given, body=body, query=query)
+
+    return make
+
+
+def test_rows_beyond_the_largest_body_are_evaluated_by_a_job(office, send_large):
+    """They are streamed, counted by the job, and measured as in a call."""
+    answer = send_large(LARGE, query="rows=3&version=1")
+    assert (answer.status, answer.json["progress"]["total"]) == (202, 3)
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json['id']}"
+    run_next(office)
+    job = office.through_flask("GET", answer.headers["location"], headers=office.ada).json
+    assert (job["state"], job["progress"]["done"], job["progress"]["total"]) == ("succeeded", 3, 3)
+    at_once = office.post(PATH, ROWS, headers=office.ada).json
+    assert job["result"]["metrics"] == at_once["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "JSON"),
+        (b'{"inputs": [{"text": "good"}]}', "targets"),
+        (b'{"inputs": [{"text": "good"}], "targets": ["positive", "negative"]}', "targets"),
+        (b'{"inputs": [{"text": 1}], "targets": ["positive"]}', "inputs[0].text"),
+        (
+            b'{"inputs": [{"text": "a"}, {"text": "b"}], "targets": ["positive", "positive"]}',
+            "rows=1 was said",
+        ),
+        (b'{"inputs": [{"text": "good"}], "targets": ["positive"], "typo": 1}', "typo"),
+        (
+            b'{"inputs": [{"text": "good"}], "targets": ["positive"], "parameters": {"no": 1}}',
+            "parameters.no",
+        ),
+    ],
+)
+def test_a_job_tells_what_is_wrong_with_its_rows(office, send_large, body, said):
+    """As its error, which names the row and the field."""
+    location = send_large(body, query="rows=1").headers["location"]
+    run_next(office)
+    job = office.through_flask("GET", location, headers=office.ada).json
+    assert job["state"] == "failed"
+    assert said in job["error"]["message"]
+    assert job["error"]["code"] != "internal_error"
+
+
+def test_what_cannot_become_a_job_is_refused_at_once(office, send_large):
+    """Nothing in it, too much of it, another type, a version that is not there, a key without the scope."""
+    answers = [
+        (send_large(b" "), 400, "empty_body"),
+        (send_large(LARGE + b" " * 2**20), 413, "body_too_large"),
+        (send_large(b"{}", {"content-type": "application/zip"}), 415, "unsupported_media_type"),
+        (send_large(b"{}", query="rows=3&version=9"), 404, "version_not_found"),
+        (send_large(b"{}", query="rows=3&version=-"), 400, "invalid_field"),
+        (send_large(b"{}", query=""), 400, "invalid_field"),
+    ]
+    key = office.post("/v1/keys", {"name": "k", "scopes": ["predict"]}, headers=office.ada).json["secret"]
+    answers.append((send_large(b"{}", {"authorization": f"Bearer {key}"}), 403, "missing_scope"))
+    for answer, status, code in answers:
+        assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert office.through_flask("GET", "/v1/jobs", headers=office.ada).json["data"] == []
+
+
+def test_a_repeat_of_many_rows_makes_no_second_job(send_large, request):
+    """One idempotency key, one job."""
+    key = {"idempotency-key": request.node.name}
+    assert len({send_large(LARGE, key).json["id"] for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize(

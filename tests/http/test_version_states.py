@@ -252,6 +252,12 @@ def test_a_deleted_model_frees_its_name(words, text_package):
             "invalid_field",
         ),
         ({"state": "deprecated", "replacement": "99"}, 422, "unknown_replacement"),
+        ({"state": "deprecated", "replacement": 99}, 422, "unknown_replacement"),
+        ({"state": "deprecated", "replacement": 0}, 422, "invalid_field"),
+        ({"state": "deprecated", "replacement": True}, 422, "invalid_field"),
+        ({"state": "deprecated", "replacement": 2.0}, 422, "invalid_field"),
+        ({"state": "deprecated", "reason": "a\x00b"}, 422, "invalid_field"),
+        ({"state": "deprecated", "reason": "a\x1b[31mb"}, 422, "invalid_field"),
         ({"state": "retired"}, 409, "version_in_use"),
     ],
 )
@@ -288,6 +294,36 @@ def test_a_version_comes_with_a_call_of_it(words):
     assert "/v1/models/words/versions/2/predict" in found["snippets"]["curl"]
     assert "predict('words', version=2, " in found["snippets"]["python"]
     assert send(words, "GET", "/v1/models/words/versions").json["data"][0]["snippets"] is None
+
+
+@pytest.mark.parametrize("replacement", [2, "2"])
+def test_a_replacement_may_be_a_number(words, replacement):
+    """A version's number as JSON has numbers means what it means as a text."""
+    answer = patch(words, 1, state="deprecated", replacement=replacement)
+    assert (answer.status, answer.json["replacement"]) == (200, "2")
+
+
+def test_a_note_may_have_lines_and_tabs_and_no_other_control_character(words):
+    """The error names the character and where it stands."""
+    assert patch(words, 1, state="deprecated", reason="Old.\n\tVery old: ä 字.").status == 200
+    error = patch(words, 1, state="deprecated", reason="ab\x00").json["error"]
+    assert "U+0000 at position 2" in error["message"]
+    note = send(words, "PUT", "/v1/models/words/aliases/live", {"version": 1, "note": "\x85"})
+    assert (note.status, note.json["error"]["param"]) == (422, "note")
+
+
+def test_the_catalogue_tells_of_a_deprecation(words):
+    """A model carries the state of the version that it is described by."""
+    active = send(words, "GET", "/v1/models/words").json
+    assert (active["state"], active["sunset"], active["replacement"]) == ("active", None, None)
+    shown, other = (1, 2) if active["default_version"] == 1 else (2, 1)
+    answer = patch(words, shown, state="deprecated", replacement=other, sunset="2099-01-01T00:00:00Z")
+    assert answer.status == 200
+    data = send(words, "GET", "/v1/models").json["data"]
+    listed = next(each for each in data if each["id"] == "words")
+    for found in (listed, send(words, "GET", "/v1/models/words").json):
+        told = (found["state"], found["sunset"], found["replacement"])
+        assert told == ("deprecated", "2099-01-01T00:00:00Z", str(other))
 
 
 @pytest.mark.parametrize("query", ["limit=1&kind=published", "after=1", "after=-1", "after=x", "cursor=x"])

@@ -232,7 +232,7 @@ def test_an_evaluation_runs_as_a_job(desk, text_package):
     assert found.result["metrics"][0] == {
         "name": "accuracy",
         "value": 1.0,
-        "interval": [1.0, 1.0],
+        "interval": pytest.approx([200 / (200 + 1.959964**2), 1.0]),
         "unit": "share of rows",
     }
 
@@ -264,8 +264,63 @@ def test_an_evaluation_goes_on_from_its_checkpoint(desk, text_package, monkeypat
     again = desk.get(interrupted.id)
     assert again.state == "succeeded", again.error
     assert saves[:3] == [64, 128, 192]
-    assert desk.log(again.id) == ["begun", "goes on after 128 of 300 rows"]
+    assert desk.log(again.id) == [
+        "begun",
+        "begun again, from a checkpoint",
+        "goes on after 128 of 300 rows",
+    ]
     assert again.result == desk.get(whole.id).result
+
+
+def test_the_intervals_are_a_phase_of_their_own(desk, text_package, monkeypatch):
+    """After the rows come the samples, counted and timed anew; in the end the rows are told again."""
+    desk.publish(text_package)
+    seen = []
+    report = job_runs.report
+
+    def note(*arguments, **told):
+        report(*arguments, **told)
+        seen.append((told["done"], told["total"], told["unit"], told["remaining_seconds"]))
+
+    monkeypatch.setattr(job_runs, "report", note)
+    monkeypatch.setattr(contexts, "_REPORT_SECONDS", 0.0)
+    made = evaluation(desk, ["a good day"] * 20, ["positive"] * 20)
+    found = desk.run()
+    assert seen[0] == (0, 20, "row", None)
+    phase = [each for each in seen if each[2] == "bootstrap sample"]
+    assert phase[0] == (0, 1000, "bootstrap sample", None)
+    assert phase[-1][0] == 999
+    # Nothing of the second phase is told as if it were done with the first.
+    assert seen.index(phase[0]) == next(at for at, each in enumerate(seen) if each[0] == 20) + 1
+    assert (found.progress.done, found.progress.total, found.progress.unit) == (20, 20, "row")
+    assert desk.log(made.id) == ["begun"]
+
+
+def test_a_job_that_goes_on_tells_what_its_checkpoint_holds(desk, text_package, monkeypatch):
+    """Not what had been reported when its process died, and nothing where nothing was saved."""
+    desk.publish(text_package)
+    monkeypatch.setattr(work, "_FIRST_ROWS", 64)
+    monkeypatch.setattr(work, "_MOST_ROWS", 64)
+    monkeypatch.setattr(contexts, "_REPORT_SECONDS", 0.0)
+    made = evaluation(desk, ["a good day"] * 300, ["positive"] * 300)
+    reports = []
+    report = job_runs.report
+
+    def die_after_four(*arguments, **told):
+        report(*arguments, **told)
+        reports.append(told)
+        if len(reports) == 4:
+            raise SystemExit
+
+    monkeypatch.setattr(job_runs, "report", die_after_four)
+    with pytest.raises(SystemExit):
+        desk.run()
+    assert desk.get(made.id).progress.done == 192
+    job_runs.recover(desk.db, desk.store, dead="one")
+    assert desk.run("two").state == "succeeded"
+    # The first checkpoint comes with the first rows, the next a second later.
+    assert (reports[4]["done"], reports[4]["unit"]) == (64, "row")
+    assert reports[5]["remaining_seconds"] is None or reports[5]["remaining_seconds"] < 60
 
 
 def test_a_row_that_does_not_fit_fails_the_job_by_its_name(desk, text_package):

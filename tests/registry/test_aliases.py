@@ -185,7 +185,7 @@ def test_an_alias_has_a_form(words, alias):
     assert len(caught.value.message) < 400
 
 
-@pytest.mark.parametrize("alias", ["a", "Latest", "v1.0_rc-2", "a" * 64])
+@pytest.mark.parametrize("alias", ["a", "Newest", "v1.0_rc-2", "a" * 64])
 def test_any_other_name_may_be_an_alias(words, alias):
     """Aliases are the owner's to name, and told apart by case."""
     assert move(words, 2, alias).name == alias
@@ -305,3 +305,26 @@ def test_default_does_not_move_to_what_breaks_calls(registry, ada, package):
         registry.db, ada, "words", "default", note="", expected_revision=None, force=True
     )
     assert forced.version == 1
+
+
+@pytest.mark.parametrize("alias", ["DEFAULT", "Default", "Latest", "LATEST"])
+def test_a_new_alias_is_not_taken_for_a_reserved_one(words, alias):
+    """One that differs in case only would be another alias that looks the same."""
+    with pytest.raises(Unprocessable, match=f"`{alias.lower()}`") as caught:
+        move(words, 2, alias)
+    assert caught.value.code == "confusing_alias"
+
+
+def test_one_that_was_made_before_can_still_be_moved(words):
+    """Else it would hold its version for ever."""
+    with words.db.write() as session:
+        aliases.record_move(
+            session,
+            aliases.names.visible(session, words.ada, "words").row.id,
+            "DEFAULT",
+            version=1,
+            note="",
+            by=words.ada,
+            at=words.clock.now,
+        )
+    assert move(words, 2, "DEFAULT").version == 2

@@ -55,7 +55,8 @@ def test_many_rows_go_through_a_job_by_themselves(office):
     told = []
     found = office.words.evaluate(TEXTS * 600, TARGETS * 600, progress=lambda *now: told.append(now))
     assert (found["accuracy"], found.rows) == (0.75, 2400)
-    assert told[-1] == (2400, 2400)
+    assert (2400, 2400) in told
+    assert told[-1] in ((2400, 2400), (1000, 1000))
     newest = next(iter(office.jobs.list(kind="evaluate")))
     assert newest.state == "succeeded"
 
@@ -115,7 +116,7 @@ def test_the_command_line_measures_and_follows(office):
     )
     job = made.stdout.strip()
     done = office.run("maas", "job", job, "--wait", MAAS_API_KEY=office.key)
-    assert '"accuracy"' in done.stdout, done.stderr
+    assert "\naccuracy\t0.75\t" in done.stdout, done.stderr
     assert office.run("maas", "job", job, "--log", MAAS_API_KEY=office.key).stdout.endswith("\tbegun\n")
     assert job in office.run("maas", "jobs", "--state", "succeeded", MAAS_API_KEY=office.key).stdout
 
@@ -210,3 +211,15 @@ def test_a_job_outlives_its_processes(serve, slow):
         with pytest.raises(errors.JobCancelledError):
             job.wait(30)
         assert not [*artifacts.glob("job-*")]
+
+
+def test_rows_that_no_call_takes_are_evaluated(office):
+    """More than the server's largest body goes to the job as a stream, and all of it is measured."""
+    rows = [{"text": f"I love it, {number}. " + "It was a day. " * 200} for number in range(3200)]
+    assert sum(len(row["text"]) for row in rows) > 8 * 2**20
+    job = office.words.evaluate_in_background(rows, ["positive"] * len(rows))
+    units = {known.progress.unit for known in job.events(timeout=120)}
+    assert job.result.rows == len(rows)
+    assert (job.attempts, job.error, job.progress.done) == (1, None, len(rows))
+    assert units <= {"row", "bootstrap sample"}
+    job.delete()

@@ -33,12 +33,14 @@ class World:
         # Names of this world alone: an earlier one's may have been made public.
         self.name, words, vectors = f"fuzz-{number}", f"words-{number}", f"vectors-{number}"
         self.vectors = vectors
+        server.register(f"guest-{number}")
         self.session = server.register(self.name)
         self.names: dict[str, list[str]] = {
             "model": [words, f"{self.name}~{words}", words, vectors, f"empty-{number}"],
             "version": ["1", "2", "default", "latest"],
             "alias": ["default", "stable"],
             "offset": ["0"],
+            "account": [f"guest-{number}"],
             "session": ["current"],
             "key": [],
             "upload": [],
@@ -114,6 +116,7 @@ class World:
 
     def _post(self, path: str, value: Mapping[str, object]) -> None:
         answer = self._send(path, json.dumps(value).encode(), "application/json")
+        assert answer.status_code < 300, answer.data
         self.learn(answer.data)
 
     def _send(self, path: str, body: bytes, kind: str) -> Any:
