@@ -23,9 +23,10 @@ from reference_server.backups.restoring import restore
 from reference_server.cli import main
 from reference_server.registry import accounts, deletion, publishing, versions
 from reference_server.registry.artifacts import ArtifactStore
-from reference_server.registry.database import Database, upgrade
+from reference_server.registry.database import Database
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.settings import Settings
+from reference_server.stores import open_database
 
 
 class Inspection:
@@ -39,8 +40,7 @@ class Store:
 
     def __init__(self, folder):
         self.settings = Settings(data_dir=folder)
-        upgrade(self.settings.database)
-        self.db, self.artifacts = Database(self.settings.database), ArtifactStore(self.settings.artifacts)
+        self.db, self.artifacts = open_database(self.settings), ArtifactStore(self.settings.artifacts)
         made = accounts.create(
             self.db, email="a@example.com", password_hash="x", name="ada", role="user", policy_version="1"
         )
@@ -164,7 +164,7 @@ def test_what_is_deleted_while_it_is_copied_is_not_in_the_copy(store, zips, tmp_
         is_copied = copied(artifacts, name, *rest)
         if not deleted and name != stays:
             for model in going:
-                deleted.extend(deletion.delete_model(store.db, store.artifacts, store.ada, model))
+                deleted.extend(deletion.delete_model(store.db, store.artifacts, store.ada, model).contents)
         return is_copied
 
     monkeypatch.setattr(making, "_copied", delete_after_the_first)
