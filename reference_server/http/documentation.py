@@ -183,6 +183,8 @@ def _needs(endpoint: Endpoint) -> str:
 
 
 def _success(endpoint: Endpoint, status: int, references: dict[Any, Schema], description: str) -> Schema:
+    if endpoint.tag == _OPEN_INFERENCE and status >= HTTPStatus.BAD_REQUEST:
+        return _failed(endpoint, references, description)
     if (reply := endpoint.answers.get(status)) is not None:
         content: Schema = {_JSON: {"schema": references[reply]}}
         if endpoint.tag == _OPEN_INFERENCE and endpoint.inference:
