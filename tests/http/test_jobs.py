@@ -171,6 +171,14 @@ def test_what_cannot_become_a_job_is_refused_at_once(office, send_large):
     assert office.through_flask("GET", "/v1/jobs", headers=office.ada).json["data"] == []
 
 
+def test_many_rows_count_by_what_a_key_may_have_in_a_day(office, send_large):
+    """When the job is made, from what is said; that it is true the job sees."""
+    limited = {"name": "k", "scopes": ["predict", "jobs"], "rows_per_day": 2}
+    key = office.post("/v1/keys", limited, headers=office.ada).json["secret"]
+    answer = send_large(LARGE, {"authorization": f"Bearer {key}"})
+    assert (answer.status, answer.json["error"]["code"]) == (429, "quota_spent")
+
+
 def test_a_repeat_of_many_rows_makes_no_second_job(send_large, request):
     """One idempotency key, one job."""
     key = {"idempotency-key": request.node.name}
