@@ -104,7 +104,7 @@ def test_a_friendly_package_is_taken(counter):
     answer = send(counter, content, "good")
     assert answer.status == 201, answer.json
     assert answer.json["tensors"]["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1]}]
-    assert counter.through_flask("DELETE", "/v1/models/good", headers=counter.ada).status == 204
+    assert counter.through_flask("DELETE", "/v1/models/good", headers=counter.ada).status == 200
 
 
 def test_many_hostile_packages_at_once_leave_the_server_answering(counter):
@@ -154,4 +154,4 @@ def test_a_text_that_makes_a_tokenizer_panic_is_a_refusal(counter):
             answer = way("POST", "/v1/models/panics/predict", headers=headers, body=body)
             assert answer.status == status, answer.json
     assert answer.status == 200
-    assert counter.through_flask("DELETE", "/v1/models/panics", headers=counter.ada).status == 204
+    assert counter.through_flask("DELETE", "/v1/models/panics", headers=counter.ada).status == 200
