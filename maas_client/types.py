@@ -65,6 +65,7 @@ AuditAct: TypeAlias = Literal[
     "account_exported",
     "password_changed",
     "role_changed",
+    "master_key_rotated",
     "limits_changed",
     "session_started",
     "session_ended",

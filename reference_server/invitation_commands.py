@@ -37,12 +37,18 @@ def create(*, email: str | None, expires: str, as_json: bool, data_dir: Path | N
     email = None if email is None else checked("e-mail", Email, email)
     lasts = _duration(expires)
     from reference_server.registry import invitations as registry
+    from reference_server.registry.audit import by_operator
     from reference_server.security import credentials
 
     secret = credentials.issue("invitation")
     made = with_database(
         found,
-        lambda database: registry.create(database, secret, email=email, expires_at=database.clock() + lasts),
+        lambda database: by_operator(
+            database,
+            "invitation_made",
+            lambda: registry.create(database, secret, email=email, expires_at=database.clock() + lasts),
+            concerns_account=False,
+        ),
     )
     if as_json:
         click.echo(json.dumps({**made.model_dump(mode="json"), "secret": secret.secret}, indent=2))
@@ -78,8 +84,17 @@ def list_(*, as_json: bool, data_dir: Path | None) -> None:
 def revoke(invitation: str, *, data_dir: Path | None) -> None:
     """Revoke an invitation, by its id or the beginning that the list shows."""
     from reference_server.registry import invitations as registry
+    from reference_server.registry.audit import by_operator
 
-    with_database(settings(data_dir=data_dir), lambda database: registry.revoke(database, invitation))
+    with_database(
+        settings(data_dir=data_dir),
+        lambda database: by_operator(
+            database,
+            "invitation_revoked",
+            lambda: registry.revoke(database, invitation),
+            concerns_account=False,
+        ),
+    )
     click.echo(f"{invitation} is revoked")
 
 

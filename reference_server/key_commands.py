@@ -73,7 +73,7 @@ def rotate(data_dir: Path | None) -> None:
 
 def _rotate(found: Settings, database: Database) -> tuple[str, int]:
     """Do the three steps, each as the store's writer, so that two rotations at once take their turns."""
-    from reference_server.registry import data_keys
+    from reference_server.registry import audit, data_keys
     from reference_server.security.master_keys import MasterKeys, new, write_file
     from reference_server.stores import given_keys
 
@@ -85,6 +85,8 @@ def _rotate(found: Settings, database: Database) -> tuple[str, int]:
             keys = MasterKeys({**new().keys, **keys.keys})
             write_file(found.master_keys, keys)
         count = data_keys.rewrap(session, keys)
+        act = audit.Act("master_key_rotated", account=None, actor=audit.OPERATOR, subject=keys.present)
+        audit.record(session, act)
     if _source(found) is None:
         with database.write() as session:
             keys = given_keys(found)

@@ -18,6 +18,7 @@ COMMANDS = {
     "accounts create": "account_made",
     "accounts list": None,
     "accounts reset-password": "password_changed",
+    "accounts set-limits": "limits_changed",
     "accounts set-role": "role_changed",
     "accounts disable": "account_disabled",
     "accounts enable": "account_enabled",
@@ -26,10 +27,19 @@ COMMANDS = {
     "audit list": None,
     "audit prune": "audit_pruned",
     "audit verify": None,
+    "backup": None,
     "doctor": None,
+    "init": None,
+    "invitations create": "invitation_made",
+    "invitations list": None,
+    "invitations revoke": "invitation_revoked",
+    "keys rotate": "master_key_rotated",
+    "keys status": None,
     "models add": "version_published",
     "models list": None,
+    "restore": None,
     "serve": None,
+    "tls self-signed": None,
 }
 
 
@@ -54,6 +64,10 @@ def maas_server(tmp_path_factory):
     )
     run("accounts", "reset-password", "boss", "--password-stdin", text="correct horse battery\n")
     run("accounts", "set-role", "boss", "operator")
+    run("accounts", "set-limits", "boss", "--requests-per-minute", "60")
+    revoked = json.loads(run("invitations", "create", "--json"))["id"]
+    run("invitations", "revoke", revoked)
+    run("keys", "rotate")
     run("accounts", "disable", "boss")
     run("accounts", "enable", "boss")
     run.store = store
@@ -76,10 +90,11 @@ def test_every_command_is_known_to_change_something_or_not():
 def test_what_operators_change_is_in_the_log(maas_server):
     """With whom it concerns; and who did it is the operator at the machine."""
     found = json.loads(maas_server("audit", "list", "--json"))
-    changes = {act for name, act in COMMANDS.items() if name.startswith("accounts") and act}
+    groups = ("accounts", "invitations", "keys")
+    changes = {act for name, act in COMMANDS.items() if name.startswith(groups) and act}
     assert {entry["act"] for entry in found} >= changes
     assert {entry["actor"] for entry in found} == {"operator"}
-    assert len({entry["account"] for entry in found if entry["act"] in changes}) == 1
+    assert len({entry["account"] for entry in found if entry["account"]}) == 1
     assert (
         maas_server("audit", "list", "--account", "boss", "--act", "role_changed").count("role_changed") == 1
     )

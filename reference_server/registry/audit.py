@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import Session
 
-    from maas_client.types import Account, AuditAct, Key
+    from maas_client.types import Account, AuditAct, Invitation, Key
     from reference_server.registry.database import Database
     from reference_server.security.encryption import DataKey
 
 OPERATOR = "operator"
 HEAD, START = "head", "start"
-ChangedT = TypeVar("ChangedT", "Account", "Key")
+ChangedT = TypeVar("ChangedT", "Account", "Invitation", "Key")
 Outcome: TypeAlias = Literal["succeeded", "denied", "failed", "hidden"]
 _KEY = "audit"
 _CHAIN, _ORIGINS = "audit chain", "audit origins"
@@ -143,7 +143,12 @@ def record(session: Session, act: Act) -> None:
 
 
 def by_operator(
-    db: Database, act: AuditAct, change: Callable[[], ChangedT], *, account: str | None = None
+    db: Database,
+    act: AuditAct,
+    change: Callable[[], ChangedT],
+    *,
+    account: str | None = None,
+    concerns_account: bool = True,
 ) -> ChangedT:
     """Make a change that a command on the server's own machine asks for, and write it in its transaction.
 
@@ -152,11 +157,13 @@ def by_operator(
         act: What is done.
         change: Does it, and returns what was made or changed.
         account: Whose affair it is; what was changed itself when left out.
+        concerns_account: Whether it is any account's affair.
     """
     with db.together():
         changed = change()
         with db.write() as session:
-            record(session, Act(act, account=account or changed.id, actor=OPERATOR, subject=changed.id))
+            whose = (account or changed.id) if concerns_account else None
+            record(session, Act(act, account=whose, actor=OPERATOR, subject=changed.id))
     return changed
 
 

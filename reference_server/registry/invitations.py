@@ -50,8 +50,8 @@ def list_invitations(db: Database) -> list[Invitation]:
         return [_to_invitation(session, row, db.clock()) for row in session.scalars(newest_first)]
 
 
-def revoke(db: Database, id_or_prefix: str) -> None:
-    """End an invitation that nobody has used.
+def revoke(db: Database, id_or_prefix: str) -> Invitation:
+    """End an invitation that nobody has used, and return what it was.
 
     Args:
         db: The store.
@@ -71,7 +71,9 @@ def revoke(db: Database, id_or_prefix: str) -> None:
                 "this invitation was used already; what came of it is an account, which can be disabled",
                 code="invitation_used",
             )
+        revoked = _to_invitation(session, row, db.clock())
         session.delete(row)
+        return revoked
 
 
 def require(db: Database, credential: Credential | None, email: str) -> None:

@@ -65,7 +65,7 @@ def test_a_limited_key_is_made_and_listed(pair, say):
     header, *rows = [line.split("\t") for line in say("maas", "keys", "list").stdout.splitlines()]
     (row,) = [dict(zip(header, row, strict=True)) for row in rows if row[1] == "ci"]
     assert (row["MODELS"], row["NETWORKS"]) == ("words-* bob~open", "127.0.0.0/8")
-    assert (row["A MINUTE"], row["ROWS A DAY"], row["EXPIRES"]) == ("40", "5,000", "2099-01-31 00:00")
+    assert (row["A MINUTE"], row["ROWS A DAY"], row["EXPIRES"]) == ("40", "5,000", "2099-01-31 00:00:00Z")
     wrong = say("maas", "keys", "create", "bad", "--network", "10.0.0.1/8", code=2)
     assert "host bits set" in wrong.stderr
 

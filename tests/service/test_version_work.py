@@ -53,7 +53,9 @@ def test_a_version_tells_where_it_comes_from(owner, words, package):
     assert words.versions.publish(made).version == first.version
     again = words.versions.publish(made, again=True)
     assert (again.version, again.digest) == (first.version + 1, first.digest)
-    assert words.versions.get(first.version) == first.model_copy(update={"aliases": []})
+    found = words.versions.get(first.version)
+    assert found == first.model_copy(update={"aliases": [], "snippets": found.snippets})
+    assert f"version={first.version}" in found.snippets.python
 
 
 @pytest.mark.parametrize(
