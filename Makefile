@@ -55,7 +55,7 @@ audit: $(INSTALLED)-check ## Ask the package index for known vulnerabilities of 
 	$(BIN)/python tools/audit.py
 
 # How many examples each property gets.
-fuzz: $(INSTALLED)-test ## Send the server and every parser thousands of generated inputs (an hour; docs/guides/fuzzing.md)
+fuzz: $(INSTALLED)-test ## Send the server and every parser thousands of generated inputs (long; docs/guides/fuzzing.md)
 	$(BIN)/python -m pytest tests/http/hostile --hypothesis-profile=fuzz --timeout=7200 --hypothesis-show-statistics
 
 PEERS := build/peers

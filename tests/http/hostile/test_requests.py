@@ -196,16 +196,12 @@ GOOD_INFER = json.dumps(
 ).encode()
 
 
-@pytest.mark.parametrize(
-    "encoding", ["br", "zstd", "compress", "gzip, gzip", "identity, gzip", "x" * 500, "\t"]
-)
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "identity, gzip", "x" * 500])
 @pytest.mark.parametrize("path", [PREDICT, INFER, "/v1/keys", "/v1/models/words/versions"])
 def test_an_encoding_that_is_not_read_is_415(roomy, path, encoding):
     """Nobody guesses what the bytes are."""
     kind = "application/zip" if path.endswith("versions") else "application/json"
     headers = {"content-type": kind, "content-encoding": encoding, **roomy.ada}
-    if not encoding.strip():
-        pytest.skip("an empty value says nothing")
     answer = roomy.through_front("POST", path, headers=headers, body=GOOD_INFER)
     assert answer.status == 415, answer.body
 
