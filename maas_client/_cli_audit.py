@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from maas_client.cli import _JSON, _table, _with_options, main
+from maas_client.cli import _JSON, _table, _time, _with_options, main
 from maas_client.types import AuditAct, AuditOutcome
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _row(entry: AuditEntry) -> list[str]:
     version = None if entry.version is None else f"v{entry.version}"
     on = (entry.model or entry.subject, version, entry.alias, entry.shared_with)
     return [
-        f"{entry.at:%Y-%m-%d %H:%M:%S}",
+        _time(entry.at),
         entry.act,
         entry.outcome if entry.status is None else f"{entry.outcome} ({entry.status})",
         f"{entry.count:,}",
