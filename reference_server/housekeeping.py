@@ -7,9 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from reference_server.errors import ServiceError
 from reference_server.registry import (
     comparisons,
     erasures,
@@ -21,7 +18,7 @@ from reference_server.registry import (
     usage,
     versions,
 )
-from reference_server.security.master_keys import MasterKeyError
+from reference_server.registry.faults import STORE_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +107,7 @@ class Housekeeping:
                     sealing_up.seal_up(self._services.database, self._services.artifacts)
                     housekeeping.purge(self._services.database)
                     publishing.sweep(self._services.database, self._services.artifacts)
-            except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):
+            except STORE_AWAY:
                 # A store that is away now may be back in the next round; requests tell their callers.
                 _log.exception("housekeeping failed")
             if stopping:

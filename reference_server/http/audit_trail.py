@@ -8,13 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from reference_server.errors import ServiceError
 from reference_server.registry import audit, hidden
 from reference_server.registry.audit import Act, Personal
+from reference_server.registry.faults import STORE_AWAY
 from reference_server.security.audit_tally import Counted, Tally
-from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +42,7 @@ class Trail:
         dated = [replace(act, at=act.at or self._database.clock()) for act in acts]
         try:
             self._write(dated)
-        except (SQLAlchemyError, ServiceError, MasterKeyError, OSError):
+        except STORE_AWAY:
             self._late.extend(dated)
             _log.exception("an entry of the audit log has to wait", extra={"fields": {"entries": len(dated)}})
 

@@ -14,12 +14,16 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from reference_server.errors import ServiceError, StorageFull, Unavailable
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# What a store that is away for now fails with, whoever asks it: it may be back at the next try.
+STORE_AWAY = (SQLAlchemyError, ServiceError, MasterKeyError, OSError)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
