@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+CONTRACT = sorted((ROOT / "maas_client" / "types").glob("*.py"))
 FOLDER = ROOT / "docs" / "reference"
 NOTICE = (
     "<!-- Made from the docstrings by tools/make_api_reference.py: change those, then run `make format`. -->"
@@ -87,7 +88,12 @@ PAGES = (
         ("comparisons",),
         ("VersionsCompared",),
     ),
-    Page("types", "Types of the contract", "Every object that travels over HTTP.", ("types",)),
+    Page(
+        "types",
+        "Types of the contract",
+        "Every object that travels over HTTP.",
+        ("types", *(f"types.{path.stem}" for path in CONTRACT if path.stem != "__init__")),
+    ),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),
     Page("testing", "Testing", "A platform in memory for the tests of your own code.", ("testing",)),
 )

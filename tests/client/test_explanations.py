@@ -83,7 +83,7 @@ def test_what_is_asked_is_what_was_said(client, ask, fake):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "magic"}, "method: Input should be 'auto', 'exact', 'kernel' or 'leave-one-out'"),
+        ({"method": "magic"}, "method: Input should be 'auto', 'exact', 'kernel' or 'fast'"),
         ({"budget": 1}, "budget: Input should be greater than or equal to 2"),
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ],
