@@ -271,7 +271,7 @@ def open_services(
     Args:
         draining: Set from outside when the server is about to stop.
         instance: What `/healthz` shows, so that a supervisor knows its own workers.
-        metrics_folder: Where several workers share what they count (`metrics.shared_folder`).
+        metrics_folder: Where several workers share what they count (`serving.metrics_folder`).
         has_job_processes: Whether processes that take jobs were started beside this one.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """

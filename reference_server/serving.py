@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reference_server import open_files
-from reference_server.metrics import shared_folder
 from reference_server.stores import open_database
 from reference_server.supervisor import START_SECONDS, Supervisor
 from reference_server.tls import Certificates, TlsError
@@ -62,9 +61,9 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
     multiprocessing.set_start_method("spawn", force=True)
     open_database(settings).dispose()
     instance = secrets.token_hex(12)
-    with _listen(settings) as listener, shared_folder(settings.workers) as metrics_folder:
+    with _listen(settings) as listener, metrics_folder(settings.workers) as folder:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        supervisor = Supervisor(settings, listener, instance, metrics_folder)
+        supervisor = Supervisor(settings, listener, instance, folder)
         announcement = _Announcement(settings, instance, ready_file, prepare, supervisor)
         announcement.start()
         try:
@@ -76,6 +75,19 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
             raise announcement.failure
     if supervisor.failed:
         sys.exit(1)
+
+
+@contextmanager
+def metrics_folder(workers: int) -> Iterator[Path | None]:
+    """Make the folder in which the workers of this run share their counts, and remove it after them.
+
+    One worker alone needs none and gets None.
+    """
+    if workers == 1:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="maas-server-metrics-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _check_tls(settings: Settings) -> None:

@@ -6,7 +6,6 @@
 
 from reference_server.metrics.counts import ModelKey, ModelStatistics
 from reference_server.metrics.measured import Asked, Measured
-from reference_server.metrics.shared import shared_folder
 from reference_server.metrics.worker import Gauge, Metrics
 
-__all__ = ["Asked", "Gauge", "Measured", "Metrics", "ModelKey", "ModelStatistics", "shared_folder"]
+__all__ = ["Asked", "Gauge", "Measured", "Metrics", "ModelKey", "ModelStatistics"]

@@ -14,9 +14,6 @@ import itertools
 import logging
 import os
 import sys
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -26,21 +23,9 @@ from reference_server.metrics.states import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def shared_folder(workers: int) -> Iterator[Path | None]:
-    """Make the folder in which the workers of this run share their counts, and remove it after them.
-
-    One worker alone needs none and gets None.
-    """
-    if workers == 1:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="maas-server-metrics-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 class Slot:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import column, create_engine, event, inspect, make_url, select, table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -27,7 +28,6 @@ from reference_server.security.master_keys import MasterKeyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Connection, Engine
 
     from reference_server.security.master_keys import MasterKeys
@@ -41,6 +41,7 @@ _CLOCK = "maas_clock"
 _MASTER_KEYS = "maas_master_keys"
 _CACHE_KIBIBYTES = 8192
 _MIGRATIONS = "reference_server.registry:migrations"
+_REVISIONS = table("alembic_version", column("version_num"))
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
 
@@ -213,12 +214,9 @@ def upgrade(url: str) -> None:
     Raises:
         StoreError: When there is no such database, or what is there is none of ours.
     """
-    # Only start-up needs Alembic.
-    from alembic.util import CommandError
-
     try:
         _upgrade(url)
-    except (OSError, ImportError, ValueError, SQLAlchemyError, CommandError) as error:
+    except (OSError, ImportError, ValueError, SQLAlchemyError) as error:
         raise StoreError(
             f"the store cannot be opened: {_cause(error)}; check database_url (MAAS_SERVER_DATABASE_URL) or "
             "the data directory"
@@ -231,38 +229,44 @@ def look_at_schema(url: str) -> Schema:
     Raises:
         StoreError: When there is no such database, or it cannot be read.
     """
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", _MIGRATIONS)
     try:
-        return _read_schema(ScriptDirectory.from_config(config), url)
-    except (OSError, ImportError, ValueError, SQLAlchemyError, CommandError) as error:
+        return _read_schema(url)
+    except (OSError, ImportError, ValueError, SQLAlchemyError) as error:
         raise StoreError(f"the store cannot be read: {_cause(error)}") from error
 
 
-def _read_schema(script: ScriptDirectory, url: str) -> Schema:
+def _read_schema(url: str) -> Schema:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(_sqlite_path(parsed)).exists():
-        return _schema(script, None)
+        return _schema(None)
     # Not `_open`: what it sets would change the file.
     engine = create_engine(parsed, hide_parameters=True)
     try:
         with engine.connect() as connection:
-            return _schema(script, connection)
+            return _schema(connection)
     finally:
         engine.dispose()
 
 
-def _schema(script: ScriptDirectory, connection: Connection | None) -> Schema:
-    from alembic.migration import MigrationContext
+def _schema(connection: Connection | None) -> Schema:
+    current = None if connection is None else _revision(connection)
+    known = _known_revisions()
+    return Schema(current, known[-1], current is None or current in known)
 
-    context = None if connection is None else MigrationContext.configure(connection)
-    current = None if context is None else context.get_current_revision()
-    known = {revision.revision for revision in script.walk_revisions()}
-    return Schema(current, script.get_current_head(), current is None or current in known)
+
+def _revision(connection: Connection) -> str | None:
+    """Return what Alembic noted of a store, without Alembic: to import it takes as long as to open the store."""
+    if not inspect(connection).has_table(_REVISIONS.name):
+        return None
+    revision: str | None = connection.scalar(select(_REVISIONS.c.version_num))
+    return revision
+
+
+def _known_revisions() -> list[str]:
+    """Return this server's revisions, oldest first; each is the number that its file's name begins with."""
+    package, _, folder = _MIGRATIONS.partition(":")
+    files = (resources.files(package) / folder / "versions").iterdir()
+    return sorted(file.name.partition("_")[0] for file in files if file.name[0].isdecimal())
 
 
 def _refuse_newer(schema: Schema) -> None:
@@ -275,23 +279,26 @@ def _refuse_newer(schema: Schema) -> None:
 
 
 def _upgrade(url: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
     _make_file(make_url(url))
     engine = _open(url, for_migration=True)
     try:
         with engine.execution_options(**{_WRITES: True}).begin() as connection:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", _MIGRATIONS)
-            schema = _schema(ScriptDirectory.from_config(config), connection)
+            schema = _schema(connection)
             if schema.current != schema.newest:
                 _refuse_newer(schema)
-                command.upgrade(config, "head")
+                _migrate(connection)
                 _check_references(connection)
     finally:
         engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", _MIGRATIONS)
+    command.upgrade(config, "head")
 
 
 def _check_references(connection: Connection) -> None:

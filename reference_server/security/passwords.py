@@ -19,6 +19,8 @@ from reference_server.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from argon2 import Parameters
+
 _WAIT_SECONDS = 10.0
 _SALT_BYTES, _TAG_BYTES = 16, 32
 
@@ -32,10 +34,13 @@ class Passwords:
     Args:
         concurrency: How many hashes may be computed at once; each takes 64 MiB and about 50 ms of a core.
         waiting: How many may wait beside those.
+        cost: What a hash costs to compute, here and for whoever guesses.
     """
 
-    def __init__(self, *, concurrency: int = 2, waiting: int = 4) -> None:
-        self._hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+    def __init__(
+        self, *, concurrency: int = 2, waiting: int = 4, cost: Parameters = RFC_9106_LOW_MEMORY
+    ) -> None:
+        self._hasher = PasswordHasher.from_parameters(cost)
         self._lanes = threading.BoundedSemaphore(concurrency)
         self._most = concurrency + waiting
         self._places: Counter[str] = Counter()

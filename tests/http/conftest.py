@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import json
 import socket
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
+from argon2.profiles import CHEAPEST
 from uvicorn.server import ServerState
 
 from maas_client._package import open_package, write_zip
 from reference_server.app import create_app, open_services
 from reference_server.http.connection import Connection
 from reference_server.http.front import Front
+from reference_server.registry.database import upgrade
+from reference_server.registry.folders import make_folder
+from reference_server.security.passwords import Passwords
 from reference_server.settings import Settings
 
 PASSWORD = "correct horse battery"
@@ -169,7 +176,19 @@ def zipped(folder):
     return target.getvalue()
 
 
-def make_server(folder, **settings):
+@functools.cache
+def empty_store():
+    """Return the file of a store without rows: to make one takes a quarter of a second of every revision."""
+    with tempfile.TemporaryDirectory() as folder:
+        upgrade(f"sqlite:///{folder}/maas.db")
+        return (Path(folder) / "maas.db").read_bytes()
+
+
+def make_server(folder, *, passwords=None, **settings):
+    """Return a server of a folder's own; its hashes are cheap ones unless `passwords` makes others."""
+    if not folder.exists():
+        make_folder(folder)
+        (folder / "maas.db").write_bytes(empty_store())
     services = open_services(
         Settings(
             data_dir=folder,
@@ -180,6 +199,7 @@ def make_server(folder, **settings):
             **settings,
         )
     )
+    services.passwords = passwords or Passwords(cost=CHEAPEST)
     flask = create_app(services=services)
     return Server(services, Front(services, flask), flask)
 

@@ -8,6 +8,7 @@ import pytest
 
 from reference_server.registry import accounts
 from reference_server.security import passwords
+from reference_server.security.passwords import Passwords
 
 PASSWORD = "correct horse battery"
 WRONG = "correct horse batterz"
@@ -16,7 +17,9 @@ WRONG = "correct horse batterz"
 @pytest.fixture(scope="module")
 def door(tmp_path_factory, make_server):
     """A server with the accounts `ada` and `eve`, who is disabled, behind a proxy that is trusted."""
-    made = make_server(tmp_path_factory.mktemp("door") / "data", trusted_proxies=["127.0.0.1"])
+    made = make_server(
+        tmp_path_factory.mktemp("door") / "data", passwords=Passwords(), trusted_proxies=["127.0.0.1"]
+    )
     for name in ("ada", "eve"):
         made.register(name)
     eve = accounts.find(made.services.database, "eve")

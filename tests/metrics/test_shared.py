@@ -10,15 +10,16 @@ import textwrap
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from reference_server.metrics import Gauge, Metrics, shared_folder
+from reference_server.metrics import Gauge, Metrics
 from reference_server.runtime.load_counts import LoadCounts
+from reference_server.serving import metrics_folder
 
 KEY = ("ada~words", 1, "cpu")
 
 
 @pytest.fixture
 def folder():
-    with shared_folder(2) as made:
+    with metrics_folder(2) as made:
         yield made
 
 
@@ -216,7 +217,7 @@ def test_a_folder_that_is_gone_stops_no_counting(worker, folder, caplog):
 
 def test_one_worker_alone_writes_nothing_and_needs_no_label():
     """There is no folder, and its values have no `worker`."""
-    with shared_folder(1) as folder:
+    with metrics_folder(1) as folder:
         assert folder is None
     alone = Metrics([Gauge("maas_models_loaded", "Models in memory.", lambda: 2)], {}, folder=None)
     predicted(alone)
@@ -229,7 +230,7 @@ def test_one_worker_alone_writes_nothing_and_needs_no_label():
 
 def test_the_folder_is_removed_at_the_end():
     """With everything in it; each run has a new one, for its owner alone."""
-    with shared_folder(3) as folder:
+    with metrics_folder(3) as folder:
         assert folder.stat().st_mode & 0o077 == 0 or sys.platform == "win32"
         Metrics([], {}, folder=folder).close()
     assert not folder.exists()

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from urllib.parse import quote
 
-import argon2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -229,9 +228,8 @@ CREDENTIALS = st.sampled_from([None] * 27 + _CREDENTIALS)
 
 @pytest.fixture(scope="module")
 def calls(make_server, tmp_path_factory, packages):
-    """The calls of this run, to a server without costly hashes."""
+    """The calls of this run, to one server."""
     made = make_server(tmp_path_factory.mktemp("fuzz") / "data", calls_per_second=100_000)
-    made.services.passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     made.services.has_job_processes = True  # jobs are made here, and wait for ever
     yield Calls(made, packages)
     made.close()
