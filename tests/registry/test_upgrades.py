@@ -1,7 +1,7 @@
 import json
+import shutil
 import sqlite3
 from contextlib import closing
-from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -119,21 +119,30 @@ def rows_of(file):
         }
 
 
-def made_at(tmp_path, revision):
-    """Return the file of a store that has gone through every release up to one, with rows in every table."""
-    file = tmp_path / "maas.db"
-    for each in [*takewhile(lambda one: one != revision, REVISIONS), revision]:
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    """Return the files of a store after each release that it has gone through, with rows in every table."""
+    folder = tmp_path_factory.mktemp("past")
+    file = folder / "maas.db"
+    for each in REVISIONS:
         migrate(file, each)
         if each == REVISIONS[0]:
             fill(file)
         add_rows(file)
-    return file
+        shutil.copy(file, folder / each)
+    return folder
+
+
+@pytest.fixture
+def made_at(past, tmp_path):
+    """Return a function that gives a copy of the store as a release left it."""
+    return lambda revision: Path(shutil.copy(past / revision, tmp_path / "maas.db"))
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_store_of_any_release_keeps_its_rows(tmp_path, revision):
+def test_a_store_of_any_release_keeps_its_rows(made_at, revision):
     """Every row of every table is there after the upgrade, and every column with what it held."""
-    file = made_at(tmp_path, revision)
+    file = made_at(revision)
     before = rows_of(file)
     assert all(before.values())
     upgrade(f"sqlite:///{file}")
@@ -156,9 +165,9 @@ def test_the_first_releases_store_is_filled_whole(tmp_path):
     assert set(FIRST) == set(rows_of(file))
 
 
-def test_a_table_that_is_made_anew_takes_no_rows_with_it(tmp_path, monkeypatch):
+def test_a_table_that_is_made_anew_takes_no_rows_with_it(made_at, monkeypatch):
     """SQLite changes some columns by making the table anew, which must not delete what refers to its rows."""
-    file = made_at(tmp_path, REVISIONS[0])
+    file = made_at(REVISIONS[0])
     before = rows_of(file)
 
     def make_anew(config, _revision):
@@ -177,9 +186,9 @@ def test_a_table_that_is_made_anew_takes_no_rows_with_it(tmp_path, monkeypatch):
     assert rows_of(file) == before
 
 
-def test_an_upgrade_that_leaves_references_to_nothing_is_undone(tmp_path, monkeypatch):
+def test_an_upgrade_that_leaves_references_to_nothing_is_undone(made_at, monkeypatch):
     """Whatever a migration has done, a store with dangling references is not kept."""
-    file = made_at(tmp_path, REVISIONS[0])
+    file = made_at(REVISIONS[0])
     before = rows_of(file)
 
     def lose(config, _revision):
@@ -191,9 +200,9 @@ def test_an_upgrade_that_leaves_references_to_nothing_is_undone(tmp_path, monkey
     assert rows_of(file) == before
 
 
-def test_a_newer_servers_store_is_refused(tmp_path):
+def test_a_newer_servers_store_is_refused(made_at):
     """A store whose revision is not known stays as it is, and the message says which server it needs."""
-    file = made_at(tmp_path, REVISIONS[-1])
+    file = made_at(REVISIONS[-1])
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = rows_of(file)
