@@ -37,7 +37,7 @@ demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 
 # Tests wait for servers and processes much of the time. Those of a file share what it sets up.
 test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
 	$(BIN)/python -m pytest -m long

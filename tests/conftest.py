@@ -20,6 +20,20 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+# Files of these take longest and begin first, so that no core is left with one of them when all else is done.
+LONGEST_FIRST = (
+    "service",
+    "http/hostile",
+    "backups",
+    "jobs",
+    "runtime/test_probe.py",
+    "registry/test_deaths.py",
+    "catalogue",
+    "http",
+    "registry",
+)
+TESTS = Path(__file__).parent
+
 LABELS = ("negative", "positive")
 POSITIVE = ("good", "great", "love", "fun", "bright")
 NEGATIVE = ("bad", "awful", "hate", "dull", "dark")
@@ -188,6 +202,18 @@ def _word_logits(word: str) -> tuple[float, float]:
         -2.0 * (word in POSITIVE) + 2.0 * (word in NEGATIVE),
         2.0 * (word in POSITIVE) - 2.0 * (word in NEGATIVE),
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; within a file nothing moves."""
+    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS)))
+
+
+def _turn(file: Path) -> int:
+    for turn, first in enumerate(LONGEST_FIRST):
+        if file.is_relative_to(first):
+            return turn
+    return len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")

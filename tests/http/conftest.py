@@ -184,8 +184,8 @@ def empty_store():
         return (Path(folder) / "maas.db").read_bytes()
 
 
-def make_server(folder, *, passwords=None, **settings):
-    """Return a server of a folder's own; its hashes are cheap ones unless `passwords` makes others."""
+def make_server(folder, **settings):
+    """Return a server of a folder's own, whose hashes of passwords are cheap ones."""
     if not folder.exists():
         make_folder(folder)
         (folder / "maas.db").write_bytes(empty_store())
@@ -199,7 +199,7 @@ def make_server(folder, *, passwords=None, **settings):
             **settings,
         )
     )
-    services.passwords = passwords or Passwords(cost=CHEAPEST)
+    services.passwords = Passwords(cost=CHEAPEST)
     flask = create_app(services=services)
     return Server(services, Front(services, flask), flask)
 

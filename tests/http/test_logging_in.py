@@ -17,9 +17,7 @@ WRONG = "correct horse batterz"
 @pytest.fixture(scope="module")
 def door(tmp_path_factory, make_server):
     """A server with the accounts `ada` and `eve`, who is disabled, behind a proxy that is trusted."""
-    made = make_server(
-        tmp_path_factory.mktemp("door") / "data", passwords=Passwords(), trusted_proxies=["127.0.0.1"]
-    )
+    made = make_server(tmp_path_factory.mktemp("door") / "data", trusted_proxies=["127.0.0.1"])
     for name in ("ada", "eve"):
         made.register(name)
     eve = accounts.find(made.services.database, "eve")
@@ -135,9 +133,11 @@ def test_one_address_cannot_keep_others_from_logging_in(door, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_times_tell_nobody_who_has_an_account(door):
+def test_times_tell_nobody_who_has_an_account(door, monkeypatch):
     """Medians of 50 tries each, taken in turns, differ by at most a tenth."""
-    took = {"ada@example.com": [], "stranger@example.com": []}
+    monkeypatch.setattr(door.services, "passwords", Passwords())
+    door.register("grace")
+    took = {"grace@example.com": [], "stranger@example.com": []}
     for _ in range(52):
         for email, seconds in took.items():
             door.services.limits.delays._failures._tries.clear()

@@ -1,4 +1,4 @@
-"""What a fuzz run meets: an account with models, keys, uploads and jobs, and the names that it learns."""
+"""What a fuzz run meets: an account with models, keys, uploads and jobs, an operator, and names to learn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
+
+from reference_server.registry import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,7 @@ class World:
         self.vectors = vectors
         server.register(f"guest-{number}")
         self.session = server.register(self.name)
+        self.operator = self._operator(f"boss-{number}")
         self.names: dict[str, list[str]] = {
             "model": [words, f"{self.name}~{words}", words, vectors, f"empty-{number}"],
             "version": ["1", "2", "default", "latest"],
@@ -52,10 +55,14 @@ class World:
         self._post("/v1/models", {"name": f"empty-{number}"})
         self._post("/v1/keys", {"name": "one", "scopes": SCOPES})
         self._post("/v1/uploads", self.upload)
-        self._post(f"/v1/models/{words}/evaluate", {**self.evaluation, "background": True})
-        server.flask.test_client().put(
-            f"/v1/models/{words}/aliases/stable", json={"version": 1}, headers=self.session
-        )
+        for _ in range(2):
+            self._post(f"/v1/models/{words}/evaluate", {**self.evaluation, "background": True})
+        # One that has ended can be deleted, and an alias that has moved can be rolled back.
+        self._post(f"/v1/jobs/{self.names['job'][0]}/cancel", {})
+        for version in (1, 2):
+            server.flask.test_client().put(
+                f"/v1/models/{words}/aliases/stable", json={"version": version}, headers=self.session
+            )
 
     @property
     def upload(self) -> dict[str, object]:
@@ -92,6 +99,7 @@ class World:
             "uploads.begin": self.upload,
             "uploads.add_chunk": self.packages[1],
             "aliases.move": {"version": 2},
+            "aliases.roll_back": {},
             "traffic.change": {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]},
         }
 
@@ -113,6 +121,12 @@ class World:
             kind = _NAMED.get(str(found).partition("_")[0])
             if kind is not None and found not in self.names[kind]:
                 self.names[kind].append(found)
+
+    def _operator(self, name: str) -> dict[str, str]:
+        headers: dict[str, str] = self.server.register(name)
+        database = self.server.services.database
+        accounts.set_role(database, accounts.find(database, name).id, "operator")
+        return headers
 
     def _post(self, path: str, value: Mapping[str, object]) -> None:
         answer = self._send(path, json.dumps(value).encode(), "application/json")
