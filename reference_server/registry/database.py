@@ -255,7 +255,7 @@ def _schema(connection: Connection | None) -> Schema:
 
 
 def _revision(connection: Connection) -> str | None:
-    """Return what Alembic noted of a store, without Alembic: to import it takes as long as to open the store."""
+    """Return what Alembic noted; without Alembic, which takes longer to import than a store to open."""
     if not inspect(connection).has_table(_REVISIONS.name):
         return None
     revision: str | None = connection.scalar(select(_REVISIONS.c.version_num))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -24,6 +25,7 @@ from reference_server.cli import main
 from reference_server.registry import accounts, deletion, publishing, versions
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.database import Database
+from reference_server.registry.folders import make_folder
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.settings import Settings
 from reference_server.stores import open_database
@@ -67,7 +69,9 @@ def _clean_environment(monkeypatch):
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, empty_database):
+    make_folder(tmp_path / "data")
+    shutil.copy(empty_database, tmp_path / "data" / "maas.db")
     made = Store(tmp_path / "data")
     yield made
     made.db.dispose()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from argon2.profiles import CHEAPEST
 from click.testing import CliRunner
 
 from reference_server import cli
 from reference_server.catalogue import scikit_data, sources, table
+from reference_server.registry.folders import make_folder
+from reference_server.security import passwords
+from reference_server.security.passwords import Passwords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +97,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path) -> Machine:
-    """Return a machine whose store has no account."""
+def machine(tmp_path, monkeypatch, empty_database) -> Machine:
+    """Return a machine whose store has no account, and whose hashes of passwords are cheap ones."""
+    monkeypatch.setattr(passwords, "Passwords", partial(Passwords, cost=CHEAPEST))
+    make_folder(tmp_path / "store")
+    shutil.copy(empty_database, tmp_path / "store" / "maas.db")
     return Machine(tmp_path / "store")

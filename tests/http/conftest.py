@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import functools
 import hashlib
 import json
+import shutil
 import socket
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -25,7 +23,6 @@ from maas_client._package import open_package, write_zip
 from reference_server.app import create_app, open_services
 from reference_server.http.connection import Connection
 from reference_server.http.front import Front
-from reference_server.registry.database import upgrade
 from reference_server.registry.folders import make_folder
 from reference_server.security.passwords import Passwords
 from reference_server.settings import Settings
@@ -176,19 +173,8 @@ def zipped(folder):
     return target.getvalue()
 
 
-@functools.cache
-def empty_store():
-    """Return the file of a store without rows: to make one takes a quarter of a second of every revision."""
-    with tempfile.TemporaryDirectory() as folder:
-        upgrade(f"sqlite:///{folder}/maas.db")
-        return (Path(folder) / "maas.db").read_bytes()
-
-
-def make_server(folder, **settings):
+def server_in(folder, **settings):
     """Return a server of a folder's own, whose hashes of passwords are cheap ones."""
-    if not folder.exists():
-        make_folder(folder)
-        (folder / "maas.db").write_bytes(empty_store())
     services = open_services(
         Settings(
             data_dir=folder,
@@ -204,21 +190,28 @@ def make_server(folder, **settings):
     return Server(services, Front(services, flask), flask)
 
 
-@pytest.fixture(name="make_server", scope="session")
-def server_maker():
-    """Return `make_server`."""
-    return make_server
+@pytest.fixture(scope="session")
+def make_server(empty_database):
+    """Return a function that makes a server, whose store is a new one where the folder is not there yet."""
+
+    def make(folder, **settings):
+        if not folder.exists():
+            make_folder(folder)
+            shutil.copy(empty_database, folder / "maas.db")
+        return server_in(folder, **settings)
+
+    return make
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, make_server):
     made = make_server(tmp_path / "data")
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, text_package):
+def shared(tmp_path_factory, make_server, text_package):
     """A server with the account `ada`, whose public model `words` has one version."""
     made = make_server(tmp_path_factory.mktemp("shared") / "data", max_body_bytes=200_000, body_seconds=1)
     made.ada = made.register("ada")
@@ -228,7 +221,7 @@ def shared(tmp_path_factory, text_package):
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory, make_server):
     """A server with the account `ada` that takes packages in chunks of a kilobyte."""
     made = make_server(tmp_path_factory.mktemp("desk") / "data", upload_chunk_bytes=1024)
     made.ada = made.register("ada")

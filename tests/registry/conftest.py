@@ -16,7 +16,7 @@ import pytest
 from maas_client.types import ModelQuery, PageQuery, PublishQuery, TaskSignature, TensorSignature
 from reference_server.registry import accounts, models, publishing
 from reference_server.registry.artifacts import ArtifactStore
-from reference_server.registry.database import Database, upgrade
+from reference_server.registry.database import Database
 from reference_server.registry.packages import open_package_file
 from reference_server.security.callers import ALL_SCOPES, Caller
 from reference_server.security.encryption import DataKey
@@ -162,14 +162,6 @@ def every_page(read, query_type=PageQuery, **query):
         assert page.has_more == (cursor is not None)
         if cursor is None:
             return pages
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """Return the file of a database that `upgrade` has prepared, to be copied."""
-    file = tmp_path_factory.mktemp("database") / "maas.db"
-    upgrade(f"sqlite:///{file}")
-    return file
 
 
 @pytest.fixture(scope="session")
