@@ -139,6 +139,11 @@ def made_at(past, tmp_path):
     return lambda revision: Path(shutil.copy(past / revision, tmp_path / "maas.db"))
 
 
+def test_the_files_names_tell_the_revisions():
+    """Without Alembic the same is known as with it, in the order of the migrations."""
+    assert database._known_revisions() == REVISIONS
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_store_of_any_release_keeps_its_rows(made_at, revision):
     """Every row of every table is there after the upgrade, and every column with what it held."""

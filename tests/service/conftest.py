@@ -52,6 +52,8 @@ def environment(folder, **more):
         "MAAS_SERVER_LOGINS_PER_MINUTE": "10000",
         "MAAS_SERVER_REGISTRATIONS_PER_MINUTE": "10000",
         "MAAS_SERVER_LANES": "2",
+        # No balancer looks here for a second before the port closes; tests of the drain say how long.
+        "MAAS_SERVER_GRACE_SECONDS": "0",
         # Tests of jobs start one; for all others it would only take a share of the cores.
         "MAAS_SERVER_JOB_PROCESSES": "0",
         "PIP_NO_INDEX": "1",
