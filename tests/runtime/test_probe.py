@@ -16,7 +16,11 @@ from reference_server.runtime.probe import probe
 POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and signals are POSIX's")
 
 
-@pytest.fixture(autouse=True, params=[True, False], ids=["forked", "started"])
+# Each process that starts has to load everything; what differs then, one test below sees.
+STARTED = pytest.param(False, id="started", marks=pytest.mark.long)
+
+
+@pytest.fixture(autouse=True, params=[pytest.param(True, id="forked"), STARTED])
 def _each_way(request, monkeypatch):
     """Try packages in forks of a process that waits, and in a process of their own; leave nothing behind."""
     if request.param and sys.platform != "linux":
@@ -92,6 +96,17 @@ def test_a_good_package_is_inspected(text_package):
         inspection = probe(package)
     assert [spec.name for spec in inspection.signature.inputs] == ["text"]
     assert [(spec.datatype, spec.shape) for spec in inspection.tensors.outputs] == [("FP32", [-1, 2])]
+
+
+@POSIX
+def test_where_nothing_forks_each_package_has_a_process_of_its_own(text_package, child, monkeypatch):
+    """It ends with its answer, and a crash of it is a refusal there too."""
+    monkeypatch.setattr(probe_processes, "_CAN_FORK", False)
+    with open_package(text_package) as package:
+        assert probe(package).batch_invariant
+    assert psutil.Process().children() == []
+    child("import os", "os.abort()")
+    assert "SIGABRT" in _refusal(text_package).message
 
 
 def test_a_zip_is_inspected_like_a_folder(token_package, tmp_path):
