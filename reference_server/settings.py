@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     capture_bytes: int = Field(
         64 * 2**20,
         ge=0,
-        description="What the captured calls of a model may take, beyond which the oldest go; 0 forbids capture.",
+        description="What the captured calls of a model may take; then the oldest go. 0 forbids capture.",
     )
     telemetry: bool = Field(
         default=False, description="Send OpenTelemetry traces where its OTEL_… variables say."

@@ -87,8 +87,8 @@ class CapturedCall(Reply):
         request_id: Its `X-Request-Id`.
         route: `predict`, `embeddings` or `infer`.
         inputs: The instances as they were sent, in JSON; an image that was the body itself as its base64.
-            Of `infer` the input tensors with name, datatype, shape and `data` as it was sent; a binary one has
-            `base64` instead, of its bytes as the protocol lays them out.
+            Of `infer` the input tensors with name, datatype, shape and `data` as it was sent; a binary one
+            has `base64` instead, of its bytes as the protocol lays them out.
         parameters: The options that were sent.
         predictions: What was answered for each instance; of `infer` the output tensors, in the same form.
         fault: Why there is nothing of it: what is stored was changed, and its seal does not open.

@@ -33,5 +33,6 @@ class AccountExport(Reply):
     shares: dict[str, list[Share]] = Field({}, description="With whom each of its models is shared.")
     shared_with_me: list[SharedModel] = []
     captures: dict[str, Capture] = Field(
-        {}, description="Of which of its models calls are captured; the calls: GET /v1/models/{model}/captured."
+        {},
+        description="Of which of its models calls are captured; the calls: GET /v1/models/{model}/captured.",
     )

@@ -61,9 +61,9 @@ def change(call: Call, model: str, body: CaptureUpdate) -> Capture:
 def list_captured(call: Call, model: str, query: CapturedQuery) -> Answer:
     """List a model's captured calls, oldest first, for its owners; a page of large calls is shorter.
 
-    With `Accept: application/x-ndjson` all of them from the cursor on come as a stream, one on each line. What
-    other workers answered in the last second is not among them yet. A call that was changed in the store has a
-    `fault`.
+    With `Accept: application/x-ndjson` all of them from the cursor on come as a stream, one on each line.
+    What other workers answered in the last second is not among them yet. A call that was changed in the store
+    has a `fault`.
     """
     services = call.services
     # Who may not read them must not make the store write either.
@@ -87,7 +87,10 @@ def list_captured(call: Call, model: str, query: CapturedQuery) -> Answer:
     audit="captured_deleted",
 )
 def erase(call: Call, model: str) -> Replied[Erasure]:
-    """Erase what was captured of a model's calls: their key is destroyed, and capture goes on as it is set."""
+    """Erase what was captured of a model's calls, for its owners; capture goes on as it is set.
+
+    The key of the calls is destroyed; what workers have not stored yet is dropped too.
+    """
     services = call.services
     erased = captured.erase(services.database, services.artifacts, call.by, model)
     services.forget_targets()
@@ -134,8 +137,9 @@ class Lines:
 
 def takes_lines(headers: Mapping[str, str]) -> bool:
     """Tell whether a caller names the media type of lines among those that it takes (RFC 9110, 12.5.1)."""
-    kinds = (each.partition(";") for each in headers.get("accept", "").lower().split(","))
-    return any(kind.strip() == NDJSON and "q=0" not in options.split("q=0.")[0] for kind, _, options in kinds)
+    return any(
+        kind.partition(";")[0].strip() == NDJSON for kind in headers.get("accept", "").lower().split(",")
+    )
 
 
 def _holds(call: Call) -> Callable[[], bool]:

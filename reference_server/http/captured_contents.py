@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from reference_server.http.capturing import Taken
 
 _JSON_LENGTH = JSON_LENGTH.lower()
+# What this server has written is as large as the model made it.
+_MOST_REPLY_BYTES = 2**31
 _BINARY_SIZE = "binary_data_size"
 # What of a request's parameters tells the reply's form alone.
 _OF_THE_FORM = ("binary_data_output",)
@@ -64,10 +66,9 @@ def _numbers(embedding: object) -> object:
 
 
 def _infer(taken: Taken, most_bytes: int) -> dict[str, Any]:
-    request, tensors = _message(taken.body, taken.headers, most_bytes)
+    request, tensors = _message("inputs", taken.body, taken.headers, most_bytes)
     inputs = [_tensor(each, tensors) for each in request["inputs"]]
-    # What this server has written is as large as the model made it.
-    reply, tensors = _message(taken.reply, taken.reply_headers, None)
+    reply, tensors = _message("outputs", taken.reply, taken.reply_headers, _MOST_REPLY_BYTES)
     given = request.get("parameters") or {}
     return {
         "inputs": inputs,
@@ -77,15 +78,14 @@ def _infer(taken: Taken, most_bytes: int) -> dict[str, Any]:
 
 
 def _message(
-    body: bytes | bytearray, headers: Mapping[str, str], most_bytes: int | None
+    part: str, body: bytes | bytearray, headers: Mapping[str, str], most_bytes: int
 ) -> tuple[Any, Iterator[bytes]]:
     """Return a message's JSON and, in their order, its binary tensors."""
-    most = 2**31 if most_bytes is None else most_bytes
-    content = bodies.uncompressed(bytes(body), headers, max_bytes=most)
+    content = bodies.uncompressed(bytes(body), headers, max_bytes=most_bytes)
     length = headers.get(_JSON_LENGTH)
     end = len(content) if length is None else int(length)
     message = orjson.loads(content[:end])
-    return message, _binary(message.get("outputs" if "model_name" in message else "inputs"), content, end)
+    return message, _binary(message[part], content, end)
 
 
 def _binary(tensors: list[dict[str, Any]], content: bytes, start: int) -> Iterator[bytes]:

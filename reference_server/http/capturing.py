@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reference_server.http.captured_contents import content_of
-from reference_server.registry import captured
-from reference_server.registry.captured import NewCall
+from reference_server.registry import capture_set
+from reference_server.registry.capture_set import NewCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ class Captures:
             return
         try:
             calls, unread = self._read(held)
-            captured.add(self._database, calls, dropped + unread, most_bytes=self._model_bytes)
+            capture_set.add(self._database, calls, dropped + unread, most_bytes=self._model_bytes)
         except BaseException:
             self._give_back(held, dropped)
             raise

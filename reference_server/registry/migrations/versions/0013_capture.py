@@ -30,7 +30,10 @@ def upgrade() -> None:
     op.create_table(
         "captured_calls",
         sa.Column(
-            "model_id", sa.String(64), sa.ForeignKey("captures.model_id", ondelete="CASCADE"), primary_key=True
+            "model_id",
+            sa.String(64),
+            sa.ForeignKey("captures.model_id", ondelete="CASCADE"),
+            primary_key=True,
         ),
         sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
