@@ -76,6 +76,7 @@ def test_what_is_asked_is_what_was_said(client, ask, fake):
         "method": "exact",
         "budget": 64,
         "seed": 3,
+        "faithfulness": True,
         "parameters": {"top_k": 1},
     }
 
