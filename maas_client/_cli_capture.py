@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,10 +98,11 @@ def _show(name: str, found: Capture, *, as_json: bool) -> None:
 def _export(client: Client, name: str, file: Path) -> int:
     """Write the captured calls; return how many of them do not open."""
     if str(file) == "-":
-        return _write(client, name, click.get_text_stream("stdout"))
+        return _write(client, name, sys.stdout)
+    # Others' inputs will be in it.
+    file.touch(mode=0o600)
+    file.chmod(0o600)
     with file.open("w", encoding="utf-8") as lines:
-        # Others' inputs are in it.
-        file.chmod(0o600)
         return _write(client, name, lines)
 
 

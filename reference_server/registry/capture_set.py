@@ -14,12 +14,12 @@ from maas_client.types import CapturedCall
 from reference_server.errors import Unavailable
 from reference_server.registry import capture, data_keys
 from reference_server.registry.data_keys import KeyDestroyedError
-from reference_server.registry.tables import AccountRow, CapturedRow, CaptureRow
-from reference_server.security.encryption import SealBrokenError
+from reference_server.registry.tables import AccountRow, Base, CapturedRow, CaptureRow
+from reference_server.security.encryption import NONCE_BYTES, TAG_BYTES, SealBrokenError
 from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # How many of the oldest are looked at a time for room.
 _OLDEST = 1000
+_SEAL_BYTES = NONCE_BYTES + TAG_BYTES
+_TABLE = Base.metadata.tables[CapturedRow.__tablename__]
 FAULT = "what is stored of this call was changed, or is another call's: its seal does not open"
 _log = logging.getLogger(__name__)
 
@@ -142,33 +144,33 @@ def _is_due(call: NewCall, row: CaptureRow) -> bool:
     return row.since is not None and is_this_set
 
 
-def _store(session: Session, row: CaptureRow, calls: Iterable[NewCall], most_bytes: int) -> None:
+def _store(session: Session, row: CaptureRow, calls: Sequence[NewCall], most_bytes: int) -> None:
+    fitting = [call for call in calls if len(call.content) + _SEAL_BYTES <= most_bytes]
     try:
         key = key_of(session, row)
     except Unavailable:
         # Told in the log; other models' calls are stored all the same.
-        row.dropped += len(list(calls))
+        fitting = []
+    row.dropped += len(calls) - len(fitting)
+    if not fitting:
         return
-    values = []
-    for call in calls:
-        content = key.seal(call.content, bound_to=_place(row.model_id, row.last_seq + 1, call))
-        if len(content) > most_bytes:
-            row.dropped += 1
-            continue
-        row.last_seq += 1
-        row.records += 1
-        row.bytes += len(content)
-        values.append(_values(row, call, content))
-    if values:
-        session.execute(insert(CapturedRow), values)
+    values = [
+        _values(row.model_id, seq, call, key) for seq, call in enumerate(fitting, start=row.last_seq + 1)
+    ]
+    # By the table: the mapped class would take twice the time for each.
+    session.execute(insert(_TABLE), values)
+    row.last_seq += len(values)
+    row.records += len(values)
+    row.bytes += sum(len(each["sealed"]) for each in values)
     if row.bytes > most_bytes:
         _make_room(session, row, row.bytes - most_bytes)
 
 
-def _values(row: CaptureRow, call: NewCall, sealed: bytes) -> dict[str, object]:
+def _values(model_id: str, seq: int, call: NewCall, key: DataKey) -> dict[str, Any]:
+    sealed = key.seal(call.content, bound_to=_place(model_id, seq, call))
     return {
-        "model_id": row.model_id,
-        "seq": row.last_seq,
+        "model_id": model_id,
+        "seq": seq,
         "at": call.at,
         "expires_at": call.at + timedelta(days=call.days),
         "version": call.version,

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import struct
 from contextlib import closing
-from dataclasses import replace
 from http.client import IncompleteRead
 
 import numpy as np
@@ -394,7 +393,7 @@ def test_what_the_store_cannot_take_now_comes_again(words, monkeypatch):
     with pytest.raises(OSError, match="away"):
         captures.flush()
     words.post(f"{WORDS}/predict", {"text": "two"}, headers=words.bob)
-    captures._held[0] = replace(captures._held[0], reply=b"{")
+    captures._held[0] = captures._held[0]._replace(reply=b"{")
     monkeypatch.setattr(capture_set, "add", add)
     words.post(f"{WORDS}/predict", {"text": "three"}, headers=words.bob)
     for _ in range(2):
