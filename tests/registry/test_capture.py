@@ -282,6 +282,8 @@ def test_exchanged_records_are_found(words, bob):
     assert [each.fault for each in words.listed()] == [capture_set.FAULT] * 2
     words.change(1, account_id=words.ada.account_id)
     assert words.listed()[0].fault is None
+    words.change(1, seq=9)
+    assert [each.fault for each in words.listed() if each.seq == 9] == [capture_set.FAULT]
 
 
 def test_another_sets_key_opens_nothing(words, package):
