@@ -83,7 +83,7 @@ class Captured:
             counted = select(func.count(), func.coalesce(func.sum(CapturedRow.size), 0))
             return (row.records, row.bytes), tuple(session.execute(counted).one())
 
-    def change(self, seq, **values):
+    def change(self, seq, /, **values):
         with self.db.write() as session:
             session.execute(update(CapturedRow).where(CapturedRow.seq == seq).values(**values))
 
