@@ -17,8 +17,17 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and signals are PO
 
 
 def trials():
-    """Return the processes that try packages for this one, which may have servers of other tests beside them."""
-    return [each for each in psutil.Process().children() if each.cmdline()[1:3] == ["-P", "-m"]]
+    """Return the processes that try packages for this one; servers of other tests may be beside them."""
+    return [each for each in psutil.Process().children() if is_trial(each)]
+
+
+def is_trial(process):
+    try:
+        return process.cmdline()[1:3] == ["-P", "-m"]
+    except psutil.ZombieProcess:  # ended and not yet buried: it tells no command, and counts
+        return True
+    except psutil.NoSuchProcess:
+        return False
 
 
 # Each process that starts has to load everything; what differs then, one test below sees.
