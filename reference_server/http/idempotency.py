@@ -6,6 +6,7 @@ After draft-ietf-httpapi-idempotency-key-header.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from reference_server.errors import InvalidRequest
+from reference_server.errors import Conflict, InvalidRequest
 from reference_server.http.exchange import Answer
 from reference_server.registry import idempotency
 from reference_server.registry.idempotency import StoredReply
@@ -33,6 +34,7 @@ _LEASE_SECONDS = 15.0
 _RENEWED_AFTER_SECONDS = 3.0
 _NEVER_STORED = 500
 _TOO_MANY = 429
+_log = logging.getLogger(__name__)
 
 
 class Claims:
@@ -81,6 +83,7 @@ def once(
     owner: str,
     fingerprint: bytes,
     one_transaction: bool,
+    before_replay: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Run a call once for its key and replay its answer afterwards; it is stored sealed under the key itself.
 
@@ -93,6 +96,7 @@ def once(
         fingerprint: What the call says: the same key with another fingerprint is a conflict.
         one_transaction: Whether what the call writes and its stored answer are committed together, so that no
             death comes between them.
+        before_replay: Raises where the caller may not hear the stored answer any more.
 
     Raises:
         InvalidRequest: If the key is malformed.
@@ -112,8 +116,8 @@ def once(
         lease_seconds=_LEASE_SECONDS,
     )
     if stored is not None:
-        body = unseal(stored.body, secret=key, bound_to=bound_to) if stored.sealed else stored.body
-        return _unpacked(stored.status, body)
+        before_replay()
+        return _unpacked(stored.status, _opened(stored, key, bound_to))
 
     def keep(answer: Answer) -> None:
         # All are sealed, and not those with a secret alone: replies hold addresses and results too.
@@ -138,6 +142,21 @@ def once(
 
 def _is_kept(answer: Answer) -> bool:
     return answer.status < _NEVER_STORED and answer.status != _TOO_MANY
+
+
+def _opened(stored: StoredReply, key: str, bound_to: bytes) -> bytes:
+    try:
+        if stored.sealed:
+            return unseal(stored.body, secret=key, bound_to=bound_to)
+    except ValueError:
+        _log.exception("a stored reply was changed in the store")
+    # One in clear is an older server's, or was put there by somebody who can write the database.
+    raise Conflict(
+        f"the call with this {HEADER} was made before, and its answer cannot be told again; look whether it "
+        "had its effect, and make a new key",
+        code="idempotency_reply_lost",
+        should_retry=False,
+    )
 
 
 def _packed(answer: Answer) -> bytes:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 from sqlalchemy import create_engine, event, make_url
@@ -43,6 +43,10 @@ _CACHE_KIBIBYTES = 8192
 _MIGRATIONS = "reference_server.registry:migrations"
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
+
+
+# What other rooms, which know no SQL, get from one function here and give to the next.
+Transaction: TypeAlias = Session
 
 
 class StoreError(Exception):

@@ -95,6 +95,16 @@ def get(db: Database, caller: Caller, name: str) -> Model:
         return _read(session, caller, names.visible(session, caller, name).row.id)
 
 
+def require_visible(db: Database, caller: Caller, name: str) -> None:
+    """Refuse a name that means no model to a caller.
+
+    Raises:
+        NotFound: When there is none, or none that they may see.
+    """
+    with db.read() as session:
+        names.visible(session, caller, name)
+
+
 def list_models(db: Database, caller: Caller, query: ModelQuery) -> Page[Model]:
     """Return a page of the models that the caller may see.
 

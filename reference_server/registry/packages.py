@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from sqlalchemy import update
 
 from reference_server.errors import Forbidden, Unavailable
-from reference_server.registry import data_keys, names, sealed_artifacts, versions
+from reference_server.registry import data_keys, in_clear, names, sealed_artifacts, versions
 from reference_server.registry.data_keys import KeyDestroyedError
 from reference_server.registry.tables import VersionRow
 from reference_server.security.encryption import SealBrokenError
@@ -144,10 +144,11 @@ def open_package_file(
         KeyDestroyedError: When it was erased meanwhile.
         SealBrokenError: When it is not what was stored; while reading as well.
     """
-    if data_key is None:
-        return sealed_artifacts.open_reader(store, artifact, None)
+    thing = version_thing(model_id, number)
     with db.read() as session:
-        key = data_keys.get(session, data_key, thing=version_thing(model_id, number))
+        if data_key is None:
+            in_clear.require_permitted(session, f"the package of {thing}")
+        key = None if data_key is None else data_keys.get(session, data_key, thing=thing)
     return sealed_artifacts.open_reader(store, artifact, key)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from reference_server.registry import data_keys, job_contents, sealed_artifacts
+from reference_server.registry import data_keys, in_clear, job_contents, sealed_artifacts
 from reference_server.registry.packages import version_thing
 from reference_server.registry.tables import JobRow, ModelRow, UploadChunkRow, UploadRow, VersionRow
 
@@ -45,7 +45,7 @@ class InClear:
         return self.versions + self.uploads + self.jobs
 
 
-def in_clear(session: Session) -> InClear:
+def count(session: Session) -> InClear:
     """Count what is still stored in clear."""
     counts = [
         session.scalar(select(func.count()).select_from(table).where(table.data_key.is_(None))) or 0
@@ -58,10 +58,28 @@ def seal_up(db: Database, store: ArtifactStore) -> int:
     """Seal everything that is stored in clear; returns how many things that were.
 
     What cannot be read is told in the log and left as it is, so that it keeps nothing else from being sealed.
+    Once nothing is left, clear things are refused from then on; one that is found after that is left to the
+    operator, because sealing it would make somebody's exchange good.
     """
     with db.read() as session:
-        if not in_clear(session).total:
-            return 0
+        is_permitted, found = in_clear.is_permitted(session), count(session)
+    if found.total and not is_permitted:
+        _log.error(
+            "%d things stand in clear in a store in which everything was sealed, and are refused: somebody "
+            "changed the database; look with `maas-server doctor`",
+            found.total,
+        )
+    if not is_permitted:
+        return 0
+    sealed = _seal_all(db, store) if found.total else 0
+    with db.write() as session:
+        if not count(session).total:
+            in_clear.end(session)
+    return sealed
+
+
+def _seal_all(db: Database, store: ArtifactStore) -> int:
+    with db.read() as session:
         versions = session.execute(
             select(VersionRow.model_id, VersionRow.number).where(VersionRow.data_key.is_(None))
         ).all()
