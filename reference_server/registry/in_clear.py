@@ -24,8 +24,8 @@ _NAME = "in clear"
 def permit_where_nothing_is_sealed(db: Database) -> None:
     """Permit clear things in a store that no key seals anything of; every server asks when it opens one.
 
-    Such a store is new or of before all sealing. One whose keys were all deleted looks alike; but then nothing
-    that was sealed opens any more, and the key of the receipts is another.
+    Such a store is new or of before all sealing. One whose keys were all deleted looks alike; but then
+    nothing that was sealed opens any more, and the key of the receipts is another.
     """
     with db.read() as session:
         if data_keys.masters(session):

@@ -90,7 +90,8 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     Args:
         db: The registry.
         store: Where the packages are.
-        caller: Who asks; the model's owner and its publishers get it.
+        caller: Who asks; the model's owners and its publishers get it, and everybody who may use it where an
+            owner marked it downloadable.
         model: The model's name.
         selector: A number, an alias or `latest`.
 
@@ -101,10 +102,10 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     with db.read() as session:
         found = names.visible(session, caller, model)
         number = versions.select_number(session, found.row.id, selector)
-        if not found.allows(names.PUBLISHER):
+        if not (found.row.downloadable or found.allows(names.PUBLISHER)):
             raise Forbidden(
                 f"{model!r} may be used but not downloaded; its owner and its publishers can download its "
-                "packages",
+                "packages, and an owner can mark it downloadable for everybody who may use it",
                 code="not_downloadable",
                 param="model",
             )
