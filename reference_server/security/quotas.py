@@ -245,8 +245,8 @@ class StoredQuotas:
             return 0.0
         if self._processes == 1 or day.used - day.told + rows > day.left:
             return renewed
-        # What was used since the store was asked makes room for another share; else other workers hold the rows,
-        # and give back what they do not use.
+        # What was used since the store was asked makes room for another share; else other workers hold the
+        # rows, and give back what they do not use.
         return min(_EXCHANGE_SECONDS if day.used > day.told else _IDLE_SECONDS, renewed)
 
     def _is_worth_asking(self, day: _Day, rows: int, now: datetime) -> bool:

@@ -211,8 +211,10 @@ def test_a_call_larger_than_a_share_gets_what_nobody_has_claimed(store):
     assert take(first, 80).wait == 0
     first.exchange()
     assert take(second, 21).wait == 12 * 3600
-    assert take(second, 10).wait == 0
     store.now += timedelta(seconds=1)
+    assert take(second, 10).wait == 0
+    store.now += timedelta(seconds=10)
+    first.exchange()
     assert take(second, 10).wait == 0
     second.exchange()
     assert store.used() == 100
