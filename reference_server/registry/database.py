@@ -187,6 +187,17 @@ class Database:
             return "the database overwrote them with zeros, and its write-ahead log was emptied"
         return "the database server reuses their room by its own vacuum"
 
+    @property
+    def not_overwritten(self) -> tuple[str, ...]:
+        """What stays of deleted rows for a while, sealed keys among them, for people."""
+        if self._reader.dialect.name == "sqlite":
+            return ()
+        told = (
+            "deleted rows, sealed keys among them, in the database server's files until its vacuum has been "
+            "there, and in its own log, its replicas and their archives for as long as those are kept"
+        )
+        return (told,)
+
     def overwrite(self) -> bool:
         """Write SQLite's log back and empty it, so that no file has what was deleted; tell whether it could.
 
@@ -315,6 +326,11 @@ def _check_references(connection: Connection) -> None:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name in ("psycopg", "psycopg2"):
+        return (
+            f"its driver is not installed ({error.name}): write postgresql+psycopg://… and run pip install "
+            "'maas-client[server,postgres]'"
+        )
     if isinstance(error, ModuleNotFoundError):
         return f"its driver is not installed ({error.name})"
     # What SQLAlchemy wraps around the driver's words is an address on the web.
