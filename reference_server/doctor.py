@@ -259,7 +259,10 @@ def in_clear(settings: Settings) -> Iterator[Finding]:
             is_expected = not data_keys.masters(session) or permission.is_permitted(session)
         except MasterKeyError:
             is_expected = False
-    told = f"{left.versions} packages, {left.uploads} uploads and {left.jobs} jobs are stored in clear"
+    told = (
+        f"{left.versions} packages, {left.uploads} uploads, {left.jobs} jobs and {left.replies} replies are "
+        "stored in clear"
+    )
     if left.total and is_expected:
         yield Finding("sealing", "warn", told, "a server that runs seals them by itself; see its log if not")
     elif left.total:

@@ -6,7 +6,6 @@ After draft-ietf-httpapi-idempotency-key-header.
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from reference_server.errors import Conflict, InvalidRequest
+from reference_server.errors import InvalidRequest
 from reference_server.http.exchange import Answer
 from reference_server.registry import idempotency
 from reference_server.registry.idempotency import StoredReply
@@ -34,7 +33,6 @@ _LEASE_SECONDS = 15.0
 _RENEWED_AFTER_SECONDS = 3.0
 _NEVER_STORED = 500
 _TOO_MANY = 429
-_log = logging.getLogger(__name__)
 
 
 class Claims:
@@ -145,18 +143,12 @@ def _is_kept(answer: Answer) -> bool:
 
 
 def _opened(stored: StoredReply, key: str, bound_to: bytes) -> bytes:
+    if not stored.sealed:
+        return stored.body
     try:
-        if stored.sealed:
-            return unseal(stored.body, secret=key, bound_to=bound_to)
-    except ValueError:
-        _log.exception("a stored reply was changed in the store")
-    # One in clear is an older server's, or was put there by somebody who can write the database.
-    raise Conflict(
-        f"the call with this {HEADER} was made before, and its answer cannot be told again; look whether it "
-        "had its effect, and make a new key",
-        code="idempotency_reply_lost",
-        should_retry=False,
-    )
+        return unseal(stored.body, secret=key, bound_to=bound_to)
+    except ValueError as error:
+        raise idempotency.reply_lost() from error
 
 
 def _packed(answer: Answer) -> bytes:

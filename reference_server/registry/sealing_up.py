@@ -14,7 +14,14 @@ from sqlalchemy import func, select
 
 from reference_server.registry import data_keys, in_clear, job_contents, sealed_artifacts
 from reference_server.registry.packages import version_thing
-from reference_server.registry.tables import JobRow, ModelRow, UploadChunkRow, UploadRow, VersionRow
+from reference_server.registry.tables import (
+    IdempotencyRow,
+    JobRow,
+    ModelRow,
+    UploadChunkRow,
+    UploadRow,
+    VersionRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,11 +45,12 @@ class InClear:
     versions: int
     uploads: int
     jobs: int
+    replies: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.versions + self.uploads + self.jobs
+        return self.versions + self.uploads + self.jobs + self.replies
 
 
 def count(session: Session) -> InClear:
@@ -51,7 +59,13 @@ def count(session: Session) -> InClear:
         session.scalar(select(func.count()).select_from(table).where(table.data_key.is_(None))) or 0
         for table in (VersionRow, UploadRow, JobRow)
     ]
-    return InClear(*counts)
+    # Only who has a reply's Idempotency-Key could seal it; it is forgotten within a day.
+    replies = (
+        select(func.count())
+        .select_from(IdempotencyRow)
+        .where(IdempotencyRow.status.is_not(None), IdempotencyRow.sealed.is_(False))
+    )
+    return InClear(*counts, session.scalar(replies) or 0)
 
 
 def seal_up(db: Database, store: ArtifactStore) -> int:
@@ -88,7 +102,8 @@ def _seal_all(db: Database, store: ArtifactStore) -> int:
     sealed = sum(_seal_version(db, store, model_id, number) for model_id, number in versions)
     sealed += sum(_seal_upload(db, store, upload_id) for upload_id in uploads)
     sealed += sum(_seal_job(db, store, job_id) for job_id in jobs)
-    _log.info("%d things that an older server had stored in clear are sealed now", sealed)
+    if sealed:
+        _log.info("%d things that an older server had stored in clear are sealed now", sealed)
     return sealed
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.http import keys as keys_endpoints
 from reference_server.http.idempotency import Claims
-from reference_server.registry import idempotency
+from reference_server.registry import idempotency, sealing_up
 from reference_server.registry.tables import IdempotencyRow
 
 
@@ -234,6 +234,7 @@ def test_whom_a_model_is_not_shared_with_any_more_hears_nothing_of_it_again(serv
 @pytest.mark.parametrize("planted", [{"sealed": False, "body": b"{}\nplanted"}, {"body": bytes(60)}])
 def test_an_answer_that_was_changed_in_the_store_is_not_told(server, planted):
     """Neither one in clear nor one under another key; the caller is told to look."""
+    sealing_up.seal_up(server.services.database, server.services.artifacts)
     create(server)
     with server.services.database.write() as session:
         session.execute(update(IdempotencyRow).values(**planted))
