@@ -55,17 +55,17 @@ class InClear:
 
 def count(session: Session) -> InClear:
     """Count what is still stored in clear."""
-    counts = [
+    versions, uploads, jobs = (
         session.scalar(select(func.count()).select_from(table).where(table.data_key.is_(None))) or 0
         for table in (VersionRow, UploadRow, JobRow)
-    ]
+    )
     # Only who has a reply's Idempotency-Key could seal it; it is forgotten within a day.
     replies = (
         select(func.count())
         .select_from(IdempotencyRow)
         .where(IdempotencyRow.status.is_not(None), IdempotencyRow.sealed.is_(False))
     )
-    return InClear(*counts, session.scalar(replies) or 0)
+    return InClear(versions, uploads, jobs, session.scalar(replies) or 0)
 
 
 def seal_up(db: Database, store: ArtifactStore) -> int:
