@@ -411,9 +411,22 @@ class AsyncModelsResource(_Resource):
         """Claim a name for a model; publishing a version does so too."""
         return await self._send(models.create(name=name, visibility=visibility))
 
-    async def update(self, name: str, *, visibility: Visibility) -> Model:
-        """Change who sees a model."""
-        return await self._send(models.update(name, visibility=visibility))
+    async def update(
+        self, name: str, *, visibility: Visibility | None = None, downloadable: bool | None = None
+    ) -> Model:
+        """Change who sees a model and who downloads it; for its owners.
+
+        Args:
+            name: The model's name.
+            visibility: `public` shows it to everyone, `private` only to those it is shared with.
+            downloadable: Whether everybody who may use it may download its packages, and not its owners and
+                publishers alone.
+
+        Raises:
+            PermissionDeniedError: You are no owner of the model.
+            ConflictError: Another public model has its name.
+        """
+        return await self._send(models.update(name, visibility=visibility, downloadable=downloadable))
 
     async def delete(self, name: str) -> Erasure | None:
         """Erase a model for good, with all its versions, aliases and history; its name is free again.

@@ -50,6 +50,8 @@ AuditAct: TypeAlias = Literal[
     "audit_read",
     "audit_exported",
     "audit_pruned",
+    "backup_made",
+    "store_restored",
     "prediction",
     "request",
 ]

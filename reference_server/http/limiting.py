@@ -172,10 +172,17 @@ def _count_by_minute(call: Call, budgets: Sequence[Budget]) -> None:
 
 def _quota_spent(spent: Standing, rows: int) -> TooManyRequests:
     is_soon = spent.level.wait < spent.level.full
-    until = "in a moment, when the workers have counted together" if is_soon else "at midnight, UTC"
+    left = (
+        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a day"
+    )
+    told = f"{left}; it is renewed at midnight, UTC"
+    if is_soon:
+        told = (
+            f"{left}, in the worker that answers; the server's other workers hold the rest, and give back in "
+            "some seconds what they do not use: wait, or ask for fewer rows in a call"
+        )
     return TooManyRequests(
-        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a "
-        f"day; it is renewed {until}",
+        told,
         code="quota_spent",
         retry_after=spent.level.wait,
         # Nobody should wait for tomorrow in a loop.

@@ -18,6 +18,7 @@ from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
 from reference_server.http.spool import Spool
+from reference_server.registry import models
 from reference_server.registry.idempotency import stranger
 
 if TYPE_CHECKING:
@@ -230,7 +231,14 @@ def _once(
         owner=owner,
         fingerprint=said,
         one_transaction=call.endpoint.one_transaction,
+        before_replay=lambda: _require_sight(call, path),
     )
+
+
+def _require_sight(call: Call, path: Mapping[str, str]) -> None:
+    """Refuse to tell again of a model that the caller cannot see any more, such as one not shared now."""
+    if "model" in path:
+        models.require_visible(call.services.database, call.by, path["model"])
 
 
 def _run(call: Call, arguments: Mapping[str, object]) -> Answer | Pending:

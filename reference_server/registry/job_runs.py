@@ -17,7 +17,7 @@ from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.orm import aliased
 
 from reference_server.registry import job_contents, measurements
-from reference_server.registry.job_contents import sealed_line
+from reference_server.registry.job_contents import JobDamagedError, sealed_line
 from reference_server.registry.jobs import discard, end
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
 from reference_server.security.callers import ALL_SCOPES, Caller
@@ -99,7 +99,12 @@ def claim(db: Database, owner: str, *, lease: timedelta) -> Claim | None:
         row.attempts += 1
         row.revision += 1
         account = session.get_one(AccountRow, row.account_id)
-        return _claimed(session, row, owner, account)
+        try:
+            return _claimed(session, row, owner, account)
+        except JobDamagedError:
+            # It must not keep the next one waiting; its artifacts go when it is forgotten.
+            end(session, row, "failed", at=now, code=job_contents.DAMAGED)
+            return None
 
 
 def renew(db: Database, claim: Claim, *, lease: timedelta) -> Verdict:

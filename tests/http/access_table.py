@@ -104,7 +104,7 @@ ROWS = (
     Row("GET /v1/models", "models:read", ANYBODY),
     Row("POST /v1/models", "models:write", "201 201 201 201 201 201", json={"name": "{new}"}),
     Row("GET /v1/models/{model}", "models:read", READS),
-    Row("PATCH /v1/models/{model}", "models:write", OWNS, json={"visibility": "public"}),
+    Row("PATCH /v1/models/{model}", "models:write", OWNS, json={"downloadable": True}),
     Row("DELETE /v1/models/{model}", "models:write", OWNS),
     Row("GET /v1/models/{model}/versions", "models:read", READS),
     Row("POST /v1/models/{model}/versions", "models:write", PUBLISHES, body=b"{zip}", headers=ZIP),
