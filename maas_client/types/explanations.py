@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from maas_client.types.base import Reply, Request
+from maas_client.types.fields import ALIAS_NAME, VERSION_NUMBER
 
 ExplainMethod: TypeAlias = Literal["auto", "exact", "kernel", "fast"]
 
@@ -49,6 +50,19 @@ class ExplanationsRequest(ExplainOptions):
 
     inputs: list[dict[str, JsonValue]] = Field(
         min_length=1, max_length=10_000, description="Instances: inputs by name."
+    )
+
+
+class ExplanationsQuery(Request):
+    """Query parameters of a job that explains many instances; its body is an `ExplanationsRequest`."""
+
+    rows: int = Field(
+        ge=1, le=10_000, description="How many instances the body holds; other than that is an error."
+    )
+    version: str | None = Field(
+        None,
+        pattern=rf"^(?:{VERSION_NUMBER}|{ALIAS_NAME})$",
+        description="A version's number, an alias or `latest`; what `default` points to when left out.",
     )
 
 
