@@ -475,8 +475,8 @@ class Client:
             method: `exact` Shapley values, `kernel` for paired KernelSHAP, `fast` for leave-one-out, or
                 `auto` for exact values where the budget allows them and `kernel` elsewhere.
             budget: The most evaluations of the model, 2 to 100,000; they count as usage.
-            time_budget: Seconds to spend, 0.001 to 3,600: as many evaluations as that allows, at most `budget`.
-                What a second allows is not the same every time, and so neither is the answer.
+            time_budget: Seconds to spend, 0.001 to 3,600, on as many evaluations as that allows, at most
+                `budget`. What a second allows is not the same every time, and so neither is the answer.
             seed: The same seed gives the same answer.
             against: For an embedding: the other instance, whose cosine similarity is explained; a text alone
                 where the model has one input.

@@ -50,7 +50,15 @@ def of_explanations(explanations: Explanations) -> str:
     )
     head = _row(("", "target", "score", "baseline", "heaviest"), "th")
     rows = "".join(
-        _row((str(index), _text(each.target), f"{each.prediction:.4g}", f"{each.baseline:.4g}", _heaviest(each)))
+        _row(
+            (
+                str(index),
+                _text(each.target),
+                f"{each.prediction:.4g}",
+                f"{each.baseline:.4g}",
+                _heaviest(each),
+            )
+        )
         for index, each in enumerate(explanations[:_MOST_ROWS])
     )
     return (
@@ -94,9 +102,7 @@ def _instance(explanation: Explanation, most: float) -> str:
 
 
 def _spans(explanation: Explanation, name: str) -> list[Attribution]:
-    spans = [
-        each for each in explanation.attributions if each.input == name and each.start is not None
-    ]
+    spans = [each for each in explanation.attributions if each.input == name and each.start is not None]
     return sorted(spans, key=lambda each: each.start or 0)
 
 
@@ -173,9 +179,10 @@ def _importance_row(each: FeatureImportance, most: float) -> str:
 
 def _heaviest(explanation: Explanation) -> str:
     most = _most(explanation)
+    shaded = ((each, marks.shade(each.value, most)) for each in explanation.ranked()[:_HEAVIEST])
     return " ".join(
-        f'<span style="{marks.shade(each.value, most)}">{_text(each.feature)}</span> {words.signed(each.value)}'
-        for each in explanation.ranked()[:_HEAVIEST]
+        f'<span style="{style}">{_text(each.feature)}</span> {words.signed(each.value)}'
+        for each, style in shaded
     )
 
 

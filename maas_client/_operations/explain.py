@@ -123,7 +123,7 @@ def explain_many(
 def _milliseconds(seconds: float | None) -> float | None:
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float) or not _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
+    if not _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
         raise ArgumentError(
             f"time_budget is {seconds!r}, expected seconds from {_SHORTEST_SECONDS:g} to {_LONGEST_SECONDS:g}"
         )
