@@ -142,7 +142,8 @@ class ExplainReply(Reply):
     Args:
         target: The label or output that is explained.
         method: How the attributions were found: `exact`, `kernel` or `fast`.
-        unit: What the features are: `words`, `sentences`, `columns` or `regions`.
+        unit: What the features are: `words`, `sentences`, `columns` or `regions`. Of a long text those of its
+            sentences that count most are in words and the others whole, which is called `words` too.
         masking: What stands where a feature is away: `delete`, `mask-token`, `background` or `mean-color`.
         prediction: The target's score for the instance.
         baseline: The target's score without any feature.

@@ -60,7 +60,9 @@ class MaskedPicture:
         inside = self._spread(self._regions >= 0)
         axes = {"NCHW": (1, 2), "NHWC": (0, 1), "NHW": (0, 1)}[options.layout]
         inside = np.broadcast_to(inside, tensor.shape)
-        self._mean = tensor.mean(axis=axes, keepdims=True, where=inside, dtype=np.float64).astype(tensor.dtype)
+        self._mean = tensor.mean(axis=axes, keepdims=True, where=inside, dtype=np.float64).astype(
+            tensor.dtype
+        )
 
     def masked(self, coalitions: Booleans) -> Batch:
         """Return the picture without the regions that are away; see `Maskable.masked`."""

@@ -25,7 +25,9 @@ _IDEOGRAPHS = re.compile(
 _JOINERS = "'\u2019-\u2010\u2011"
 # What ties two pictographs to one, and two letters of some scripts.
 _ZERO_WIDTH_JOINERS = "\u200c\u200d"
-_ENDS = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*|\n+")
+_ENDS = re.compile(
+    r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d\uff09]*|\n+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Segment:
 def words(text: str) -> list[Segment]:
     """Return a text's words in their order; together they reach over all of it but what precedes the first."""
     spans = list(_words(text))
-    ends = [start for start, _ in spans[1:]] + [len(text)]
-    return [Segment(start, end, reach) for (start, end), reach in zip(spans, ends, strict=True)]
+    reaches = [*(start for start, _ in spans[1:]), len(text)]
+    return [Segment(start, end, reach) for (start, end), reach in zip(spans, reaches, strict=False)]
 
 
 def sentences(text: str, parts: Sequence[Segment], *, most: int, longest: int) -> list[list[Segment]]:

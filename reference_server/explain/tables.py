@@ -59,9 +59,7 @@ class MaskedRow:
         )
 
 
-def masked_row(
-    row: Batch, background: Background | None, *, method: ExplainMethod, budget: int
-) -> MaskedRow:
+def masked_row(row: Batch, background: Background | None, *, method: ExplainMethod, budget: int) -> MaskedRow:
     """Return a row whose columns can be left out, against as much of the background as the budget bears.
 
     Raises:
@@ -70,7 +68,7 @@ def masked_row(
     if background is None:
         raise Unprocessable(
             "this version ships no background, without which nobody can say what a column's absence means; publish "
-            "one with `background.json` in the package and `background = \"background.json\"` under "
+            'one with `background.json` in the package and `background = "background.json"` under '
             "`[preprocessing]`: up to 100 rows of the training data, or the centres of its clusters",
             code="no_background",
         )
@@ -81,11 +79,13 @@ def masked_row(
             code="too_many_features",
         )
     wanted = _coalitions(columns, method)
-    if len(background) == 1 or budget >= 1 + len(background) * wanted:
+    # All columns are the instance itself, one row.
+    least = 1 + len(background) * (wanted - 1)
+    if len(background) == 1 or budget >= least:
         return MaskedRow(row, background)
     note = (
         f"Columns that are away have their background's mean, because a budget of {budget:,} does not bear all "
-        f"{len(background)} rows of it; from {1 + len(background) * wanted:,} on they are averaged over. For a model "
+        f"{len(background)} rows of it; from {least:,} on they are averaged over. For a model "
         "that is not linear the two differ."
     )
     return MaskedRow(row, background.mean(), notes=(note,))
