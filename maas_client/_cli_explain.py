@@ -158,11 +158,15 @@ def coloured(explanation: Explanation, name: str) -> Text | None:
         if each.start is None or each.end is None or not at <= each.start <= each.end <= len(text):
             continue
         share = abs(each.value) / most if most else 0.0
-        shown.append(_plain(text[at : each.start]))
-        shown.append(_plain(text[each.start : each.end]), style=_style(each.value, share))
+        shown.append(_printable(text[at : each.start]))
+        shown.append(_printable(text[each.start : each.end]), style=_style(each.value, share))
         shown.append(("⁺" if each.value > 0 else "⁻") if share >= _LIGHT else "")
         at = each.end
-    return shown.append(_plain(text[at:]))
+    return shown.append(_printable(text[at:]))
+
+
+def _printable(text: str) -> str:
+    return "\n".join(map(_plain, text.split("\n")))
 
 
 def _style(value: float, share: float) -> str:

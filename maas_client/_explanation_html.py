@@ -54,8 +54,8 @@ def of_explanations(explanations: Explanations) -> str:
             (
                 str(index),
                 _text(each.target),
-                f"{each.prediction:.4g}",
-                f"{each.baseline:.4g}",
+                words.number(each.prediction),
+                words.number(each.baseline),
                 _heaviest(each),
             )
         )
@@ -77,9 +77,14 @@ def of_compared(compared: ExplanationsCompared) -> str:
         for each in compared
     )
     heads, *rows = words.compared_rows(compared)
+    differences = compared.differences
+    widest = max((abs(each.difference) for each in differences), default=0.0)
     # Score and baseline come before the features.
-    body = "".join(_row(map(_text, row)) for row in rows[: _MOST_FEATURES + 2])
-    table = f'<table style="{_TABLE}">{_row((_text(name.lower()) for name in heads), "th")}{body}</table>'
+    bars = ["", "", *(marks.bar(each.difference, widest) for each in differences)]
+    body = "".join(
+        _row((*map(_text, row), bar)) for row, bar in zip(rows[: _MOST_FEATURES + 2], bars, strict=False)
+    )
+    table = f'<table style="{_TABLE}">{_row((*map(_text, map(str.lower, heads)), ""), "th")}{body}</table>'
     notes = _notes((words.alike(compared), *map(words.made_by, compared)))
     return (
         f'<div>{marks.legend(compared.target)}<div style="{_SIDE_BY_SIDE}">{sides}</div>'
@@ -135,8 +140,8 @@ def _regions(explanation: Explanation, name: str, most: float) -> str:
         for each, box in boxes
     )
     source = _data_url(explanation.inputs.get(name))
-    # A small picture is enlarged: its pixels are to stay what they are.
-    style = f"position:absolute;left:0;top:0;image-rendering:pixelated;{size}"
+    # In grey, so that blue and red are the marks'; a small picture's pixels stay what they are.
+    style = f"position:absolute;left:0;top:0;filter:grayscale(1);image-rendering:pixelated;{size}"
     image = f'<img src="{source}" alt="" style="{style}">' if source else ""
     grid = f"position:relative;margin:.4em 0;background:rgba(128,128,128,.15);{size}"
     return f'<div style="{grid}">{image}{shown}</div>'
@@ -192,7 +197,7 @@ def _trust(explanation: Explanation) -> str:
         return ""
     told = "".join(f"<div>{escape(each)}</div>" for each in words.faithfulness_told(explanation))
     curves = (measured.deletion, measured.insertion)
-    scores = [score for curve in curves for score in (*curve.scores, curve.random_area)]
+    scores = [score for curve in curves for score in (*curve.scores, *curve.random_scores, curve.random_area)]
     drawn = "".join(
         f"<div>{marks.curve(curve, min(scores), max(scores), title)}{_note(f'{title}: {figures}')}</div>"
         for curve, (title, figures) in zip(curves, words.curves_told(measured), strict=True)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from maas_client._display import _AWAY, _TOWARDS, _cut
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maas_client.types import Curve
 
 HALF_BAR_EM = 6.0
@@ -29,8 +31,8 @@ _REGION = (
 
 def legend(target: str) -> str:
     """Return what the colours and lines mean."""
-    towards = f'<span style="{shade(1, 1)}"> + blue, solid </span> speaks for {escape(_cut(target))}'
-    away = f'<span style="{shade(-1, 1)}"> {sign(-1)} red, dashed </span> against it'
+    towards = f'<span style="{shade(1, 1)}">+ blue, solid</span> speaks for {escape(_cut(target))}'
+    away = f'<span style="{shade(-1, 1)}">{sign(-1)} red, dashed</span> against it'
     return f'<div style="{_LEGEND}">{towards}, {away}</div>'
 
 
@@ -74,21 +76,20 @@ def region(
 
 
 def curve(drawn: Curve, low: float, high: float, title: str) -> str:
-    """Return a curve as a small picture; the dashed line is the mean height of a random order's."""
-    places = [
-        (_across(fraction), _down(score, low, high))
-        for fraction, score in zip(drawn.fractions, drawn.scores, strict=False)
-    ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    bottom, random = _down(low, low, high), _down(drawn.random_area, low, high)
-    area = f"{places[0][0]:.1f},{bottom:.1f} {line} {places[-1][0]:.1f},{bottom:.1f}"
+    """Return a curve as a small picture, and beside it, dashed, what random orders come to."""
+    line = _points(drawn.fractions, drawn.scores, low, high)
+    # Of an older server there is only the area, which is the mean height.
+    by_chance = drawn.random_scores or [drawn.random_area] * len(drawn.fractions)
+    random = _points(drawn.fractions, by_chance, low, high)
+    first, last, bottom = _across(drawn.fractions[0]), _across(drawn.fractions[-1]), _down(low, low, high)
     return (
         f'<svg width="{_CURVE_WIDTH}" height="{_CURVE_HEIGHT}" viewBox="0 0 {_CURVE_WIDTH} {_CURVE_HEIGHT}" '
         f'role="img" aria-label="the score while features are {title}" style="margin-top:.4em">'
-        f'<polygon points="{area}" fill="rgba({_TOWARDS},.18)"></polygon>'
+        f'<polygon points="{first:.1f},{bottom:.1f} {line} {last:.1f},{bottom:.1f}" '
+        f'fill="rgba({_TOWARDS},.18)"></polygon>'
         f'<polyline points="{line}" fill="none" stroke="rgb({_TOWARDS})" stroke-width="2"></polyline>'
-        f'<line x1="{_MARGIN}" x2="{_CURVE_WIDTH - _MARGIN}" y1="{random:.1f}" y2="{random:.1f}" '
-        'stroke="currentColor" stroke-opacity=".6" stroke-dasharray="4 3"></line></svg>'
+        f'<polyline points="{random}" fill="none" stroke="currentColor" stroke-opacity=".6" '
+        'stroke-dasharray="4 3"></polyline></svg>'
     )
 
 
@@ -109,6 +110,13 @@ def _colour(value: float) -> str:
 def _strength(value: float, most: float) -> float:
     share = abs(value) / most if most else 0.0
     return share if math.isfinite(share) else 0.0
+
+
+def _points(fractions: Sequence[float], scores: Sequence[float], low: float, high: float) -> str:
+    return " ".join(
+        f"{_across(fraction):.1f},{_down(score, low, high):.1f}"
+        for fraction, score in zip(fractions, scores, strict=False)
+    )
 
 
 def _across(fraction: float) -> float:

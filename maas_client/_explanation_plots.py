@@ -69,7 +69,7 @@ def of_importance(importance: Importance, *, ax: Axes | None, most: int) -> Axes
 def of_compared(compared: ExplanationsCompared, *, ax: Axes | None, most: int) -> Axes:
     """Draw two bars for each feature, those that differ most at the top."""
     shown = compared.differences[:most][::-1]
-    ax = ax or _axes(2 * len(shown))
+    ax = ax or _axes(math.ceil(1.5 * len(shown)))
     height = 0.38
     for place, (explanation, colour) in enumerate(((compared.a, _OTHER), (compared.b, _TOWARDS))):
         sides = [(each.a, each.b)[place] for each in shown]
@@ -99,10 +99,12 @@ def _waterfall(explanation: Explanation, ax: Axes | None, most: int) -> Axes:
         steps.append(("(gap)", -explanation.additivity_gap))
     ax = ax or _axes(len(steps) + 1)
     reached = explanation.baseline
+    ends = [reached, explanation.prediction]
     for row, (name, value) in enumerate(steps):
         colour = _OTHER if name == "(gap)" else None
         _bar(ax, row, value, sign=value, left=reached, colour=colour)
         reached += value
+        ends.append(reached)
         if row + 1 < len(steps):
             ax.plot([reached, reached], [row - 0.4, row + 1.4], color=_OTHER, linewidth=0.7)
         ahead = reached if value >= 0 else reached - value
@@ -117,7 +119,9 @@ def _waterfall(explanation: Explanation, ax: Axes | None, most: int) -> Axes:
     ax.axvline(explanation.baseline, color=_OTHER, linestyle=":", linewidth=1)
     ax.axvline(explanation.prediction, color=_OTHER, linestyle="--", linewidth=1)
     _names(ax, [name for name, _ in steps])
-    ax.margins(x=0.14)
+    # With room for the figures beside the bars.
+    room = (max(ends) - min(ends)) or 1.0
+    ax.set_xlim(min(ends) - 0.05 * room, max(ends) + 0.16 * room)
     ax.set_xlabel(f"score of {_short(explanation.target)}", parse_math=False)
     ax.set_title(
         f"baseline {explanation.baseline:.3g} (dotted)  →  prediction {explanation.prediction:.3g} (dashed)",
@@ -148,7 +152,8 @@ def _curves(explanation: Explanation, ax: Axes | None) -> Axes:
     _line(ax, measured.insertion, "put back: rises early if faithful", _TOWARDS, "-")
     ax.set_xlabel(f"share of the {explanation.unit or 'features'} changed, the most important ones first")
     ax.set_ylabel(f"score of {_short(explanation.target)}", parse_math=False)
-    ax.legend(frameon=False, fontsize=9)
+    # Below: within, it hides one curve or the other.
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, -0.2))
     return ax
 
 
@@ -157,7 +162,8 @@ def _line(ax: Axes, curve: Curve, label: str, colour: str, style: str) -> None:
     ax.plot(
         curve.fractions, curve.scores, color=colour, linestyle=style, marker="o", markersize=3, label=told
     )
-    ax.axhline(curve.random_area, color=colour, linestyle=":", linewidth=1)
+    by_chance = curve.random_scores or [curve.random_area] * len(curve.fractions)
+    ax.plot(curve.fractions, by_chance, color=colour, linestyle=":", linewidth=1)
 
 
 def _image(explanation: Explanation, image: Any, ax: Axes | None) -> Axes:  # noqa: ANN401 - as above
@@ -169,7 +175,7 @@ def _image(explanation: Explanation, image: Any, ax: Axes | None) -> Axes:  # no
         raise ArgumentError("the picture is not at hand; pass it: plot(image='photo.png')")
     if ax is None:
         ax = _axes(14)
-    ax.imshow(_pixels(picture))
+    ax.imshow(_pixels(picture), cmap="gray")
     most = max(abs(each.value) for each in regions)
     for each in regions:
         _patch(ax, each, abs(each.value) / most if most else 0.0)
@@ -202,12 +208,15 @@ def _patch(ax: Axes, each: Attribution, strength: float) -> None:
 
 
 def _pixels(picture: Any) -> Any:  # noqa: ANN401 - as above
-    """Return what `imshow` takes: an array or a Pillow image."""
-    if hasattr(picture, "shape") or hasattr(picture, "getbands"):
+    """Return what `imshow` takes; a picture that is no array is made grey, so that colours are the marks'."""
+    if hasattr(picture, "shape"):
         return picture
     from PIL import Image  # which matplotlib brings
 
-    return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    if hasattr(picture, "getbands"):
+        return picture.convert("L")
+    with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+        return opened.convert("L")
 
 
 def _own_picture(explanation: Explanation) -> bytes | None:

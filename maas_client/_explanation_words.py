@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ IMPORTANCE_COLUMNS = ("FEATURE", "INPUT", "MEAN |VALUE|", "95 % INTERVAL", "MEAN
 # Far above what sums of float32 lose.
 _ROUNDING = 1e-6
 _NOTHING = 5e-4
+_LARGE = 1000
+MINUS = "\N{MINUS SIGN}"
 
 
 def told(explanation: Explanation) -> list[str]:
@@ -31,18 +32,19 @@ def told(explanation: Explanation) -> list[str]:
 
 def summed(explanation: Explanation) -> str:
     """Return how the attributions add up to the prediction."""
-    sum_of_all = math.fsum(each.value for each in explanation.attributions)
+    sum_of_all = explanation.prediction - explanation.baseline + explanation.additivity_gap
+    if abs(sum_of_all) <= _ROUNDING * _scale(explanation):
+        sum_of_all = 0.0
     gap = f", gap {explanation.additivity_gap:+.2g}" if has_gap(explanation) else ""
     return (
-        f"{explanation.target}: {explanation.prediction:.4g} = baseline {explanation.baseline:.4g} "
+        f"{explanation.target}: {number(explanation.prediction)} = baseline {number(explanation.baseline)} "
         f"{signed(sum_of_all)} by the {explanation.unit or 'features'}{gap}"
     )
 
 
 def has_gap(explanation: Explanation) -> bool:
     """Tell whether the sum misses the prediction by more than rounding."""
-    scale = max(abs(explanation.prediction), abs(explanation.baseline), 1e-300)
-    return abs(explanation.additivity_gap) > _ROUNDING * scale
+    return abs(explanation.additivity_gap) > _ROUNDING * _scale(explanation)
 
 
 def made_by(explanation: Explanation) -> str:
@@ -61,14 +63,15 @@ def faithfulness_told(explanation: Explanation) -> list[str]:
         return []
     unit = explanation.unit or "features"
     taken = (
-        f"Without its most important {unit} the score {_moved(measured.comprehensiveness)}; without as many "
+        f"Without its most important {unit} the score {_moved(measured.comprehensiveness)}, without as many "
         f"random ones it {_moved(measured.random_comprehensiveness)}."
     )
     kept = (
-        f"With those alone it {_moved(measured.sufficiency)}; with as many random ones it "
+        f"With those alone it {_moved(measured.sufficiency)}, with as many random ones it "
         f"{_moved(measured.random_sufficiency)}."
     )
-    return [taken, kept, *_warning(measured, unit)]
+    doubt = f"That is not clearly more than chance: do not rely on which {unit} come first here."
+    return [taken, kept] if _beats_chance(measured) else [taken, kept, doubt]
 
 
 def curves_told(measured: Faithfulness) -> list[tuple[str, str]]:
@@ -87,7 +90,14 @@ def cells(attribution: Attribution) -> list[str]:
 
 def signed(value: float) -> str:
     """Return a number with its sign, to four digits."""
-    return f"{value:+.4g}".replace("-", "\N{MINUS SIGN}", 1) if value else "0"
+    if not value:
+        return "0"
+    return f"{'+' if value > 0 else MINUS}{number(abs(value))}"
+
+
+def number(value: float) -> str:
+    """Return a number to four digits, or to the unit where it is large."""
+    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.4g}"
 
 
 def error_of(standard_error: float | None) -> str:
@@ -105,8 +115,8 @@ def importance_cells(each: FeatureImportance) -> list[str]:
     return [
         each.feature,
         each.input,
-        f"{each.mean_absolute:.4g}",
-        NONE if each.interval is None else f"{each.interval[0]:.4g} to {each.interval[1]:.4g}",
+        number(each.mean_absolute),
+        NONE if each.interval is None else f"{number(each.interval[0])} to {number(each.interval[1])}",
         signed(each.mean),
         f"{each.rows:,}",
     ]
@@ -123,13 +133,13 @@ def compared_rows(compared: ExplanationsCompared) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [compared_heads(compared)]
     rows += [
         (
-            f"{compared.target}",
-            f"{a.prediction:.4g}",
-            f"{b.prediction:.4g}",
+            compared.target,
+            number(a.prediction),
+            number(b.prediction),
             signed(b.prediction - a.prediction),
             "",
         ),
-        ("baseline", f"{a.baseline:.4g}", f"{b.baseline:.4g}", signed(b.baseline - a.baseline), ""),
+        ("baseline", number(a.baseline), number(b.baseline), signed(b.baseline - a.baseline), ""),
     ]
     rows += [
         (
@@ -159,10 +169,16 @@ def _areas(curve: Curve) -> str:
 def _moved(fall: float) -> str:
     if abs(fall) < _NOTHING:
         return "stays the same"
-    return f"{'falls' if fall > 0 else 'rises'} by {abs(fall):.3g}"
+    told = f"{abs(fall):,.0f}" if abs(fall) >= _LARGE else f"{abs(fall):.3g}"
+    return f"{'falls' if fall > 0 else 'rises'} by {told}"
 
 
-def _warning(measured: Faithfulness, unit: str) -> list[str]:
-    if measured.comprehensiveness > measured.random_comprehensiveness:
-        return []
-    return [f"That is no more than random {unit} do: do not rely on which {unit} come first here."]
+def _scale(explanation: Explanation) -> float:
+    values = [each.value for each in explanation.attributions]
+    return max(map(abs, [explanation.prediction, explanation.baseline, *values]))
+
+
+def _beats_chance(measured: Faithfulness) -> bool:
+    """Tell whether the first features count for more than random ones, by two standard deviations."""
+    spread = measured.random_comprehensiveness_spread or 0.0
+    return measured.comprehensiveness > measured.random_comprehensiveness + 2 * spread
