@@ -279,8 +279,8 @@ def _axes(bars: int) -> Axes:
 
 def _matplotlib() -> Any:  # noqa: ANN401 - a module
     try:
-        for name in ("pyplot", "patches"):
-            import_module(f"matplotlib.{name}")
+        for name in ("matplotlib", "matplotlib.pyplot", "matplotlib.patches"):
+            import_module(name)
         return import_module("matplotlib")
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":

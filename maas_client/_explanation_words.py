@@ -38,7 +38,7 @@ def summed(explanation: Explanation) -> str:
     gap = f", gap {explanation.additivity_gap:+.2g}" if has_gap(explanation) else ""
     return (
         f"{explanation.target}: {number(explanation.prediction)} = baseline {number(explanation.baseline)} "
-        f"{signed(sum_of_all)} by the {explanation.unit or 'features'}{gap}"
+        f"{signed(sum_of_all) if sum_of_all else '+0'} by the {explanation.unit or 'features'}{gap}"
     )
 
 

@@ -97,8 +97,8 @@ class _Model:
 class FakeMaas:
     """Models, scripted replies and scripted failures in the place of a server.
 
-    It knows the catalogue, versions, aliases and predictions of the models that were added, and explains those
-    predictions, in a call or by a job, which is done at once. Anything else fails the test with an
+    It knows the catalogue, versions, aliases and predictions of the models that were added, and explains
+    those predictions, in a call or by a job, which is done at once. Anything else fails the test with an
     AssertionError until `reply` says what the answer is.
     """
 
