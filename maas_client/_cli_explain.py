@@ -121,8 +121,9 @@ def _show(found: Explanation, *, as_json: bool) -> None:
         for name in found.inputs:
             if (shown := coloured(found, name)) is not None:
                 console.print(shown, soft_wrap=True)
+    cell = str if console.is_terminal else _for_programs
     rows = [
-        [words.signed(each.value), words.error_of(each.standard_error), each.feature, each.input]
+        [cell(words.signed(each.value)), cell(words.error_of(each.standard_error)), each.feature, each.input]
         for each in found.ranked()
     ]
     _table(found.attributions, ("VALUE", "ERROR", "FEATURE", "INPUT"), rows, as_json=False)
@@ -134,7 +135,11 @@ def _show_explanations(found: Explanations, *, as_json: bool = False) -> None:
     if as_json:
         _json(found.reply)
         return
-    rows = [words.importance_cells(each) for each in found.importance]
+    cell = str if _console().is_terminal else _for_programs
+    rows = [
+        [feature, name, *map(cell, figures)]
+        for feature, name, *figures in map(words.importance_cells, found.importance)
+    ]
     _table(found.importance, words.IMPORTANCE_COLUMNS, rows, as_json=False)
     for line in (
         *found.notes,
@@ -167,6 +172,11 @@ def coloured(explanation: Explanation, name: str) -> Text | None:
 
 def _printable(text: str) -> str:
     return "\n".join(map(_plain, text.split("\n")))
+
+
+def _for_programs(figure: str) -> str:
+    """Return a figure as programs read it: without the signs and commas that are for eyes."""
+    return figure.replace(words.MINUS, "-").replace(",", "").removeprefix("±")
 
 
 def _style(value: float, share: float) -> str:

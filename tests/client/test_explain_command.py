@@ -67,6 +67,17 @@ def test_in_a_pipe_there_are_columns(maas):
     assert "\x1b" not in done.output
 
 
+def test_figures_in_a_pipe_are_numbers(maas):
+    """ASCII, without commas: what `awk` and `float` read."""
+    done = maas("explain", "price", "-f", "-", text='{"rooms": -12345}')
+    assert float(done.stdout.splitlines()[1].split("\t")[0]) == -12345
+    words = " ".join(["lovely"] * 6 + ["dull"] * 6)
+    lines = maas("explain", "mood", words, "--target", "glad").stdout.splitlines()
+    values = [line.split("\t") for line in lines[1:]]
+    assert any(float(value) < 0 for value, *_ in values)
+    assert all(float(error) > 0 for _, error, *_ in values)
+
+
 def test_every_option_goes_into_the_call(maas, fake):
     """Seconds as milliseconds, a version into the path."""
     options = "--target glad --method fast --budget 99 --time-budget 0.5 --seed 4 --against other --version 1"
