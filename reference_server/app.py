@@ -306,9 +306,7 @@ def open_services(
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
-        explainers=Lanes(
-            settings.lanes, name="explainer", most_seconds=settings.queue_seconds, timer=timer
-        ),
+        explainers=Lanes(settings.lanes, name="explainer", most_seconds=settings.queue_seconds, timer=timer),
         metrics=metrics,
         tracing=_tracing(settings, timer),
         passwords=Passwords(),

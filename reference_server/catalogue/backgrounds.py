@@ -1,7 +1,7 @@
 """Backgrounds for explanations: the centres of the training rows' clusters, by k-means (Lloyd, 1982).
 
-The first centres are chosen by k-means++ (Arthur and Vassilvitskii, 2007). Each centre counts as many rows as are in
-its cluster, so that the weighted mean of a few rows is that of all.
+The first centres are chosen by k-means++ (Arthur and Vassilvitskii, 2007). Each centre counts as many rows as
+are in its cluster, so that the weighted mean of a few rows is that of all.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _first_centres(rows: Floats, count: int, draw: np.random.Generator) -> Float
 
 
 def _nearest(rows: Floats, centres: Floats) -> Integers:
-    return _squared_distances(rows, centres).argmin(axis=1)
+    nearest: Integers = _squared_distances(rows, centres).argmin(axis=1)
+    return nearest
 
 
 def _squared_distances(rows: Floats, centres: Floats) -> Floats:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import numpy as np
-
 from reference_server.explain.attribution import least_budget
 from reference_server.explain.faithfulness import reserve
 from reference_server.explain.game import ends
@@ -80,10 +78,8 @@ def within_time(
     fitting = len(tried) + clock.rows(turns) // rows_each
     least = min(least_budget(features, method), rest)
     if fitting < least:
-        return least, (
-            f"The time budget is too short for the method: it takes {least:,} evaluations of {rows_each:,} "
-            f"{'row' if rows_each == 1 else 'rows'} at least.",
-        )
+        each = "" if rows_each == 1 else f", {rows_each:,} rows each"
+        return least, (f"The time budget is too short: the method takes {least:,} evaluations{each}.",)
     return min(fitting, rest), ()
 
 

@@ -1,9 +1,9 @@
-"""One explanation from the caller's values to attributions: check, run, attribute, and see how far to trust it."""
+"""One explanation: run the instance, attribute its score, and see how far that can be trusted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reference_server.explain.game import Floats
     from reference_server.explain.scoring import Target, Turns
     from reference_server.explain.segments import Segment
-    from reference_server.runtime.tasks import Batch
+    from reference_server.runtime.tasks import Batch, Outputs
 
 _TRIED_PARTS = 8
 _UNMEASURED = "How far this can be trusted was not measured: the budget is too small for that."
@@ -64,28 +64,31 @@ class Explained:
     notes: tuple[str, ...]
 
 
-class Subject(Protocol):
+@dataclass(frozen=True, slots=True)
+class Subject:
     """What is explained, whatever its kind.
 
     Args:
-        instance: The checked instance.
-        long: Its words, where it is a text of too many for one go.
+        instance: One checked instance.
+        aim: Tells from the instance's outputs what is explained; it may run more for that.
+        least_rows: How many rows are run before anything is attributed.
+        masked: The instance with parts that can be left out; None of a long text.
+        long: The words of a text that has too many for one go.
         mask: What stands for a hidden word of such a text.
     """
 
     instance: Batch
-    long: Sequence[Segment] | None
-    mask: str | None
-
-    @property
-    def least_rows(self) -> int:
-        """How many rows run before anything is attributed."""
+    aim: Callable[[Outputs, Turns], Target]
+    least_rows: int = 1
+    masked: Maskable | None = None
+    long: Sequence[Segment] = ()
+    mask: str | None = None
 
     def target(self, turns: Turns) -> tuple[Target, float]:
         """Run the instance; return what is explained of it, and its score."""
-
-    def masked(self) -> Maskable:
-        """Return the instance with parts that can be left out; not of a long text."""
+        (outputs,) = turns.run(self.instance)
+        target = self.aim(outputs, turns)
+        return target, float(target.read(outputs)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,12 @@ class Explaining:
     @property
     def most_rows(self) -> int:
         """The most rows that it can run."""
-        budget, subject = self.options.budget, self.subject
-        if subject.long is not None:
+        budget, masked = self.options.budget, self.subject.masked
+        if masked is None:
             return budget
-        masked = subject.masked()
         # Larger powers are beyond all budgets.
-        coalitions = 2 ** min(len(masked.features), budget.bit_length())
-        return min(budget, subject.least_rows + (coalitions - 1) * len(masked.weights))
+        coalitions: int = 2 ** min(len(masked.features), budget.bit_length())
+        return min(budget, self.subject.least_rows + (coalitions - 1) * len(masked.weights))
 
     def run(self, turns: Turns, *, timer: Callable[[], float], check: Callable[[], object]) -> Explained:
         """Explain.
@@ -127,9 +129,9 @@ class Explaining:
         check()
         target, prediction = self.subject.target(turns)
         under_way = _UnderWay(self.options, turns, clock, check, target, prediction)
-        if self.subject.long is None:
-            return under_way.at_once(self.subject.masked())
-        return under_way.by_sentences(self.subject)
+        if self.subject.masked is None:
+            return under_way.by_sentences(self.subject)
+        return under_way.at_once(self.subject.masked)
 
 
 @dataclass(slots=True)
@@ -170,15 +172,13 @@ class _UnderWay:
         if self.clock.is_set:
             self._find_pace(text, subject)
             budget = min(options.budget - self.turns.rows, self.clock.rows(self.turns))
-        kept = reserve(len(subject.long or ()), budget) if options.faithfulness else 0
+        kept = reserve(len(subject.long), budget) if options.faithfulness else 0
 
         def game(masked: Maskable) -> Scores:
             is_whole = len(masked.weights) == 1
             return Scores(self.turns, masked, self.target, prediction=self.prediction if is_whole else None)
 
-        long = LongText(
-            text, subject.long or (), subject.mask, options.method, self._rng(0), game, self.check
-        )
+        long = LongText(text, subject.long, subject.mask, options.method, self._rng(0), game, self.check)
         shares = long.explain(budget - kept)
         trust = None
         if options.faithfulness:
@@ -198,7 +198,7 @@ class _UnderWay:
 
     def _find_pace(self, text: str, subject: Subject) -> None:
         """Run some parts of a long text, so that the clock can tell how many rows fit into the time."""
-        parts = segments.sentences(text, subject.long or (), most=_TRIED_PARTS, longest=MOST_WORDS)
+        parts = segments.sentences(text, subject.long, most=_TRIED_PARTS, longest=MOST_WORDS)
         masked = MaskedText(text, parts, mask=subject.mask)
         self.turns.run(masked.masked(np.eye(len(parts), dtype=np.bool_)))
 

@@ -37,21 +37,27 @@ class Feature:
 
 
 class Maskable(Protocol):
-    """An instance of which parts can be left out.
+    """An instance of which parts can be left out."""
 
-    Args:
-        features: Those parts.
-        unit: What they are: `words`, `sentences`, `columns` or `regions`.
-        masking: What stands where one is away.
-        weights: `[rows]`, which add up to 1: each coalition becomes as many rows, whose scores count so.
-        notes: What to know of all that.
-    """
+    @property
+    def features(self) -> Sequence[Feature]:
+        """Those parts."""
 
-    features: Sequence[Feature]
-    unit: str
-    masking: str
-    weights: Floats
-    notes: tuple[str, ...]
+    @property
+    def unit(self) -> str:
+        """What they are: `words`, `sentences`, `columns` or `regions`."""
+
+    @property
+    def masking(self) -> str:
+        """What stands where one is away."""
+
+    @property
+    def weights(self) -> Floats:
+        """`[rows]`, which add up to 1: each coalition becomes as many rows, whose scores count so."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of all that."""
 
     def masked(self, coalitions: Booleans) -> Batch:
         """Return the instance with the features of each coalition alone, `len(weights)` rows for each.

@@ -1,10 +1,11 @@
 """Long texts: their sentences first, then the words within those that count most.
 
-The value of a sentence is its Shapley value among the sentences. Its words share that out: each gets its Shapley
-value among the words of its sentence, once with the sentences that precede it in an order drawn by chance and once
-with those that follow it there. Taken over all orders that is the value of Owen, "Values of Games with a Priori
-Unions" (1977), whose sums hold; over the two they hold but for an error of sampling, which the words of the sentence
-bear in proportion to what they have: it is in their values, and as large in their standard errors.
+The value of a sentence is its Shapley value among the sentences. Its words share that out: each gets its
+Shapley value among the words of its sentence, once with the sentences that precede it in an order drawn by
+chance and once with those that follow it there. Taken over all orders that is the value of Owen, "Values of
+Games with a Priori Unions" (1977), whose sums hold; over the two they hold but for an error of sampling,
+which the words of the sentence bear in proportion to what they have: it is in their values, and as large in
+their standard errors.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class LongText:
         mask: The tokenizer's mask token, or None.
         method: How its parts are attributed.
         rng: Chooses coalitions.
-        game: Returns the game of a masked text; the whole text's score is known where all of its parts are there.
+        game: Returns the game of a masked text; the whole text's score is known where all of its parts are
+            there.
         check: Called between runs; what it raises ends the work.
     """
 
@@ -116,7 +118,9 @@ class LongText:
             shares = _in_proportion(own)
             parts += [[word] for word in sentence]
             values += (own + missing * shares).tolist()
-            deviations += np.hypot(own_errors, np.hypot(missing, np.nan_to_num(errors[index])) * shares).tolist()
+            deviations += np.hypot(
+                own_errors, np.hypot(missing, np.nan_to_num(errors[index])) * shares
+            ).tolist()
         known = np.array(deviations)
         return Shares(
             MaskedText(self.text, parts, mask=self.mask),
@@ -133,7 +137,7 @@ class LongText:
         return max(2, min(_MOST_SENTENCES, (budget // 2 - 2) // 2))
 
     def _chosen(self, values: Floats, budget: int) -> dict[int, int]:
-        """Return the sentences whose words are looked at, the most important ones, and what each may spend."""
+        """Return the most important sentences, into which is looked, and what each may spend."""
         chosen: dict[int, int] = {}
         left, words = budget, len(self._sentences)
         for index in np.argsort(-np.abs(values), kind="stable").tolist():
@@ -161,18 +165,17 @@ class LongText:
         return found.values, errors
 
     def _contexts(self, index: int) -> Booleans:
-        """Return which sentences are there: those before a sentence in an order by chance, and those after it."""
+        """Return which sentences are there: those before one in an order by chance, and those after it."""
         ranks = self.rng.permutation(len(self._sentences))
         return np.stack([ranks < ranks[index], ranks > ranks[index]])
 
     def _notes(self, looked_at: int) -> tuple[str, ...]:
-        notes = (
-            f"The text is long: its {len(self._sentences)} sentences were explained first, then the words of the "
-            f"{looked_at} that count most, which share out their sentence's value.",
+        count = len(self._sentences)
+        note = (
+            f"The text is long: its {count} sentences were explained first, then the words of the {looked_at} "
+            "that count most, which share out their sentence's value."
         )
-        if looked_at < len(self._sentences):
-            notes += ("A larger budget looks into more sentences.",)
-        return notes
+        return (note, "A larger budget looks into more of them.") if looked_at < count else (note,)
 
 
 def _in_proportion(values: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Pictures with some of their regions left out, the picture's mean colour standing there.
 
-Regions are the cells of a grid over what the model sees of the picture: they are cut from the tensor, after the
-picture was scaled, so that a masked picture costs no decoding. Superpixels would follow outlines, and need a library
-of their own; a grid is what anybody can check.
+Regions are the cells of a grid over what the model sees of the picture: they are cut from the tensor, after
+the picture was scaled, so that a masked picture costs no decoding. Superpixels would follow outlines, and
+need a library of their own; a grid is what anybody can check.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class MaskedPicture:
 
 
 def placed(options: ImagePreprocessing, sent: tuple[int, int]) -> tuple[Box, Box]:
-    """Return where the picture lies in what the model sees, and what of the picture as it was sent that shows.
+    """Return where the picture lies in what the model sees, and which part of the picture shows there.
 
     Args:
         options: The size of the one, and how the other was made to fit.

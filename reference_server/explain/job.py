@@ -28,7 +28,7 @@ from reference_server.registry import versions
 from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reference_server.explain.explaining import Explained
     from reference_server.jobs.context import Context
@@ -70,7 +70,9 @@ def run(context: Context) -> ExplanationsReply:
     important = _important(done, seed=asked.seed, context=context)
     notes = []
     if len(important) > _MOST_IMPORTANT:
-        notes.append(f"Of {len(important):,} features the {_MOST_IMPORTANT:,} most important ones are listed.")
+        notes.append(
+            f"Of {len(important):,} features the {_MOST_IMPORTANT:,} most important ones are listed."
+        )
     return ExplanationsReply(
         model=source.model,
         version=source.version,
@@ -111,7 +113,7 @@ def _explained(
 
 
 def _explain(
-    context: Context, loaded: LoadedModel, row: int, inputs: object, options: ExplainOptions
+    context: Context, loaded: LoadedModel, row: int, inputs: Mapping[str, object], options: ExplainOptions
 ) -> Explained:
     """Explain one instance, between two runs hearing whether the job is to end."""
 
@@ -131,9 +133,7 @@ def _explain(
         ) from error
 
 
-def _important(
-    done: Sequence[ExplainReply], *, seed: int, context: Context
-) -> list[FeatureImportance]:
+def _important(done: Sequence[ExplainReply], *, seed: int, context: Context) -> list[FeatureImportance]:
     rows = [_by_feature(each) for each in done]
     found = importance(rows, rng=np.random.default_rng(seed), check=context.check)
     return [
@@ -150,7 +150,7 @@ def _important(
 
 
 def _by_feature(explanation: ExplainReply) -> dict[tuple[str, str], float]:
-    """Return an instance's attributions by input and feature; a word that is there twice counts once, summed."""
+    """Return an instance's attributions by input and feature, of a word that is there twice their sum."""
     values: dict[tuple[str, str], float] = {}
     for name, input_, value in _countable(explanation):
         values[input_, name] = values.get((input_, name), 0.0) + value

@@ -1,7 +1,7 @@
 """Scores of masked inputs: run through the model in short turns, counted, read as the target's score.
 
-A score is what a prediction reports: a label's probability, a regression's value. Not the logit, whose sums would be
-tidier: people decide by the probability, and see it in the reply that they ask about.
+A score is what a prediction reports: a label's probability, a regression's value. Not the logit, whose sums
+would be tidier: people decide by the probability, and see it in the reply that they ask about.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Words and sentences of a text, with their places in it, in any script.
 
-Places are counted in code points, as Python counts characters. A word is a run of letters, digits and the marks on
-them (Unicode's general categories L, N and M), with apostrophes and hyphens inside; in Han, Hiragana and Katakana,
-which put no space between words, each character is one. A run of pictographs (So) counts as a word too, because
-models read feelings from them. This is less than Unicode's UAX #29 asks: no dictionary parts Thai or Khmer.
+Places are counted in code points, as Python counts characters. A word is a run of letters, digits and the
+marks on them (Unicode's general categories L, N and M), with apostrophes and hyphens inside; in Han, Hiragana
+and Katakana, which put no space between words, each character is one. A run of pictographs (So) counts as a
+word too, because models read feelings from them. This is less than Unicode's UAX #29 asks: no dictionary
+parts Thai or Khmer.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Segment:
 
 
 def words(text: str) -> list[Segment]:
-    """Return a text's words in their order; together they reach over all of it but what precedes the first."""
+    """Return a text's words in their order; what precedes the first belongs to none."""
     spans = list(_words(text))
     reaches = [*(start for start, _ in spans[1:]), len(text)]
     return [Segment(start, end, reach) for (start, end), reach in zip(spans, reaches, strict=False)]
@@ -57,8 +58,8 @@ def words(text: str) -> list[Segment]:
 def sentences(text: str, parts: Sequence[Segment], *, most: int, longest: int) -> list[list[Segment]]:
     """Return the words of each sentence.
 
-    Where a text has no full stops, so many words make one; where it has more sentences than wanted, neighbours are
-    put together.
+    Where a text has no full stops, so many words make one; where it has more sentences than wanted,
+    neighbours are put together.
 
     Args:
         text: The whole text.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from reference_server.errors import Unprocessable
-from reference_server.explain.explaining import Explaining
+from reference_server.explain.explaining import Explaining, Subject
 from reference_server.explain.hierarchy import MOST_WORDS
 from reference_server.explain.images import MaskedPicture
 from reference_server.explain.scoring import Target, Turns, label_target, similarity_target, value_target
@@ -23,31 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from maas_client.types import ExplainOptions
-    from reference_server.explain.features import Maskable
-    from reference_server.explain.segments import Segment
     from reference_server.runtime.tasks import Batch, Outputs, Task
 
     Aim: TypeAlias = Callable[[Outputs, Turns], Target]
-
-
-@dataclass(frozen=True, slots=True)
-class _Instance:
-    """An instance of any kind; see `Subject`."""
-
-    instance: Batch
-    aim: Aim
-    mask_with: Callable[[], Maskable]
-    least_rows: int = 1
-    long: Sequence[Segment] | None = None
-    mask: str | None = None
-
-    def target(self, turns: Turns) -> tuple[Target, float]:
-        (outputs,) = turns.run(self.instance)
-        target = self.aim(outputs, turns)
-        return target, float(target.read(outputs)[0])
-
-    def masked(self) -> Maskable:
-        return self.mask_with()
 
 
 def prepare(task: Task, inputs: Mapping[str, object], options: ExplainOptions) -> Explaining:
@@ -79,31 +56,26 @@ def prepare(task: Task, inputs: Mapping[str, object], options: ExplainOptions) -
         subject = _row(task, batch, options)
     else:
         raise Unprocessable(
-            "the task `tensor` does not say what its numbers mean, so that nobody can tell what one of them would be "
-            "if it were absent; a model of another task can be explained, such as a tabular one with a background",
+            "the task `tensor` does not say what its numbers mean, so nobody can tell what one of them would be "
+            "if it were absent; models of other tasks can be explained, such as tabular ones with a background",
             code="task_not_explained",
         )
     return Explaining(subject, options)
 
 
-def _text(batch: Batch, mask: str | None, aim: Aim, *, least_rows: int) -> _Instance:
+def _text(batch: Batch, mask: str | None, aim: Aim, *, least_rows: int) -> Subject:
     text = cast("str", batch.columns[TEXT][0])
     words = words_of(text)
-    return _Instance(
-        batch,
-        aim,
-        lambda: MaskedText(text, [[word] for word in words], mask=mask),
-        least_rows,
-        long=words if len(words) > MOST_WORDS else None,
-        mask=mask,
-    )
+    if len(words) > MOST_WORDS:
+        return Subject(batch, aim, least_rows, long=words, mask=mask)
+    return Subject(batch, aim, least_rows, MaskedText(text, [[word] for word in words], mask=mask))
 
 
-def _similar(task: Embedding, batch: Batch, options: ExplainOptions) -> _Instance:
+def _similar(task: Embedding, batch: Batch, options: ExplainOptions) -> Subject:
     if options.against is None:
         raise Unprocessable(
-            'a vector has no score of its own; send `against`, another instance such as {"text": "…"}, and the '
-            "similarity to it is explained",
+            'a vector has no score of its own; send `against`, another instance such as {"text": "…"}, and '
+            "the similarity to it is explained",
             code="missing_against",
             param="against",
         )
@@ -118,16 +90,16 @@ def _similar(task: Embedding, batch: Batch, options: ExplainOptions) -> _Instanc
 
 def _picture(
     task: ImageClassification, batch: Batch, inputs: Mapping[str, object], options: ExplainOptions
-) -> _Instance:
+) -> Subject:
     masked = MaskedPicture(batch.columns[IMAGE][0], task.reader.options, task.reader.size(inputs[IMAGE]))
-    return _Instance(batch, _label(task.labels, options), lambda: masked)
+    return Subject(batch, _label(task.labels, options), masked=masked)
 
 
-def _row(task: TabularClassification | TabularRegression, batch: Batch, options: ExplainOptions) -> _Instance:
+def _row(task: TabularClassification | TabularRegression, batch: Batch, options: ExplainOptions) -> Subject:
     masked = masked_row(batch, task.background, method=options.method, budget=options.budget)
     if isinstance(task, TabularClassification):
-        return _Instance(batch, _label(task.labels, options), lambda: masked)
-    return _Instance(batch, lambda outputs, _turns: value_target(options.target, outputs), lambda: masked)
+        return Subject(batch, _label(task.labels, options), masked=masked)
+    return Subject(batch, lambda outputs, _turns: value_target(options.target, outputs), masked=masked)
 
 
 def _label(labels: Sequence[str], options: ExplainOptions) -> Aim:

@@ -1,8 +1,8 @@
 """Rows of a table with some of their columns left out, others' values standing there.
 
-A column that is left out is averaged over a background (Lundberg and Lee, "A Unified Approach to Interpreting Model
-Predictions", NeurIPS 2017, section 4): the score of a coalition is the weighted mean over the background's rows of
-the score with their values in the place of those that are away.
+A column that is left out is averaged over a background (Lundberg and Lee, "A Unified Approach to Interpreting
+Model Predictions", NeurIPS 2017, section 4): the score of a coalition is the weighted mean over the
+background's rows of the score with their values in the place of those that are away.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def masked_row(row: Batch, background: Background | None, *, method: ExplainMeth
     """
     if background is None:
         raise Unprocessable(
-            "this version ships no background, without which nobody can say what a column's absence means; publish "
-            'one with `background.json` in the package and `background = "background.json"` under '
+            "this version ships no background, without which nobody can say what a column's absence means; "
+            'publish one with `background.json` in the package and `background = "background.json"` under '
             "`[preprocessing]`: up to 100 rows of the training data, or the centres of its clusters",
             code="no_background",
         )
@@ -84,9 +84,9 @@ def masked_row(row: Batch, background: Background | None, *, method: ExplainMeth
     if len(background) == 1 or budget >= least:
         return MaskedRow(row, background)
     note = (
-        f"Columns that are away have their background's mean, because a budget of {budget:,} does not bear all "
-        f"{len(background)} rows of it; from {least:,} on they are averaged over. For a model "
-        "that is not linear the two differ."
+        f"Columns that are away have their background's mean, because a budget of {budget:,} does not bear "
+        f"all {len(background)} rows of it; from {least:,} on they are averaged over. For a model that is not "
+        "linear the two differ."
     )
     return MaskedRow(row, background.mean(), notes=(note,))
 
@@ -95,4 +95,4 @@ def _coalitions(columns: int, method: ExplainMethod) -> int:
     """Return how many coalitions a method should have."""
     if method in ("exact", "fast"):
         return least_budget(columns, method)
-    return min(2**columns, _PER_COLUMN * columns + 2)
+    return min(int(2**columns), _PER_COLUMN * columns + 2)

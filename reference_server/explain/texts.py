@@ -24,8 +24,8 @@ _MOST_NAME_CHARACTERS = 200
 class MaskedText:
     """A text whose segments can be left out.
 
-    A word that is left out takes with it what stands between it and the next one; or, where the model has a mask
-    token, that stands in its place and all else stays.
+    A word that is left out takes with it what stands between it and the next one; or, where the model has a
+    mask token, that stands in its place and all else stays.
 
     Args:
         text: The text.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class ExplanationWork:
     """One explanation.
 
-    Its rows are at first the most that it may run, by which quotas and queues reckon, and at last those that ran.
+    Its rows are at first the most that it may run, by which quotas and queues reckon, and at last those that
+    ran.
 
     Args:
         explaining: What to do.

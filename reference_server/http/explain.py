@@ -50,8 +50,9 @@ _MOST_EVALUATIONS = 10_000_000
 def explain(call: Call, model: str, body: ExplainRequest) -> Pending:
     """Say what each part of an instance adds to the score that the `default` version gives its target.
 
-    Where traffic is split it is the version that predicts for this caller. Each evaluation of the model counts as a
-    row of usage and of the rows of a day, of which `budget` are taken and what was not needed is given back.
+    Where traffic is split it is the version that predicts for this caller. Each evaluation of the model
+    counts as a row of usage and of the rows of a day, of which `budget` are taken and what was not needed is
+    given back.
     """
     return _explain(call, model, None, body)
 
@@ -81,8 +82,8 @@ def explain_version(call: Call, model: str, version: str, body: ExplainRequest) 
 def explain_many(call: Call, model: str, query: ExplanationsQuery, body: IO[bytes]) -> Replied[JobReply]:
     """Let a job explain many instances, and say what counts over all of them.
 
-    The body is an `ExplanationsRequest`. It needs the scope `jobs` too. Of the rows of a day it takes as many as the
-    job may evaluate at most: `rows` times `budget`.
+    The body is an `ExplanationsRequest`. It needs the scope `jobs` too. Of the rows of a day it takes as many
+    as the job may evaluate at most: `rows` times `budget`.
     """
     target = call.services.targets.now(call.by, model, query.version)
     content = body.read()
@@ -95,8 +96,8 @@ def explain_many(call: Call, model: str, query: ExplanationsQuery, body: IO[byte
     evaluations = query.rows * asked.budget
     if evaluations > _MOST_EVALUATIONS:
         raise Unprocessable(
-            f"{query.rows:,} rows with a budget of {asked.budget:,} are {evaluations:,} evaluations, a job makes at "
-            f"most {_MOST_EVALUATIONS:,}; lower the budget, or send the rows in parts",
+            f"{query.rows:,} rows with a budget of {asked.budget:,} are {evaluations:,} evaluations, a job "
+            f"makes at most {_MOST_EVALUATIONS:,}; lower the budget, or send the rows in parts",
             code="too_many_evaluations",
             param="budget",
         )
@@ -112,7 +113,7 @@ def _explain(call: Call, model: str, selector: str | None, body: ExplainRequest)
     services = call.services
     began = services.timer()
     target, loaded = services.serve(call, model, selector)
-    # What is explained was said to somebody before: it is no traffic of its own, and no shadow need repeat it.
+    # What is explained was said before: it is no traffic of its own, and no shadow need repeat it.
     call.route = None
     work = ExplanationWork(prepare(loaded.task, body.inputs, body), loaded, services.lanes, services.timer)
     most_rows = work.rows

@@ -41,8 +41,8 @@ class Pending:
         decoded: When it ended.
         again: Decodes the call for another version of the model, for shadows; None where it has none.
         is_evaluation: Whether it is one: that counts as usage, and its times are no prediction's.
-        is_explanation: Whether it is one, which is counted likewise and by itself too. It waits for others of its
-            kind, while its runs take their turns with predictions.
+        is_explanation: Whether it is one, which is counted likewise and by itself too. It waits for others of
+            its kind, while its runs take their turns with predictions.
     """
 
     key: ModelKey

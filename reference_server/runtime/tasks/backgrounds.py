@@ -1,8 +1,8 @@
 """The background of a table: rows that stand for columns which an explanation leaves out.
 
-A package ships them as `background.json`, `{"rows": [{"column": value, …}, …], "weights": [1.0, …]}`: a sample of
-the training rows, or the centres of their clusters weighted by how many rows each stands for (as `shap.kmeans`
-summarises them).
+A package ships them as `background.json`, `{"rows": [{"column": value, …}, …], "weights": [1.0, …]}`: a
+sample of the training rows, or the centres of their clusters weighted by how many rows each stands for (as
+`shap.kmeans` summarises them).
 """
 
 from __future__ import annotations
