@@ -66,6 +66,7 @@ _HEAVY = 0.5
 @_with_options
 def explain(
     options: _Options,
+    /,
     name: str,
     text: str | None,
     *,
