@@ -172,8 +172,8 @@ class LongText:
     def _notes(self, looked_at: int) -> tuple[str, ...]:
         count = len(self._sentences)
         note = (
-            f"The text is long: its {count} sentences were explained first, then the words of the {looked_at} "
-            "that count most, which share out their sentence's value."
+            f"The text is long: its {count} sentences were explained first, then the words of the "
+            f"{looked_at} that count most, which share out their sentence's value."
         )
         return (note, "A larger budget looks into more of them.") if looked_at < count else (note,)
 
