@@ -37,6 +37,8 @@ _LONGEST_SENTENCE = 32
 _MOST_EXACT_SENTENCES = 12
 _CONTEXTS = 2
 _GOOD_PER_WORD = 4
+# What KernelSHAP takes.
+_LEAST_PER_SENTENCE = 3
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class LongText:
         """Return into how many sentences a text is put together, so that the method has enough of each."""
         if self.method == "exact":
             return max(1, min(_MOST_EXACT_SENTENCES, (budget // 2).bit_length() - 1))
-        return max(2, min(_MOST_SENTENCES, (budget // 2 - 2) // 2))
+        return max(2, min(_MOST_SENTENCES, (budget // 2 - 2) // _LEAST_PER_SENTENCE))
 
     def _chosen(self, values: Floats, budget: int) -> dict[int, int]:
         """Return the most important sentences, into which is looked, and what each may spend."""
