@@ -468,8 +468,8 @@ class Client:
             name: The model.
             inputs: Inputs by name, for names that clash with an option here.
             target: The label or output to explain; the predicted one when left out.
-            method: `exact` Shapley values, `kernel` for paired KernelSHAP, `fast` for leave-one-out, or `auto` for
-                exact values where the budget allows them and `kernel` elsewhere.
+            method: `exact` Shapley values, `kernel` for paired KernelSHAP, `fast` for leave-one-out, or
+                `auto` for exact values where the budget allows them and `kernel` elsewhere.
             budget: The most evaluations of the model, 2 to 100,000; they count as usage.
             seed: The same seed gives the same answer.
             version: A number or an alias; what the alias `default` points to when left out.
