@@ -1,7 +1,7 @@
 """Measure how far explanations are from the exact values, against the evaluations that they take.
 
-Writes `docs/interpretability/errors.csv` and `errors.svg`: for each method the mean over sentences and seeds of
-the largest error of any word's value, for the demo's model on sentences of twelve words.
+Writes `docs/interpretability/errors.csv` and `errors.svg`: for each method the mean over sentences and seeds
+of the largest error of any word's value, for the demo's model on sentences of twelve words.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main() -> int:
 
 
 def _table(sentence: str) -> Floats:
-    """Return the probability of `positive` for all coalitions of the words, in the order of `all_coalitions`."""
+    """Return the probability of `positive` of each of `all_coalitions` of the words."""
     with open_package(demo_packages(log=print).versions[-1].package) as package:
         session = onnxruntime.InferenceSession(package.read(GRAPH))
     words = np.array(sentence.split())

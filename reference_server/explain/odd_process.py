@@ -9,9 +9,10 @@ and the Shapley values are φ_i = 2 · Σ over those T that hold i, of c_T / |T|
 single features alone. Here those of three features are fitted too, not by estimating each one but by a
 prior: single ones may be anything, triples are normal with the variance s² · γ · a_i · a_j · a_k / C(n, 3),
 where a_i says how much feature i counts, and what is beyond triples is noise. γ and a are chosen by
-restricted maximum likelihood, and s² follows. That is universal kriging (Rasmussen and Williams, "Gaussian
-Processes for Machine Learning", 2006, sections 2.7 and 5.4), and a regression adjustment in the sense of
-Witter, Liu and Musco, "Regression-adjusted Monte Carlo Estimators for Shapley Values and Probabilistic Values" (2025).
+restricted maximum likelihood, and s² follows. That is universal kriging (Rasmussen and Williams,
+"Gaussian Processes for Machine Learning", 2006, sections 2.7 and 5.4), and a regression adjustment in the
+sense of Witter, Liu and Musco, "Regression-adjusted Monte Carlo Estimators for Shapley Values and
+Probabilistic Values" (2025).
 """
 
 from __future__ import annotations
