@@ -163,7 +163,7 @@ class OddProcess:
 
 def regular(squares: Floats) -> Floats:
     """Return a matrix of squares that can be inverted, even where pairs do not tell all features apart."""
-    return squares + _LEAST_SQUARE * np.trace(squares) / len(squares) * np.eye(len(squares))
+    return np.asarray(squares + _LEAST_SQUARE * np.trace(squares) / len(squares) * np.eye(len(squares)))
 
 
 def likeliest(seen: Observed, singles: Floats) -> Prior:

@@ -10,6 +10,10 @@ from reference_server.explain.attribution import attribute
 from reference_server.explain.game import Counted
 
 
+# Importing it compiles for a minute.
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def shap():
     with warnings.catch_warnings():
