@@ -8,10 +8,11 @@ between its score and its complement's is
 and the Shapley values are φ_i = 2 · Σ over those T that hold i, of c_T / |T|. KernelSHAP fits the c_T of
 single features alone. Here those of three features are fitted too, not by estimating each one but by a
 prior: single ones may be anything, triples are normal with the variance s² · γ · a_i · a_j · a_k / C(n, 3),
-where a_i says how much feature i counts, and what is beyond triples is noise. γ and a are chosen by restricted
-maximum likelihood, and s² follows. That is universal kriging (Rasmussen and Williams, "Gaussian Processes for
-Machine Learning", 2006, sections 2.7 and 5.4), and a regression adjustment in the sense of Witter, Liu and
-Musco, "Regression-adjusted Monte Carlo Estimators for Shapley Values and Probabilistic Values" (2025).
+where a_i says how much feature i counts, and what is beyond triples is noise. γ and a are chosen by
+restricted maximum likelihood, and s² follows. That is universal kriging (Rasmussen and Williams,
+"Gaussian Processes for Machine Learning", 2006, sections 2.7 and 5.4), and a regression adjustment in the
+sense of Witter, Liu and Musco, "Regression-adjusted Monte Carlo Estimators for Shapley Values and
+Probabilistic Values" (2025).
 """
 
 from __future__ import annotations
@@ -161,8 +162,8 @@ class OddProcess:
 
 
 def regular(squares: Floats) -> Floats:
-    """Return a matrix of squares that can be inverted, even where few pairs do not tell all features apart."""
-    return squares + _LEAST_SQUARE * np.trace(squares) / len(squares) * np.eye(len(squares))
+    """Return a matrix of squares that can be inverted, even where pairs do not tell all features apart."""
+    return np.asarray(squares + _LEAST_SQUARE * np.trace(squares) / len(squares) * np.eye(len(squares)))
 
 
 def likeliest(seen: Observed, singles: Floats) -> Prior:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # What each word of "I do not think this is a good film" without "a" counts, and what "not" does to "good".
-WORDS = "I do not think this is good film".split()
+WORDS = ["I", "do", "not", "think", "this", "is", "good", "film"]
 _COUNTS = np.array([0.1, 0.0, 0.4, -0.2, 0.1, 0.0, 2.6, 0.3])
 _NOT_GOOD, _NOT_THINK_GOOD = -4.2, 0.9
 

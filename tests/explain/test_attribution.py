@@ -138,9 +138,9 @@ def test_the_case_in_the_documents():
     assert np.mean(errors) < 0.006
 
 
-@pytest.mark.parametrize("name", ["polynomial", "sentence twice"])
+@pytest.mark.parametrize("name", ["polynomial", pytest.param("sentence", marks=pytest.mark.long)])
 def test_the_interval_of_two_standard_errors_covers(name):
-    """Over 200 seeds ±1.96 errors hold each exact value in 95 % of cases at least; 0.9 is what 200 draws may show."""
+    """Over 200 seeds ±1.96 errors hold each exact value in 95 % of cases at least."""
     if name == "polynomial":
         features, budget = 12, 160
         game, truth = polynomial(12, seed=3, terms=25)
@@ -234,7 +234,7 @@ def test_a_budget_that_cannot_do_is_refused(features, method, budget, told):
 
 
 def test_pairs_are_different_ones_of_every_size():
-    """No pair twice, small sizes whole, in proportion to 1 / √(s (n − s))."""
+    """No pair twice, small sizes whole, in proportion to 1 / √(s (n - s))."""
     pairs = sample_pairs(10, 511, rng=np.random.default_rng(0))
     assert len({row.tobytes() for row in pairs} | {row.tobytes() for row in ~pairs}) == 2 * pairs_in_all(10)
     counts = np.mean([shares(24, 100, rng=np.random.default_rng(seed)) for seed in range(300)], axis=0)

@@ -58,6 +58,13 @@ def test_curves_of_any_number_of_features(features):
         assert curve.fractions[-1] == 1
         assert len(curve.fractions) == min(features, 10) + 1
         assert (np.diff(curve.fractions) > 0).all()
+    # Each point has the score of as many features as its fraction says, the largest weights first.
+    first = np.concatenate([[0], np.cumsum(weights[::-1])])
+    away, back = (
+        np.rint(curve.fractions * features).astype(int) for curve in (found.deletion, found.insertion)
+    )
+    assert found.deletion.scores.tolist() == (weights.sum() - first[away]).tolist()
+    assert found.insertion.scores.tolist() == first[back].tolist()
     assert (
         found.deletion.scores[[0, -1]].tolist()
         == found.insertion.scores[[-1, 0]].tolist()

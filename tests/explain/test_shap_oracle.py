@@ -9,6 +9,9 @@ from games import polynomial, sentence
 from reference_server.explain.attribution import attribute
 from reference_server.explain.game import Counted
 
+# Importing it compiles for a minute.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def shap():
