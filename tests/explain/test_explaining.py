@@ -5,6 +5,7 @@ import pytest
 
 from maas_client.types import ExplainOptions
 from reference_server.errors import Unprocessable
+from reference_server.explain.budgets import within_memory
 from reference_server.explain.explaining import Explaining, Subject
 from reference_server.explain.scoring import (
     Scores,
@@ -110,6 +111,14 @@ def test_where_the_budget_is_too_small_for_faithfulness_that_is_said():
     assert any("not measured" in note for note in found.notes)
     found, _ = explain(MANY, budget=100, faithfulness=False)
     assert not any("not measured" in note for note in found.notes)
+
+
+def test_many_features_take_a_bounded_budget():
+    """Whatever was asked for: memory and time grow with coalitions times features."""
+    assert within_memory(16, 2**16) == (2**16, ())
+    most, (note,) = within_memory(250, 100_000)
+    assert most == 8000
+    assert "No more than 8,000 evaluations" in note
 
 
 def test_turns_are_as_long_as_predictions_may_wait():
