@@ -20,6 +20,7 @@ FILES = (
     "explanations",
     "traffic",
     "shares",
+    "capture",
     "audit",
     "listing",
     "bulk",

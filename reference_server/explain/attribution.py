@@ -22,13 +22,14 @@ MOST_EXACT_FEATURES = 16
 
 def least_budget(features: int, method: ExplainMethod) -> int:
     """Return the fewest evaluations with which a method works, that of the cheapest one for `auto`."""
-    fast = min(features + 2, 2**features)
+    fast = min(features + 2, 1 << features)
     if method in ("auto", "fast"):
         return fast
     if method == "exact":
-        return int(2**features)
-    # A pair for each feature determines a linear model; the last two are all features and none.
-    return min(2 * features + 2, int(2**features))
+        return 1 << features
+    # As many pairs as features would determine a linear model and leave nothing to tell its error from. The
+    # last two are all features and none.
+    return min(3 * features + 2, 1 << features)
 
 
 def attribute(
@@ -51,7 +52,7 @@ def attribute(
     """
     chosen = choose(features, method=method, budget=min(budget, game.left))
     before = game.spent
-    values, errors = None, None
+    errors = None
     if chosen == "exact":
         coalitions = all_coalitions(features)
         values = shapley_values(coalitions, game(coalitions))
@@ -74,15 +75,15 @@ def choose(features: int, *, method: ExplainMethod, budget: int) -> ExplainMetho
     least = least_budget(features, method)
     if method == "exact" and features > MOST_EXACT_FEATURES:
         raise Unprocessable(
-            f"exact values take at most {MOST_EXACT_FEATURES} features, and this instance has {features}; ask for "
-            "the method `kernel`, or for larger features",
+            f"exact values take at most {MOST_EXACT_FEATURES} features, and this instance has {features}; "
+            "ask for the method `kernel`, or for larger features",
             code="too_many_features",
             param="method",
         )
     if budget < least:
         raise Unprocessable(
-            f"the method `{method}` takes at least {least:,} evaluations for {features} features, and {budget:,} may "
-            f"be spent on it; raise the budget{_or_cheaper(features, method, budget)}",
+            f"the method `{method}` takes at least {least:,} evaluations for {features} features, and "
+            f"{budget:,} may be spent on it; raise the budget{_or_cheaper(features, method, budget)}",
             code="budget_too_small",
             param="budget",
         )
@@ -113,4 +114,4 @@ def _notes(chosen: ExplainMethod, *, asked: ExplainMethod, features: int, budget
 def _leave_one_out(game: Counted, features: int) -> Floats:
     without_each = ~np.eye(features, dtype=np.bool_)
     scores = game(np.vstack([np.ones((1, features), np.bool_), without_each]))
-    return scores[0] - scores[1:]
+    return np.asarray(scores[0] - scores[1:])

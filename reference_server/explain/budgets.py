@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _TRIED = 15
 # Of a time budget; the rest is for what is no run of the model.
 _SHARE_OF_TIME = 0.9
+# Coalitions times features: the regression takes some 160 bytes for each and a second for a million, which is
+# what one call may have of a worker.
+_MOST_CELLS = 2_000_000
 
 
 class Clock:
@@ -81,6 +84,14 @@ def within_time(
         each = "" if rows_each == 1 else f", {rows_each:,} rows each"
         return least, (f"The time budget is too short: the method takes {least:,} evaluations{each}.",)
     return min(fitting, rest), ()
+
+
+def within_memory(features: int, budget: int) -> tuple[int, tuple[str, ...]]:
+    """Return how many coalitions of so many features may be scored at all, and what to say of it."""
+    most = _MOST_CELLS // features
+    if budget <= most:
+        return budget, ()
+    return most, (f"No more than {most:,} evaluations are spent on {features:,} features.",)
 
 
 def kept_for_faithfulness(features: int, budget: int, method: ExplainMethod) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from reference_server.explain import segments
 from reference_server.explain.attribution import attribute
-from reference_server.explain.budgets import Clock, kept_for_faithfulness, within_time
+from reference_server.explain.budgets import Clock, kept_for_faithfulness, within_memory, within_time
 from reference_server.explain.faithfulness import faithfulness, reserve
 from reference_server.explain.game import Counted
 from reference_server.explain.hierarchy import MOST_WORDS, LongText
@@ -148,7 +148,8 @@ class _UnderWay:
         scores = Scores(self.turns, masked, self.target, prediction=self.prediction)
         # The whole instance has been run already.
         budget = 1 + (options.budget - self.turns.rows) // each
-        budget, notes = within_time(
+        budget, capped = within_memory(count, budget)
+        budget, late = within_time(
             self.clock, self.turns, scores, count, method=options.method, rows_each=each, budget=budget
         )
         game = Counted(scores, budget=budget, check=self.check)
@@ -162,7 +163,7 @@ class _UnderWay:
             values=found.values,
             errors=found.standard_errors,
             trust=trust,
-            notes=(*masked.notes, *notes, *found.notes),
+            notes=(*masked.notes, *capped, *late, *found.notes),
         )
 
     def by_sentences(self, subject: Subject) -> Explained:
@@ -172,6 +173,7 @@ class _UnderWay:
         if self.clock.is_set:
             self._find_pace(text, subject)
             budget = min(options.budget - self.turns.rows, self.clock.rows(self.turns))
+        budget, capped = within_memory(MOST_WORDS, budget)
         kept = reserve(len(subject.long), budget) if options.faithfulness else 0
 
         def game(masked: Maskable) -> Scores:
@@ -182,7 +184,7 @@ class _UnderWay:
         shares = long.explain(budget - kept)
         trust = None
         if options.faithfulness:
-            left = options.budget - self.turns.rows if not self.clock.is_set else kept
+            left = kept if self.clock.is_set or capped else options.budget - self.turns.rows
             # One of all coalitions is the whole text, which costs nothing.
             last = Counted(game(shares.masked), budget=left + 1, check=self.check)
             trust = faithfulness(last, shares.values, rng=self._rng(1))
@@ -193,7 +195,7 @@ class _UnderWay:
             values=shares.values,
             errors=shares.standard_errors,
             trust=trust,
-            notes=(*shares.notes, *shares.sentences.notes),
+            notes=(*capped, *shares.notes, *shares.sentences.notes),
         )
 
     def _find_pace(self, text: str, subject: Subject) -> None:

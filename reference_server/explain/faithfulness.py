@@ -2,8 +2,8 @@
 
 Deletion and insertion curves are those of Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for
 Explanation of Black-box Models" (BMVC 2018), section 4.1; comprehensiveness and sufficiency those of DeYoung
-et al., "ERASER: A Benchmark to Evaluate Rationalized NLP Models" (ACL 2020), section 4, over the shares `SHARES`.
-Each stands beside what rankings drawn by chance reach. The ranking is by the signed value: first what speaks
+et al., "ERASER: A Benchmark to Evaluate Rationalized NLP Models" (ACL 2020), section 4, over `SHARES`. Each
+stands beside what rankings drawn by chance reach. The ranking is by the signed value: first what speaks
 most for the target, last what speaks most against it.
 """
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from reference_server.explain.attribution import least_budget
 
 if TYPE_CHECKING:
     from reference_server.explain.game import Booleans, Counted, Floats, Integers
@@ -24,6 +26,7 @@ STEPS = 10
 MOST_ORDERS = 50
 """So many rankings are drawn by chance where the budget allows it."""
 _LEAST_ORDERS = 3
+_USUAL_ORDERS = 10
 _SHARE_OF_BUDGET = 0.25
 
 
@@ -87,15 +90,18 @@ class Trust:
 def reserve(features: int, budget: int) -> int:
     """Return how many evaluations to keep back for `faithfulness`; 0 where the budget is too small for it.
 
-    A quarter of the budget, but no more than 10 rankings by chance need and no less than 3 do. Where all coalitions
-    fit into the budget nothing is kept back, because those have all been scored then.
+    A quarter of the budget, but no more than 10 rankings by chance need, no less than 3 do, and never what
+    the attribution itself cannot do without. Where all coalitions fit into the budget nothing is kept back,
+    because exact values score them all.
     """
     if 2**features <= budget:
         return 0
     inner = len(_sizes(features)) - 2
-    least, most = (2 + _LEAST_ORDERS) * inner, 12 * inner
-    wanted = min(max(least, int(budget * _SHARE_OF_BUDGET)), most)
-    return wanted if wanted <= budget // 2 else 0
+    least, most = (2 + _LEAST_ORDERS) * inner, (2 + _USUAL_ORDERS) * inner
+    kernel = least_budget(features, "kernel")
+    spare = budget - (kernel if budget >= kernel else least_budget(features, "fast"))
+    wanted = min(max(least, int(budget * _SHARE_OF_BUDGET)), most, spare)
+    return wanted if wanted >= least else 0
 
 
 def faithfulness(game: Counted, values: Floats, *, rng: np.random.Generator) -> Trust | None:

@@ -1,7 +1,7 @@
 """What is explained, as a cooperative game: a set of features goes in, the target's score comes out.
 
-A row of a coalition matrix `[rows, features]` is True where a feature is present. The score of the row is what
-the model says with those features alone, the others masked (Lundberg and Lee, "A Unified Approach to
+A row of a coalition matrix `[rows, features]` is True where a feature is present. The score of the row is
+what the model says with those features alone, the others masked (Lundberg and Lee, "A Unified Approach to
 Interpreting Model Predictions", NeurIPS 2017, section 2).
 """
 
@@ -113,7 +113,7 @@ class Counted:
         new = {key: row for row, key in enumerate(keys) if key not in self._known}
         if len(new) > self.left:
             raise BudgetSpentError(
-                f"{len(new)} coalitions are to be scored, and {self.left} of the budget of {self.budget} are left"
+                f"{len(new)} coalitions are to be scored, and {self.left} of {self.budget} are left"
             )
         rows = list(new.values())
         for start in range(0, len(rows), self._rows_per_run):
@@ -126,8 +126,8 @@ class Counted:
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores))[0])
             raise Unprocessable(
-                f"the model's score is {scores[row]} with {coalitions[row].sum()} of {coalitions.shape[1]} features "
-                "present, and only finite scores can be explained; explain another target, or mask otherwise",
+                f"the model's score is {scores[row]} with {coalitions[row].sum()} of {coalitions.shape[1]} "
+                "features present, and only finite scores can be explained; explain another target",
                 code="score_not_finite",
             )
         self._known.update(zip(_keys(coalitions), scores.tolist(), strict=True))

@@ -37,6 +37,8 @@ _LONGEST_SENTENCE = 32
 _MOST_EXACT_SENTENCES = 12
 _CONTEXTS = 2
 _GOOD_PER_WORD = 4
+# What KernelSHAP takes.
+_LEAST_PER_SENTENCE = 3
 
 
 @dataclass(slots=True)
@@ -134,7 +136,7 @@ class LongText:
         """Return into how many sentences a text is put together, so that the method has enough of each."""
         if self.method == "exact":
             return max(1, min(_MOST_EXACT_SENTENCES, (budget // 2).bit_length() - 1))
-        return max(2, min(_MOST_SENTENCES, (budget // 2 - 2) // 2))
+        return max(2, min(_MOST_SENTENCES, (budget // 2 - 2) // _LEAST_PER_SENTENCE))
 
     def _chosen(self, values: Floats, budget: int) -> dict[int, int]:
         """Return the most important sentences, into which is looked, and what each may spend."""
@@ -172,8 +174,8 @@ class LongText:
     def _notes(self, looked_at: int) -> tuple[str, ...]:
         count = len(self._sentences)
         note = (
-            f"The text is long: its {count} sentences were explained first, then the words of the {looked_at} "
-            "that count most, which share out their sentence's value."
+            f"The text is long: its {count} sentences were explained first, then the words of the "
+            f"{looked_at} that count most, which share out their sentence's value."
         )
         return (note, "A larger budget looks into more of them.") if looked_at < count else (note,)
 

@@ -56,8 +56,9 @@ def prepare(task: Task, inputs: Mapping[str, object], options: ExplainOptions) -
         subject = _row(task, batch, options)
     else:
         raise Unprocessable(
-            "the task `tensor` does not say what its numbers mean, so nobody can tell what one of them would be "
-            "if it were absent; models of other tasks can be explained, such as tabular ones with a background",
+            "the task `tensor` does not say what its numbers mean, so nobody can tell what one of them would "
+            "be if it were absent; models of other tasks can be explained, such as tabular ones that ship a "
+            "background",
             code="task_not_explained",
         )
     return Explaining(subject, options)

@@ -85,8 +85,8 @@ def masked_row(row: Batch, background: Background | None, *, method: ExplainMeth
         return MaskedRow(row, background)
     note = (
         f"Columns that are away have their background's mean, because a budget of {budget:,} does not bear "
-        f"all {len(background)} rows of it; from {least:,} on they are averaged over. For a model that is not "
-        "linear the two differ."
+        f"all {len(background)} rows of it; from {least:,} on they are averaged over. For a model that is "
+        "not linear the two differ."
     )
     return MaskedRow(row, background.mean(), notes=(note,))
 

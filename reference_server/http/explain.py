@@ -77,6 +77,7 @@ def explain_version(call: Call, model: str, version: str, body: ExplainRequest) 
     one_transaction=True,
     unaudited="an explanation is usage, by a job as in a call",
     streamed="application/json",
+    holds=ExplanationsRequest,
     limit="max_evaluation_bytes",
 )
 def explain_many(call: Call, model: str, query: ExplanationsQuery, body: IO[bytes]) -> Replied[JobReply]:

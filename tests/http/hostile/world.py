@@ -85,6 +85,8 @@ class World:
             "predict.predict_version": prediction,
             "evaluate.evaluate": self.evaluation,
             "evaluate.evaluate_version": self.evaluation,
+            "explain.explain": {"inputs": TEXT, "budget": 16},
+            "explain.explain_version": {"inputs": TEXT, "budget": 16},
             "open-inference.infer": inference,
             "open-inference.infer_version": inference,
             "embeddings.create": {"model": self.vectors, "input": "a good day"},
@@ -92,6 +94,7 @@ class World:
             "uploads.begin": self.upload,
             "uploads.add_chunk": self.packages[1],
             "aliases.move": {"version": 2},
+            "capture.change": {"enabled": True, "days": 2, "sample": 0.5},
             "traffic.change": {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]},
         }
 
