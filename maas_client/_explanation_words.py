@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def told(explanation: Explanation) -> list[str]:
 
 def summed(explanation: Explanation) -> str:
     """Return how the attributions add up to the prediction."""
-    sum_of_all = explanation.prediction - explanation.baseline + explanation.additivity_gap
+    sum_of_all = math.fsum(each.value for each in explanation.attributions)
     if abs(sum_of_all) <= _ROUNDING * _scale(explanation):
         sum_of_all = 0.0
     gap = f", gap {explanation.additivity_gap:+.2g}" if has_gap(explanation) else ""
