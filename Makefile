@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk overload format clean
+	bench-jobs bench-sdk explain-errors overload format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that 
 
 bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job runs
 	$(BIN)/python benchmarks/jobs.py
+
+explain-errors: $(INSTALLED)-bench ## Measure the error of explanations against their budget (minutes; docs/interpretability)
+	$(BIN)/python benchmarks/explain_errors.py
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

@@ -28,6 +28,7 @@ from reference_server.http import (
     erasures,
     evaluate,
     events,
+    explain,
     jobs,
     keys,
     models,
@@ -97,6 +98,7 @@ ROUTES = (
     traffic.routes,
     predict.routes,
     evaluate.routes,
+    explain.routes,
     jobs.routes,
     open_inference.routes,
     open_inference_models.routes,
@@ -136,6 +138,7 @@ class Services:
     artifacts: ArtifactStore
     pool: ModelPool
     lanes: Lanes
+    explainers: Lanes
     metrics: Metrics
     tracing: Tracing | None
     passwords: Passwords
@@ -180,6 +183,10 @@ class Services:
     def new_prediction_id(self) -> str:
         """Return the id of a prediction."""
         return f"pred_{self.random()}"
+
+    def new_explanation_id(self) -> str:
+        """Return the id of an explanation."""
+        return f"expl_{self.random()}"
 
     def serve(self, call: Call, model: str, selector: str | None) -> tuple[ServingTarget, LoadedModel]:
         """Return the version that a call means, in memory.
@@ -256,6 +263,8 @@ class Services:
     def close(self) -> None:
         """Release the models and the database."""
         self.traffic.close()
+        # Before the lanes, which its runs go through.
+        self.explainers.close()
         self.lanes.close()
         self.pool.close()
         self.metrics.close()
@@ -306,6 +315,7 @@ def open_services(
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
+        explainers=Lanes(settings.lanes, name="explainer", most_seconds=settings.queue_seconds, timer=timer),
         metrics=metrics,
         tracing=_tracing(settings, timer),
         passwords=Passwords(),

@@ -479,7 +479,7 @@ class _InLane:
         front.waiting += 1
         exchange.on_gone = self._give_up
         try:
-            services.lanes.submit(pending.model, self._ticket)
+            pending.lanes(services).submit(pending.model, self._ticket)
         except ServiceError as error:
             self.answer(inference.failed(call, pending, error))
             return

@@ -121,6 +121,14 @@ def count_rows(call: Call, rows: int) -> None:
     counted.row_subjects, counted.rows = subjects, rows
 
 
+def give_back_rows(call: Call, rows: int) -> None:
+    """Return rows that a call was counted for and did not need after all."""
+    counted = call.counted
+    if counted is not None and counted.rows and rows > 0:
+        call.services.limits.rows.give_back(counted.row_subjects, rows)
+        counted.rows -= rows
+
+
 def settle(call: Call, status: int) -> Mapping[str, str]:
     """Return the headers that tell a caller how its limits stand; rows that came to nothing are returned.
 

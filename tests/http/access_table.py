@@ -60,6 +60,7 @@ OWN_ACCOUNT_ERASES = "404 404 404 404 404 204"
 NOT_WITHOUT_PASSWORD = "401 401 401 401 401 401"
 
 TEXT = {"text": "a good day"}
+EXPLAINED = {"inputs": TEXT}
 LABELLED = {"inputs": [TEXT], "targets": ["positive"]}
 TENSORS = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good"]}]}
 SPLIT = {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]}
@@ -140,6 +141,10 @@ ROWS = (
     # It needs the scope `jobs` too, as `test_jobs` sees; no key has both alone, so that nothing is sent here.
     Row("POST /v1/models/{model}/evaluations", "predict", "404 404 400 400 400 400", query="rows=1"),
     Row("POST /v1/models/{model}/versions/{version}/evaluate", "predict", READS, json=LABELLED),
+    Row("POST /v1/models/{model}/explain", "predict", READS, json=EXPLAINED),
+    Row("POST /v1/models/{model}/versions/{version}/explain", "predict", READS, json=EXPLAINED),
+    # As with evaluations.
+    Row("POST /v1/models/{model}/explanations", "predict", "404 404 400 400 400 400", query="rows=1"),
     # The model is none for embeddings, which whoever sees it is told.
     Row("POST /v1/embeddings", "predict", "404 404 422 422 422 422", json={"model": "{model}", "input": "a"}),
     Row("GET /v1/jobs", "jobs", ANYBODY),

@@ -87,6 +87,7 @@ def test_a_route_that_changes_something_says_as_what_or_why_not():
                 "uploads.abandon",
                 "open-inference.index",
                 "evaluate.evaluate_many",
+                "explain.explain_many",
             }
         ), endpoint.name
     routes = Routes("things")

@@ -92,6 +92,8 @@ class World:
             "predict.predict_version": prediction,
             "evaluate.evaluate": self.evaluation,
             "evaluate.evaluate_version": self.evaluation,
+            "explain.explain": {"inputs": TEXT, "budget": 16},
+            "explain.explain_version": {"inputs": TEXT, "budget": 16},
             "open-inference.infer": inference,
             "open-inference.infer_version": inference,
             "embeddings.create": {"model": self.vectors, "input": "a good day"},
