@@ -85,6 +85,19 @@ def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
     return _stamped(answer, request)
 
 
+def show(
+    services: Services, request: Request, answer: Answer, *, template: str, caller: Caller | None
+) -> Answer:
+    """Log and count a page that is no endpoint, and return it with the headers that all answers have.
+
+    Args:
+        template: The path as the log writes it.
+        caller: Who has logged in, if anybody has.
+    """
+    _note(services, request, answer, template=template, caller=caller)
+    return _stamped(answer, request)
+
+
 def authorize(call: Call) -> None:
     """Find who calls, and let only those on whom the endpoint lets.
 
