@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from maas_client.types import Model, ModelSort, Page
 from reference_server.console.api import Refused
@@ -23,7 +23,7 @@ _ON_A_PAGE = 20
 def list_models(visit: Visit) -> Answer:
     """Show a page of the catalogue."""
     given = {name: visit.query.get(name, "") for name in _FILTERS}
-    shown = {"given": given, "tasks": sorted(TASKS), "orders": get_args(ModelSort)}
+    shown: dict[str, Any] = {"given": given, "tasks": sorted(TASKS), "orders": get_args(ModelSort)}
     query = {**given, "limit": _ON_A_PAGE, "cursor": visit.query.get("cursor")}
     if visit.query.get("shared"):
         query["shared"] = "true"

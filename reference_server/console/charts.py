@@ -111,7 +111,7 @@ def rows_by_day(entries: Iterable[UsageEntry]) -> list[Column]:
 
 
 def curves(explained: ExplainReply) -> Curves | None:
-    """Return an explanation's deletion and insertion curves on one scale; None where they were not measured."""
+    """Return an explanation's two curves on one scale; None where they were not measured."""
     measured = explained.faithfulness
     if measured is None:
         return None

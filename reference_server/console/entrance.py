@@ -65,7 +65,7 @@ def log_in(visit: Visit) -> Answer:
         made = visit.api.ask("sessions.log_in", SessionCreated, body=body)
     except Refused as refused:
         return visit.render("log_in.html", refused=refused)
-    seconds = int((made.expires_at - made.created_at).total_seconds())
+    seconds = round((made.expires_at - made.created_at).total_seconds())
     visit.set_cookies.append(visit.cookies.new_session(made.token.get_secret_value(), seconds=seconds))
     return visit.go("models")
 

@@ -21,7 +21,7 @@ _MOST_FIELDS = 10_100
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The fields of a form, texts and files; of a field given twice the first counts unless all are asked for."""
+    """The fields of a form; of one given twice the first counts unless all are asked for."""
 
     fields: MultiDict[str, str] = field(default_factory=MultiDict)
     files: MultiDict[str, bytes] = field(default_factory=MultiDict)

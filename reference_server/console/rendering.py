@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _THOUSAND = 1000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+# An en dash, as tables show what is not there.
+_NOTHING = "\N{EN DASH}"
 _PACKAGE = "reference_server.console"
 
 
@@ -35,7 +37,7 @@ def asset(name: str) -> bytes:
 def size(count: int | None) -> str:
     """Return a number of bytes for people: `1.2 MB`."""
     if count is None:
-        return "–"
+        return _NOTHING
     value, unit = float(count), 0
     while value >= _THOUSAND and unit < len(_UNITS) - 1:
         value, unit = value / _THOUSAND, unit + 1
@@ -45,7 +47,7 @@ def size(count: int | None) -> str:
 def moment(time: datetime | None) -> Markup:
     """Return a time in UTC, for people and programs."""
     if time is None:
-        return Markup("–")
+        return Markup(_NOTHING)
     at = time.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M} UTC"
@@ -54,7 +56,7 @@ def moment(time: datetime | None) -> Markup:
 
 def figure(value: float | None) -> str:
     """Return a measured figure with four digits that count."""
-    return "–" if value is None else f"{value:.4g}"
+    return _NOTHING if value is None else f"{value:.4g}"
 
 
 def part(text: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from maas_client.types import InputSpec
+    from reference_server.console.charts import Bar
     from reference_server.console.forms import Form
     from reference_server.console.visits import Visit
     from reference_server.http.exchange import Answer
@@ -51,6 +52,23 @@ class Field:
     def id(self) -> str:
         """The field's name in the form."""
         return f"{_PREFIX}{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A prediction as the page shows it.
+
+    Args:
+        bars: The highest scores.
+        vector: The beginning of an embedding; None where there is none.
+        dimensions: How long all of it is.
+        rest: What else the prediction says, by name.
+    """
+
+    bars: list[Bar]
+    vector: list[float] | None
+    dimensions: int
+    rest: Mapping[str, str]
 
 
 @pages.get("/models/<model>/try")
@@ -164,7 +182,7 @@ def _inputs(form: Form, model: Model) -> dict[str, object]:
         elif control in ("number", "json"):
             inputs[spec.name] = _json(spec.name, typed)
         else:
-            # Browsers send line breaks as two characters (HTML, form submission), and models count characters.
+            # Browsers send line breaks as two characters (HTML, section 4.10.22), and models count them.
             inputs[spec.name] = typed.replace("\r\n", "\n")
     return inputs
 
@@ -178,7 +196,7 @@ def _json(name: str, typed: str) -> object:
         raise Refused(422, body) from error
 
 
-def _answers(reply: PredictReply) -> list[dict[str, object]]:
+def _answers(reply: PredictReply) -> list[Answered]:
     """Return each prediction's scores as bars, its vector's beginning, and what else it says."""
     shown = []
     for prediction in reply.predictions:
@@ -186,12 +204,12 @@ def _answers(reply: PredictReply) -> list[dict[str, object]]:
         vector = prediction.get("embedding")
         rest = {name: value for name, value in prediction.items() if name not in ("scores", "embedding")}
         shown.append(
-            {
-                "bars": charts.bars(scores, _MOST_SCORES) if isinstance(scores, dict) else [],
-                "vector": vector[:_MOST_NUMBERS] if isinstance(vector, list) else None,
-                "dimensions": len(vector) if isinstance(vector, list) else 0,
-                "rest": {name: _told(value) for name, value in rest.items()},
-            }
+            Answered(
+                bars=charts.bars(scores, _MOST_SCORES) if isinstance(scores, dict) else [],
+                vector=vector[:_MOST_NUMBERS] if isinstance(vector, list) else None,
+                dimensions=len(vector) if isinstance(vector, list) else 0,
+                rest={name: _told(value) for name, value in rest.items()},
+            )
         )
     return shown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maas_client._manifests import changed_fields, changed_metrics
 from maas_client._signatures import Interface, differences
@@ -69,7 +69,7 @@ def erase(visit: Visit, model: str, version: str) -> Answer:
     return visit.go("erasures", visit.api.ask("versions.delete", Erasure, model=model, version=version).id)
 
 
-def _version(visit: Visit, model: str, version: str) -> dict[str, object]:
+def _version(visit: Visit, model: str, version: str) -> dict[str, Any]:
     found = visit.api.ask("models.get", Model, model=model)
     return {
         "model": found,
