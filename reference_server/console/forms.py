@@ -66,7 +66,7 @@ def read(environ: WSGIEnvironment, max_bytes: int) -> Form:
     """
     parser = FormDataParser(
         # In memory, where the whole body is already: what callers send is never on the disk in clear.
-        stream_factory=lambda *_: io.BytesIO(),
+        stream_factory=_in_memory,
         max_form_memory_size=max_bytes,
         max_content_length=max_bytes,
         max_form_parts=_MOST_FIELDS,
@@ -77,3 +77,7 @@ def read(environ: WSGIEnvironment, max_bytes: int) -> Form:
         raise bodies.body_too_large(max_bytes) from None
     read_files = [(name, each.read()) for name, each in files.items(multi=True)]
     return Form(MultiDict(fields), MultiDict(read_files))
+
+
+def _in_memory(*_: object, **__: object) -> io.BytesIO:
+    return io.BytesIO()

@@ -169,7 +169,7 @@ def _require_own_form(visit: Visit) -> None:
     is_ours = forgery.is_ours(visit.secret, visit.form.text(forgery.FIELD))
     if not (is_ours and forgery.is_same_origin(visit.request.headers, settings.public_url)):
         raise Forbidden(
-            "the form did not come from a page of this console in this browser; reload the page and try again",
+            "the form did not come from a page of the console in this browser; reload the page and try again",
             code="foreign_form",
         )
 

@@ -47,7 +47,7 @@ def size(count: int | None) -> str:
 def moment(time: datetime | None) -> Markup:
     """Return a time in UTC, for people and programs."""
     if time is None:
-        return Markup(_NOTHING)
+        return Markup.escape(_NOTHING)
     at = time.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{at:%Y-%m-%d %H:%M} UTC"

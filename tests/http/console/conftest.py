@@ -149,9 +149,9 @@ def model(site):
     return make
 
 
-@pytest.fixture(name="Visitor")
-def visitors():
-    """Return `Visitor`."""
+@pytest.fixture
+def visitor_of():
+    """Return what makes visitors of a server."""
     return Visitor
 
 

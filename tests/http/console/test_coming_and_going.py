@@ -10,7 +10,9 @@ PASSWORD = "correct horse battery"
 
 def attributes(cookie):
     """Return a Set-Cookie header's attributes."""
-    return {part.strip().partition("=")[0].lower(): part.strip().partition("=")[2] for part in cookie.split(";")}
+    return {
+        part.strip().partition("=")[0].lower(): part.strip().partition("=")[2] for part in cookie.split(";")
+    }
 
 
 def test_a_session_lies_in_a_cookie_that_no_script_and_no_other_site_reaches(ada, anybody):
@@ -77,12 +79,12 @@ def test_a_wrong_password_is_told_and_nothing_else(anybody):
     assert len(texts) == 1
 
 
-def test_logging_in_is_slowed_down_as_in_the_api(make_server, tmp_path, Visitor):
+def test_logging_in_is_slowed_down_as_in_the_api(make_server, tmp_path, visitor_of):
     """The tries of both count together."""
     server = make_server(tmp_path / "data", log_in_free_tries=2)
     try:
         server.register("ada")
-        visitor = Visitor(server)
+        visitor = visitor_of(server)
         wrong = {"email": "ada@example.com", "password": "wrong-wrong"}
         statuses = [visitor.post("/console/login", wrong).status for _ in range(3)]
         assert statuses == [401, 401, 429]
@@ -137,7 +139,9 @@ def test_the_language_is_switched_by_a_form(anybody):
     assert anybody.follow(shown).has("使用政策")
 
 
-@pytest.mark.parametrize("back", ["//evil.example/x", "https://evil.example", "/console/../../x", "\\\\evil", ""])
+@pytest.mark.parametrize(
+    "back", ["//evil.example/x", "https://evil.example", "/console/../../x", "\\\\evil", ""]
+)
 def test_the_way_back_never_leaves_the_console(anybody, back):
     """Whatever the form says, it is a path below /console."""
     location = anybody.post("/console/language", {"language": "en", "back": back}).headers["Location"]

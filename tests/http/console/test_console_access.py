@@ -68,27 +68,29 @@ def test_names_of_pages_are_unique():
     assert len({page.name for page in PAGES}) == len(PAGES)
 
 
+@pytest.fixture
+def ended(make_session, make_key):
+    """Return cookies that let nobody in."""
+    return {"malformed": "not-a-token", "expired": make_session(-1)[1], "key": make_key()[1]}
+
+
 @pytest.mark.parametrize("row", CLOSED, ids=named)
-def test_what_does_not_hold_is_sent_to_the_log_in(anybody, Visitor, make_session, make_key, row, things):
+def test_what_does_not_hold_is_sent_to_the_log_in(site, visitor_of, ended, row, things):
     """No cookie, a wrong one, an ended session and an API key in its place; nothing of the page is shown."""
-    wrong = {
-        "none": anybody,
-        "malformed": Visitor(anybody.server).with_cookie("not-a-token"),
-        "expired": Visitor(anybody.server).with_cookie(make_session(-1)[1]),
-        "key": Visitor(anybody.server).with_cookie(make_key()[1]),
-    }
+    wrong = {"none": visitor_of(site)}
+    wrong |= {kind: visitor_of(site).with_cookie(value) for kind, value in ended.items()}
     for kind, visitor in wrong.items():
         shown = send(visitor, row, things)
         assert (shown.status, shown.text) == (303, ""), kind
         assert shown.headers["Location"].partition("?")[0] == "/console/login", kind
-        ended = [cookie for cookie in shown.cookies if cookie.startswith("maas_session=;")]
-        assert len(ended) == (kind != "none"), kind
+        gone = [cookie for cookie in shown.cookies if cookie.startswith("maas_session=;")]
+        assert len(gone) == (kind != "none"), kind
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_another_account_gets_what_the_table_says(Visitor, site, row, things):
+def test_another_account_gets_what_the_table_says(visitor_of, site, row, things):
     """What is ada's and private is not there for eve, by any page."""
-    visitor = Visitor(site).with_cookie(site.eve["authorization"].removeprefix("Bearer "))
+    visitor = visitor_of(site).with_cookie(site.eve["authorization"].removeprefix("Bearer "))
     if row.path == LOG_OUT:
         visitor.log_in("eve")
     shown = send(visitor, row, things)
@@ -97,11 +99,11 @@ def test_another_account_gets_what_the_table_says(Visitor, site, row, things):
 
 
 @pytest.mark.parametrize("row", FORMS, ids=named)
-def test_a_form_of_elsewhere_is_refused(Visitor, site, row, things):
+def test_a_form_of_elsewhere_is_refused(visitor_of, site, row, things):
     """Without the token, with another browser's, from another site, and from nowhere; nothing is done."""
     token = site.ada["authorization"].removeprefix("Bearer ")
-    visitor = Visitor(site).with_cookie(token)
-    others = Visitor(site).token
+    visitor = visitor_of(site).with_cookie(token)
+    others = visitor_of(site).token
     before = state(site)
     for options in (
         {"token": ""},
@@ -118,7 +120,12 @@ def test_a_form_of_elsewhere_is_refused(Visitor, site, row, things):
 
 def state(site):
     """Return what ada has."""
-    paths = ("/v1/keys", "/v1/models/private/aliases", "/v1/models/private/shares", "/v1/models/private/traffic")
+    paths = (
+        "/v1/keys",
+        "/v1/models/private/aliases",
+        "/v1/models/private/shares",
+        "/v1/models/private/traffic",
+    )
     return [site.through_flask("GET", path, headers=site.ada).json for path in paths]
 
 
