@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk overload format clean
+	bench-jobs bench-sdk overload screenshots format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py
+
+screenshots: $(INSTALLED)-test ## Make the pictures of the console's guide anew, with Debian's Chromium
+	$(BIN)/python tools/console_screenshots.py
 
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .
