@@ -51,7 +51,7 @@ def address(site):
 
 @pytest.fixture
 def open_page(chromium):
-    """Return a function that opens a tab; a page that breaks its own policy fails the test, and so a script."""
+    """Return a function that opens a tab; a page that breaks its own policy fails the test."""
     contexts, faults = [], []
 
     def opened(**options):
