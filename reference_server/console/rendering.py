@@ -59,6 +59,11 @@ def figure(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:.4g}"
 
 
+def short(value: float) -> str:
+    """Return a figure as short as the edge of a chart has room for."""
+    return f"{value:.2g}"
+
+
 def part(text: str) -> str:
     """Return a name as a part of a path."""
     return quote(text, safe="~")
@@ -93,7 +98,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[..., Any]] = {"size": size, "moment": moment, "figure": figure, "part": part}
+    filters: dict[str, Callable[..., Any]] = {"size": size, "moment": moment, "figure": figure, "short": short, "part": part}
     environment.filters.update(filters)
     environment.globals.update(asset=_versioned, pairs=pairs, labelled=labelled)
     return environment
