@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel
 
 from maas_client.types import ErrorBody, ErrorReply
-from reference_server.http import limiting, pipeline
+from reference_server.http import pipeline
 from reference_server.http.exchange import Call
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Api:
                 body=b"" if body is None else orjson.dumps(body),
             ),
         )
-        answer = pipeline.compute(call, path)
-        limiting.settle(call, answer.status)
+        # Not `handle`: the page is one request, which is logged and counted once.
+        answer = pipeline.settle(call, pipeline.compute(call, path))
         if answer.status >= _FIRST_FAILURE:
             error = ErrorReply.model_validate_json(answer.body).error
             raise Refused(answer.status, error, retry_after=answer.headers.get("retry-after"))

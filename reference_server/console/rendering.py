@@ -98,7 +98,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Callable[..., Any]] = {"size": size, "moment": moment, "figure": figure, "short": short, "part": part}
+    filters: dict[str, Callable[..., Any]] = {
+        "size": size,
+        "moment": moment,
+        "figure": figure,
+        "short": short,
+        "part": part,
+    }
     environment.filters.update(filters)
     environment.globals.update(asset=_versioned, pairs=pairs, labelled=labelled)
     return environment

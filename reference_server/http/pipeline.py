@@ -73,6 +73,11 @@ def finish(call: Call, answer: Answer) -> Answer:
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     if call.services.tracing is not None:
         call.services.tracing.record(call, answer)
+    return settle(call, answer)
+
+
+def settle(call: Call, answer: Answer) -> Answer:
+    """Capture a call that is over, if its model's owner wants that, and tell its caller's limits."""
     if call.capture is not None and answer.status == HTTPStatus.OK:
         answer.headers = {**answer.headers, capturing.HEADER: call.capture.header}
         call.services.captures.take(call.capture, call, answer)

@@ -173,6 +173,30 @@ def test_pages_of_a_model_without_versions(ada, site, path):
     assert ada.get(f"/console/models/claimed{path}").status == (404 if path == "/versions/1" else 200)
 
 
+def test_whoever_tries_a_model_is_told_that_its_calls_are_kept(site, ada, model):
+    """As the API tells its callers, before they send anything."""
+    name = model(versions=1)
+    assert not ada.get(f"/console/models/{name}/try").has("are kept for the model's owners")
+    headers = {"content-type": "application/json", **site.ada}
+    body = b'{"enabled": true, "days": 3, "sample": 0.5}'
+    set_ = site.through_flask("PUT", f"/v1/models/{name}/capture", headers=headers, body=body)
+    assert set_.status == 200, set_.body
+    for path in ("", "/try"):
+        assert ada.get(f"/console/models/{name}{path}").has("50 % of the calls", "for 3 days")
+
+
+def test_what_is_tried_is_captured_as_every_call_is(site, ada, model):
+    """The owner finds it among the model's captured calls."""
+    name = model(versions=1)
+    headers = {"content-type": "application/json", **site.ada}
+    body = b'{"enabled": true, "sample": 1}'
+    assert site.through_flask("PUT", f"/v1/models/{name}/capture", headers=headers, body=body).status == 200
+    assert ada.post(f"/console/models/{name}/try", {"input.text": "good"}).status == 200
+    site.services.captures.flush()
+    found = site.through_flask("GET", f"/v1/models/{name}/captured", headers=site.ada)
+    assert b"good" in found.body
+
+
 def test_what_is_done_here_is_in_the_audit_log(ada, site, model):
     """As the API's acts, with who, what and from where."""
     name = model(versions=1)

@@ -217,6 +217,31 @@ def test_trying_counts_as_every_call_does(make_server, tmp_path, text_package, v
         server.close()
 
 
+def test_rows_of_a_call_that_failed_are_given_back(make_server, tmp_path, package_writer, visitor_of):
+    """As in the API: what came to nothing does not count."""
+    graph = helper.make_graph(
+        [helper.make_node("Reciprocal", ["x"], ["y"])],
+        "reciprocal",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    package = package_writer(made, labels=[], task="tensor", example={"x": [1.0]})
+    server = make_server(tmp_path / "data")
+    try:
+        assert server.publish(server.register("ada"), "one-by", package).status == 201
+        ada = visitor_of(server).log_in("ada")
+        db = server.services.database
+        accounts.set_limits(db, accounts.find(db, "ada").id, requests_per_minute=None, rows_per_day=1)
+        server.services.authenticate.forget()
+        path = "/console/models/one-by/try"
+        infinite = [ada.post(path, {"input.x": "[0]"}).status for _ in range(2)]
+        assert infinite == [422, 422]
+        assert [ada.post(path, {"input.x": "[2]"}).status for _ in range(2)] == [200, 429]
+    finally:
+        server.close()
+
+
 def test_line_breaks_are_single_characters(ada):
     """Browsers send two, and a model would count both."""
     shown = ada.post("/console/models/words/try", {"input.text": "good\r\nday"})
