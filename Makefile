@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk explain-errors overload format clean
+	bench-jobs bench-sdk explain-errors overload screenshots format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ explain-errors: $(INSTALLED)-bench ## Measure the error of explanations against 
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py
+
+screenshots: $(INSTALLED)-test ## Make the pictures of the console's guide anew, with Debian's Chromium
+	$(BIN)/python tools/console_screenshots.py
 
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
 
+from reference_server.console.mount import mount as mount_console
 from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
@@ -357,6 +358,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
     mount(app, services, services.endpoints)
+    mount_console(app, services)
     return app
 
 

@@ -197,6 +197,7 @@ class Settings(BaseSettings):
     registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
     policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
     policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
+    console: bool = Field(default=True, description="Serve the web console at /console.")
     capture_bytes: int = Field(
         64 * 2**20,
         ge=0,

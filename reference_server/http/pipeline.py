@@ -74,6 +74,11 @@ def finish(call: Call, answer: Answer) -> Answer:
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     if call.services.tracing is not None:
         call.services.tracing.record(call, answer)
+    return settle(call, answer)
+
+
+def settle(call: Call, answer: Answer) -> Answer:
+    """Capture a call that is over, if its model's owner wants that, and tell its caller's limits."""
     if call.capture is not None and answer.status == HTTPStatus.OK:
         answer.headers = {**answer.headers, capturing.HEADER: call.capture.header}
         call.services.captures.take(call.capture, call, answer)
@@ -87,6 +92,19 @@ def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
     """Answer a request that no endpoint takes: an unknown route, a wrong method, an oversized body."""
     answer = answer_for(error, request)
     _note(services, request, answer)
+    return _stamped(answer, request)
+
+
+def show(
+    services: Services, request: Request, answer: Answer, *, template: str, caller: Caller | None
+) -> Answer:
+    """Log and count a page that is no endpoint, and return it with the headers that all answers have.
+
+    Args:
+        template: The path as the log writes it.
+        caller: Who has logged in, if anybody has.
+    """
+    _note(services, request, answer, template=template, caller=caller)
     return _stamped(answer, request)
 
 
