@@ -109,7 +109,7 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
 def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     """Return a linear regression over ten figures of a patient."""
     parts = scikit_data.split(scikit_data.diabetes(wheels))
-    head = regressor(parts.train, learning_rate=0.02, epochs=200)
+    head = regressor(parts.train, learning_rate=0.01, epochs=200)
     names = [column.name for column in _DIABETES_COLUMNS]
     manifest = Manifest(
         task=entry.task,
