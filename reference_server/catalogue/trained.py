@@ -10,8 +10,8 @@ from maas_client._package import GRAPH
 from maas_client.types import Column, ImagePreprocessing, Manifest, Metric, Postprocessing, Preprocessing
 from reference_server.catalogue import scikit_data
 from reference_server.catalogue.linear_heads import classifier, regressor
-from reference_server.catalogue.manifests import manifest_file
 from reference_server.evaluation import metrics
+from reference_server.manifest_files import manifest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reference_server.evaluation import job as evaluation
+from reference_server.training import job as training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,4 +32,5 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True),
+    training.KIND: Kind(training.FineTuneTask, training.run, resumable=True),
 }

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from reference_server.errors import Unprocessable
+from reference_server.training.heads import Head
 from reference_server.training.joining import joined
 from reference_server.training.linear import SMALLEST, Bags, Matrix
 from reference_server.training.ngrams import IDS, KINDS, hashed_id_nodes, hashed_ids, make_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maas_client.types import Postprocessing
-    from reference_server.training.heads import Head, Scale
+    from reference_server.training.heads import Scale
     from reference_server.training.linear import Features
 
     Singles = NDArray[np.float32]
@@ -69,15 +70,26 @@ class Ngrams:
         values = np.where(rows > 0, np.log((1 + len(ids)) / (1 + rows)) + 1, 0.0)
         return cls(values.astype(np.float32))
 
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """The buckets that count anything: the features that a head has weights for."""
+        return np.flatnonzero(self.values)
+
     def features(self, rows: Sequence[NDArray[np.int64]]) -> Bags:
-        """Return the features of texts, given as their ids."""
-        return Bags.of(rows, self.values.astype(np.float64))
+        """Return the features of texts, given as their ids: places in `known`."""
+        places = np.full(len(self.values), -1)
+        places[self.known] = np.arange(len(self.known))
+        found = [places[row] for row in rows]
+        return Bags.of([row[row >= 0] for row in found], self.values[self.known].astype(np.float64))
 
     def graph(self, head: Head) -> bytes:
         """Return the graph from `text` to `probabilities`."""
+        weights = np.zeros((len(head.bias), len(self.values)), np.float32)
+        weights[:, self.known] = head.weights
+        whole = Head(weights, head.bias, head.is_classifier)
         nodes = [
             *hashed_id_nodes(KINDS, len(self.values) - 1),
-            *head.bag_nodes(IDS, self.values, SMALLEST, "probabilities"),
+            *whole.bag_nodes(IDS, self.values, SMALLEST, "probabilities"),
         ]
         output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(head.bias)])
         content: bytes = make_model(nodes, [output]).SerializeToString(deterministic=True)

@@ -146,7 +146,7 @@ def test_a_head_of_scaled_targets_is_brought_back_to_their_unit(table):
 
 
 def an_encoder(*, opset, ir_version, pooled=False, half=False):
-    """Return an encoder of token ids: rows of a table, per token or their plain sum, as floats of any size."""
+    """Return an encoder of token ids: rows of a table, per token or their sum, as floats of any size."""
     random = np.random.default_rng(1)
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     weights = random.normal(size=(30, 6)).astype(np.float16 if half else np.float32)
