@@ -47,7 +47,9 @@ class TrainingOptions(Request):
         description="Its number, an alias or `latest`; what `default` points to when left out.",
     )
     loss: LossName = Field("cross_entropy", description="`mse`, the mean squared error, is for numbers.")
-    optimizer: Literal["sgd", "momentum", "adam"] = "adam"
+    optimizer: Literal["sgd", "momentum", "adam"] | None = Field(
+        None, description="`sgd` for words and runs of characters and `adam` for others when left out."
+    )
     learning_rate: float | None = Field(
         None, gt=0, le=1e6, description="At the start; by features and optimizer when left out."
     )

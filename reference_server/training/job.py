@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from maas_client.types import Evaluation
     from reference_server.jobs.context import Context
     from reference_server.training.fit import Fit
+    from reference_server.training.optimizers import OptimizerName
     from reference_server.training.recipes import Source
     from reference_server.training.rows import Data, Part
 
@@ -91,7 +92,7 @@ def run(context: Context) -> FineTune:
     source = _features(work)
     targets = recipes.Targets.of(work.data, work.parts["train"])
     fit = recipes.begin(work.options, work.data, work.parts, source, targets)
-    _train(work, fit)
+    _train(work, fit, recipes.optimizer_of(work.options, source))
     head = recipes.head_of(fit, work.data, targets)
     outputs = {part: head.outputs(source.features[part]) for part in work.parts}
     measured = _measure(work, outputs, is_early=fit.patience is not None)
@@ -184,10 +185,10 @@ def _count(work: _Run, rows: int) -> None:
         work.context.counted[key] = Measured(evaluations=asked)
 
 
-def _train(work: _Run, fit: Fit[Any]) -> None:
+def _train(work: _Run, fit: Fit[Any], optimizer: OptimizerName) -> None:
     context, epochs = work.context, work.options.epochs
     if work.state.fit:
-        fit.restore(work.state.fit, work.options.optimizer)
+        fit.restore(work.state.fit, optimizer)
         context.log(f"goes on after epoch {len(fit.curve)}")
     context.begin(len(fit.curve), epochs, unit="epoch")
     while not fit.ended:
@@ -262,6 +263,7 @@ def _published(  # noqa: PLR0917 - what a result tells of
         base = FineTuneBase(model=target.exact, version=target.version, digest=target.digest)
     options = work.options.model_dump(mode="json", exclude={"notes", "visibility", "set_default"})
     options["learning_rate"] = recipes.rate_of(work.options, source)
+    options["optimizer"] = recipes.optimizer_of(work.options, source)
     rows = {part: len(each) for part, each in work.parts.items()}
     sha256 = work.data.sha256
     lineage = lineage_of(

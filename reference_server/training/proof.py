@@ -77,7 +77,7 @@ def prove(
         context.progress(start - starts[0] + len(tensor), rows)
     if not largest <= TOLERANCE:
         raise Unprocessable(
-            f"the joined graph differs by {largest:.2g} from what was trained, and {TOLERANCE:g} is the most. "
+            f"the joined graph differs by {largest:.2g} from what was trained; {TOLERANCE:g} is the most. "
             "Nothing was published: see whether the base gives one text the same embedding each time",
             code="graph_differs",
             param="base",

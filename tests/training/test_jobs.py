@@ -33,7 +33,7 @@ from reference_server.registry.jobs import NewJob
 from reference_server.registry.sealed_artifacts import keep
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.pool import ModelPool
-from reference_server.runtime.probe import Inspection, probe
+from reference_server.runtime.probe import Inspection
 from reference_server.security.callers import Caller
 from reference_server.settings import Settings
 from reference_server.stores import open_database
@@ -78,7 +78,7 @@ class Desk:
             model,
             content,
             query=PublishQuery(),
-            inspect=probe,
+            inspect=believe,
             max_bytes=2**24,
         )
         return version
@@ -143,28 +143,22 @@ def desk(tmp_path, monkeypatch):
     made.close()
 
 
+def believe(package):
+    """Load a package here, which takes a second less than in a process of its own."""
+    from reference_server.runtime.execution_providers import CPU
+    from reference_server.runtime.sessions import OnnxRunner
+    from reference_server.runtime.tasks import build_task
+
+    runner = OnnxRunner(package.read("model.onnx"), provider=CPU)
+    task = build_task(package, runner)
+    task.predict(task.decode([package.manifest.example], {}))
+    return Inspection(task.signature, runner.tensors, runner.batch_invariant)
+
+
 @pytest.fixture
 def quick_probe(monkeypatch):
-    """Let a version be believed without a process that tries it out, which takes a second each."""
-
-    def believe(package):
-        with open_package(io.BytesIO(zipped(package))) as whole:
-            from reference_server.runtime.execution_providers import CPU
-            from reference_server.runtime.sessions import OnnxRunner
-            from reference_server.runtime.tasks import build_task
-
-            runner = OnnxRunner(whole.read("model.onnx"), provider=CPU)
-            task = build_task(whole, runner)
-            task.predict(task.decode([whole.manifest.example], {}))
-            return Inspection(task.signature, runner.tensors, runner.batch_invariant)
-
+    """Let versions be tried out in this process; one test does as the server does."""
     monkeypatch.setattr(publication, "probe", believe)
-
-
-def zipped(package):
-    content = io.BytesIO()
-    write_zip(package, content)
-    return content.getvalue()
 
 
 def texts(count=60, *, seed=0):
@@ -181,10 +175,10 @@ def texts(count=60, *, seed=0):
 
 def table(count=120, *, regression=False):
     random = np.random.default_rng(1)
-    years, doses = random.normal(2020, 5, count), random.normal(1e-3, 1e-4, count)
+    years, doses = random.normal([[2020], [1e-3]], [[5], [1e-4]], (2, count))
     score = (years - 2020) / 5 - (doses - 1e-3) / 1e-4
     targets = (100 + 10 * score).tolist() if regression else np.where(score > 0, "up", "down").tolist()
-    inputs = [{"year": year, "dose": dose} for year, dose in zip(years, doses, strict=True)]
+    inputs = [{"year": year, "dose": dose} for year, dose in zip(years.tolist(), doses.tolist(), strict=True)]
     return {"inputs": inputs, "targets": targets}
 
 
@@ -298,6 +292,9 @@ def test_the_loss_is_told_while_it_falls(desk, monkeypatch):
         report(*arguments, **told)
         job = desk.get(arguments[1].job_id)
         seen.append((job.progress.unit, job.progress.done, job.interim))
+        if job.progress.unit == "bootstrap sample":
+            # A thousand samples are drawn later, none of which tells anything new.
+            monkeypatch.setattr(contexts, "_REPORT_SECONDS", 60.0)
 
     monkeypatch.setattr(contexts, "_REPORT_SECONDS", 0.0)
     monkeypatch.setattr(job_runs, "report", note)
@@ -310,8 +307,9 @@ def test_the_loss_is_told_while_it_falls(desk, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_probe")
-@pytest.mark.parametrize("phase", ["embedding", "epoch"])
-@pytest.mark.parametrize("way", ["stopped", "killed"])
+@pytest.mark.parametrize(
+    ("phase", "way"), [("embedding", "killed"), ("epoch", "stopped"), ("epoch", "killed")]
+)
 def test_a_fine_tune_goes_on_from_its_checkpoint(desk, encoder, monkeypatch, phase, way):
     """Ended in any phase, it ends as one that was never stopped: to the digest, and nothing is done twice."""
     rows = {"train": texts(200)}
@@ -368,7 +366,7 @@ def test_a_cancelled_fine_tune_publishes_nothing(desk, monkeypatch):
 
     monkeypatch.setattr(Fit, "run_epoch", cancelled)
     assert desk.run().state == "cancelled"
-    assert list(desk.store.list()) == [] if hasattr(desk.store, "list") else True
+    assert desk.store.old(than_seconds=-60) == []
     with desk.db.read() as session:
         from reference_server.registry import names
 
@@ -413,7 +411,7 @@ def test_nothing_of_the_rows_lies_in_the_store_in_clear(desk, encoder, monkeypat
 def test_a_publish_by_a_job_stands_in_the_audit_log(desk):
     """As that of a call does: the model that it made, and the version."""
     desk.done({"train": texts()})
-    found = audit.list_entries(desk.db, desk.ada.account_id, AuditQuery()).data
+    found = audit.list_own(desk.db, desk.ada.account_id, AuditQuery()).data
     acts = [(entry.act, entry.version) for entry in found]
     assert ("version_published", 1) in acts
     assert ("model_made", 1) in acts
@@ -486,7 +484,11 @@ def test_a_graph_that_differs_is_not_published(desk, monkeypatch):
         ({"train": {"inputs": [{"text": "a"}, {"text": "b"}], "targets": ["x", "x"]}}, {}, "one_class"),
         ({"train": texts()}, {"class_weights": {"neutral": 2.0}}, "unknown_label"),
         ({"train": texts()}, {"name": "nobody~mine"}, "model_not_found"),
-        ({"train": texts()}, {"optimizer": "sgd", "learning_rate": 1e6, "l2": 100.0}, "diverged"),
+        (
+            {"train": texts()},
+            {"learning_rate": 1e6, "l2": 1e6, "epochs": 90, "early_stopping": False},
+            "diverged",
+        ),
     ],
 )
 def test_what_cannot_be_trained_fails_by_its_name(desk, rows, options, code):
