@@ -49,7 +49,7 @@ def create(call: Call, body: FineTuneCreate) -> Replied[JobReply]:
     rows = sum(len(part.inputs) for part in parts.values())
     if rows > call.services.settings.max_instances:
         raise TooLarge(
-            f"there are {rows:,} rows, and one call takes {call.services.settings.max_instances:,}; send them "
+            f"there are {rows:,} rows, and a call takes {call.services.settings.max_instances:,}; send them "
             "to POST /v1/fine-tunes/large, whose body is a stream",
             code="too_many_rows",
             param="train",

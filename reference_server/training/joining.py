@@ -1,8 +1,8 @@
 """A base's graph and a trained head as one graph, at the base's own opset and IR version.
 
-What a server does to an embedding after its graph (pooling, scaling to length 1: `runtime/tasks/embedding.py`)
-is done by nodes here. The head is appended to the base's graph itself and not merged with `onnx.compose`, which
-renames and copies what may have gigabytes.
+What a server does to an embedding after its graph (pooling, scaling to length 1; see the task in
+`runtime/tasks/embedding.py`) is done by nodes here. The head is appended to the base's graph itself and not
+merged with `onnx.compose`, which renames and copies what may have gigabytes.
 """
 
 from __future__ import annotations
