@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_client import _async_history, _async_transfers
+from maas_client._async_capture import AsyncCapturedResource, AsyncCaptureResource
 from maas_client._async_listing import AsyncListing
 from maas_client._async_pins import AsyncPinnedSend
 from maas_client._async_shares import AsyncSharesResource
@@ -809,6 +810,16 @@ class AsyncModelHandle:
     def shares(self) -> AsyncSharesResource:
         """The accounts that it is shared with."""
         return AsyncSharesResource(self._send, self.name)
+
+    @property
+    def capture(self) -> AsyncCaptureResource:
+        """Whether inputs and outputs of its calls are stored for its owners."""
+        return AsyncCaptureResource(self._send, self.name)
+
+    @property
+    def captured(self) -> AsyncCapturedResource:
+        """The calls that were captured."""
+        return AsyncCapturedResource(self._send, self.name)
 
     @property
     def traffic(self) -> AsyncTrafficResource:

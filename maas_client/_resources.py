@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from maas_client import _history, _transfers
 from maas_client._calls import NOT_GIVEN, Budget
+from maas_client._capture import CapturedResource, CaptureResource
 from maas_client._listing import Listing
 from maas_client._masking import Masked
 from maas_client._operations import (
@@ -808,6 +809,16 @@ class ModelHandle:
     def shares(self) -> SharesResource:
         """The accounts that it is shared with."""
         return SharesResource(self._send, self.name)
+
+    @property
+    def capture(self) -> CaptureResource:
+        """Whether inputs and outputs of its calls are stored for its owners."""
+        return CaptureResource(self._send, self.name)
+
+    @property
+    def captured(self) -> CapturedResource:
+        """The calls that were captured."""
+        return CapturedResource(self._send, self.name)
 
     @property
     def traffic(self) -> TrafficResource:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from maas_client._progress import Progress
     from maas_client.predictions import Explanation, Outcome
-    from maas_client.types import Performance
+    from maas_client.types import Model, Performance
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 # Pressing the tabulator should not wait for a server that is far away.
@@ -245,6 +245,7 @@ def model(options: _Options, name: str, *, as_json: bool) -> None:
         *((f"measured on {each.device}", _performance(each)) for each in found.performance),
         ("size", in_bytes(found.size) or ""),
         ("usage", f"{found.usage.calls:,} calls in the last {found.usage.days} days" if found.usage else ""),
+        ("captured", _captured(found)),
         ("example", json.dumps(found.example, ensure_ascii=False) if found.example else ""),
     ]
     _pairs(found.id, [(name, value) for name, value in lines if value])
@@ -668,6 +669,13 @@ def _performance(measured: Performance) -> str:
     return f"{p50} median, {p95} at 95 %{rate}, over {measured.calls:,} calls"
 
 
+def _captured(found: Model) -> str:
+    if found.captured is None:
+        return ""
+    part = "" if found.captured.sample >= 1 else f" of {found.captured.sample:.1%} of the calls"
+    return f"inputs and outputs{part} are stored for its owners, {found.captured.days} days each"
+
+
 def _console() -> Console:
     return Console(highlight=False)
 
@@ -684,6 +692,7 @@ def _time(moment: datetime | None) -> str:
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
     _cli_audit,  # noqa: F401
+    _cli_capture,  # noqa: F401
     _cli_erasures,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401

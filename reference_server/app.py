@@ -23,6 +23,7 @@ from reference_server.http import (
     accounts,
     aliases,
     audit,
+    capture,
     embeddings,
     erasures,
     evaluate,
@@ -46,6 +47,7 @@ from reference_server.http import metrics as metrics_routes
 from reference_server.http.audit_trail import Trail
 from reference_server.http.authenticate import Authenticator
 from reference_server.http.blueprints import mount
+from reference_server.http.capturing import Captures
 from reference_server.http.exchange import Call, Cold, Loading
 from reference_server.http.idempotency import Claims
 from reference_server.http.job_events import Streams
@@ -92,6 +94,7 @@ ROUTES = (
     aliases.routes,
     events.routes,
     shares.routes,
+    capture.routes,
     traffic.routes,
     predict.routes,
     evaluate.routes,
@@ -155,15 +158,21 @@ class Services:
     trusted_proxies: tuple[Network, ...] = ()
     random: Callable[[], str] = field(default_factory=_unique_ids)
     traffic: LiveTraffic = field(init=False)
+    captures: Captures = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make what needs to load versions by itself."""
+        """Make what needs other parts of this."""
         self.traffic = LiveTraffic(
             self.pool,
             self.lanes,
             most_busy=self.settings.lanes,
             loadable=self.loadable,
             timer=self.timer,
+        )
+        self.captures = Captures(
+            self.database,
+            model_bytes=self.settings.capture_bytes,
+            body_bytes=self.settings.max_body_bytes,
         )
 
     def new_request_id(self) -> str:

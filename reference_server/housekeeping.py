@@ -102,6 +102,7 @@ class Housekeeping:
                     job_runs.recover(self._services.database, self._services.artifacts)
                 comparisons.flush(self._services.database, self._services.traffic.sums)
                 self._store_counts()
+                self._services.captures.flush()
                 self._services.limits.stored.exchange()
                 if rounds % _PURGE_EVERY == 0:
                     sealing_up.seal_up(self._services.database, self._services.artifacts)

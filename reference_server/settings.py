@@ -25,8 +25,9 @@ CONFIG_FILE_VARIABLE = "MAAS_SERVER_CONFIG"
 DEFAULT_POLICY = """\
 Use this service for lawful purposes and within its limits. Do not try to reach other people's data or models,
 to overload the service, or to send it data that you have no right to send. Inputs and outputs of predictions
-are not stored. The operator may suspend an account that breaks these terms. Predictions can be wrong: check
-them before you act on them.
+are not stored, unless a model's owner captures them: then the model says so, and so does each of its answers.
+The operator may suspend an account that breaks these terms. Predictions can be wrong: check them before you
+act on them.
 """
 
 
@@ -202,6 +203,11 @@ class Settings(BaseSettings):
     registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
     policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
     policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
+    capture_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="What the captured calls of a model may take; then the oldest go. 0 forbids capture.",
+    )
     telemetry: bool = Field(
         default=False, description="Send OpenTelemetry traces where its OTEL_… variables say."
     )

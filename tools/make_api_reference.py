@@ -48,7 +48,7 @@ PAGES = (
         "`Client`, and what hangs off it: `client.models`, `client.model(name)`, `client.keys` and so on. "
         "`AsyncClient` has the same names with the same arguments; there, methods that ask the server are "
         "awaited, and what is iterated over is iterated over with `async for`.",
-        ("_client", "_resources", "_jobs", "_traffic", "_audit", "_listing", "_calls"),
+        ("_client", "_resources", "_jobs", "_traffic", "_capture", "_audit", "_listing", "_calls"),
         (
             "Client",
             "ServiceResource",
@@ -62,6 +62,8 @@ PAGES = (
             "JobsResource",
             "Job",
             "TrafficResource",
+            "CaptureResource",
+            "CapturedResource",
             "AuditResource",
             "Listing",
             "RawResponse",

@@ -19,6 +19,7 @@ FILES = (
     "evaluation",
     "traffic",
     "shares",
+    "capture",
     "audit",
     "listing",
     "bulk",

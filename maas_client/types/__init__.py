@@ -25,6 +25,14 @@ from maas_client.types.accounts import (
 from maas_client.types.aliases import Alias, AliasChange, AliasMove, AliasRollback
 from maas_client.types.audit import AdminAuditQuery, AuditAct, AuditEntry, AuditHead, AuditOutcome, AuditQuery
 from maas_client.types.base import Item, Page, PageQuery, Reply, Request
+from maas_client.types.capture import (
+    MAX_CAPTURE_DAYS,
+    Capture,
+    CapturedCall,
+    CapturedQuery,
+    CaptureNotice,
+    CaptureUpdate,
+)
 from maas_client.types.comparison import (
     Comparison,
     ComparisonQuery,
@@ -171,6 +179,7 @@ __all__ = [
     "ACCOUNT_NAME",
     "ALIAS_NAME",
     "ENDED_JOB_STATES",
+    "MAX_CAPTURE_DAYS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
     "MAX_LINEAGE_BYTES",
@@ -198,6 +207,11 @@ __all__ = [
     "AuditOutcome",
     "AuditQuery",
     "CalibrationBin",
+    "Capture",
+    "CaptureNotice",
+    "CaptureUpdate",
+    "CapturedCall",
+    "CapturedQuery",
     "Column",
     "Comparison",
     "ComparisonQuery",

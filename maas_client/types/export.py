@@ -7,6 +7,7 @@ from pydantic import Field
 from maas_client.types.accounts import Account, Key, Session
 from maas_client.types.aliases import AliasChange
 from maas_client.types.base import Reply
+from maas_client.types.capture import Capture
 from maas_client.types.history import ModelEvent
 from maas_client.types.jobs import JobReply
 from maas_client.types.models import Model
@@ -31,3 +32,7 @@ class AccountExport(Reply):
     usage: list[UsageEntry] = []
     shares: dict[str, list[Share]] = Field({}, description="With whom each of its models is shared.")
     shared_with_me: list[SharedModel] = []
+    captures: dict[str, Capture] = Field(
+        {},
+        description="Of which of its models calls are captured; the calls: GET /v1/models/{model}/captured.",
+    )

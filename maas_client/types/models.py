@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue
 
 from maas_client.types.base import PageQuery, Reply, Request
+from maas_client.types.capture import CaptureNotice
 from maas_client.types.fields import ModelName
 from maas_client.types.packages import Metric, Tag
 from maas_client.types.signatures import TaskSignature
@@ -112,6 +113,11 @@ class Model(Reply):
         None, description="What to use instead of it: a version of the same model, or another model."
     )
     updated_at: datetime
+    captured: CaptureNotice | None = Field(
+        None,
+        description="That inputs and outputs of calls are stored for the model's owners; null where they are "
+        "not.",
+    )
 
     def _repr_html_(self) -> str:
         from maas_client import _cards

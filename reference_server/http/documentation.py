@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from maas_client import types
 from reference_server.http import pages
+from reference_server.http.captured_contents import CAPTURED
 from reference_server.http.failure_table import failures
 from reference_server.http.job_events import EVENT_STREAM
 
@@ -190,9 +191,13 @@ def _success(endpoint: Endpoint, status: int, references: dict[Any, Schema], des
         if endpoint.tag == _OPEN_INFERENCE and endpoint.inference:
             # The same JSON, and behind it the tensors that were asked for as binary ones.
             content[_BYTES] = {"schema": {"type": "string", "contentMediaType": _BYTES}}
-        return {"description": description, "content": content}
+        if endpoint.produces is not None:
+            # Asked for by `Accept`.
+            content[endpoint.produces] = {"schema": {"type": "string", "contentMediaType": endpoint.produces}}
+        return {**_capture_header(endpoint), "description": description, "content": content}
     if endpoint.inference:
         return {
+            **_capture_header(endpoint),
             "description": "The predictions, one for each instance.",
             "content": {_JSON: {"schema": references[types.PredictReply]}},
         }
@@ -202,6 +207,14 @@ def _success(endpoint: Endpoint, status: int, references: dict[Any, Schema], des
         binary = {"type": "string", "contentMediaType": endpoint.produces}
         return {"description": description, "content": {endpoint.produces: {"schema": binary}}}
     return {"description": description}
+
+
+def _capture_header(endpoint: Endpoint) -> Schema:
+    if not (endpoint.inference and endpoint.tag in CAPTURED):
+        return {}
+    told = "Only where inputs and outputs may be stored for the model's owners: for how many days, and which "
+    told += "fraction of the calls, as in `days=7, sample=0.1` (RFC 9651)."
+    return {"headers": {"X-Maas-Capture": {"description": told, "schema": {"type": "string"}}}}
 
 
 def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema | None:

@@ -59,6 +59,7 @@ def create(call: Call, body: EmbeddingsRequest) -> Pending:
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_count(len(texts), services.settings.max_instances)
     target, loaded = services.serve(call, body.model, None)
+    call.capture = target.capture
     if call.may_wait == "nothing" and _size(texts) > loaded.quickly_decoded_bytes:
         raise Cold
     if not isinstance(loaded.task, Embedding):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reference_server.http.endpoints import Endpoint
     from reference_server.http.limiting import Counted
     from reference_server.http.spool import Spool
+    from reference_server.registry.capture import Capturing
     from reference_server.registry.in_force import Route
     from reference_server.runtime.pool import LoadedModel
     from reference_server.security.callers import Caller
@@ -93,6 +94,7 @@ class Call:
         counted: How the limits of its caller stand, where there are some.
         stages: What was measured, where calls are traced.
         route: By which a split or shadows concern the call.
+        capture: How the call is captured once it is answered, where it is.
     """
 
     services: Services
@@ -105,6 +107,7 @@ class Call:
     counted: Counted | None = None
     stages: Stages | None = None
     route: Route | None = None
+    capture: Capturing | None = None
 
     @property
     def by(self) -> Caller:

@@ -98,6 +98,7 @@ def _infer(call: Call, model: str, selector: str | None, body: bytes) -> Pending
     except TensorError as error:
         raise InvalidRequest(str(error), code="invalid_tensor") from error
     target, loaded = services.serve(call, model, selector)
+    call.capture = target.capture
     runner = loaded.runner
     wanted = _wanted(request, [spec.name for spec in runner.tensors.outputs])
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pydantic_core
 
 from reference_server.errors import InvalidRequest, ServiceError
-from reference_server.http import auditing, bodies, idempotency, inference, limiting
+from reference_server.http import auditing, bodies, capturing, idempotency, inference, limiting
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
@@ -72,6 +73,9 @@ def finish(call: Call, answer: Answer) -> Answer:
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     if call.services.tracing is not None:
         call.services.tracing.record(call, answer)
+    if call.capture is not None and answer.status == HTTPStatus.OK:
+        answer.headers = {**answer.headers, capturing.HEADER: call.capture.header}
+        call.services.captures.take(call.capture, call, answer)
     answer = _stamped(answer, call.request)
     if call.counted is not None:
         answer.headers = {**answer.headers, **limiting.settle(call, answer.status)}

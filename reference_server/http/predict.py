@@ -45,6 +45,7 @@ def _predict(call: Call, model: str, selector: str | None, body: bytes) -> Pendi
     began = services.timer()
     instances, parameters, single = _read(body, call)
     target, loaded = services.serve(call, model, selector)
+    call.capture = target.capture
     if call.may_wait == "nothing" and len(body) > loaded.quickly_decoded_bytes:
         raise Cold
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from maas_client.types import ErasurePlan
-from reference_server.registry import accounts, erasures, idempotency
+from reference_server.registry import accounts, captured, erasures, idempotency
 from reference_server.registry.tables import (
     AccountKeyRow,
     AccountRow,
     AliasRow,
     Base,
+    CapturedRow,
     JobRow,
     KeyRow,
     ModelRow,
@@ -101,6 +102,7 @@ def erase(db: Database, account_id: str) -> Erased:
         # Aliases refer to versions: they go first. Everything else that is a model's goes with its row.
         session.execute(delete(AliasRow).where(AliasRow.model_id.in_(owned)))
         session.execute(delete(ModelRow).where(ModelRow.account_id == account_id))
+        captured.forget_caller(session, account_id)
         idempotency.forget(session, account_id=account_id, email=row.email)
         _take_name_from_others(session, row)
         session.execute(delete(AccountRow).where(AccountRow.id == account_id))
@@ -122,7 +124,17 @@ def _counts(session: Session, account_id: str) -> dict[str, int]:
         for name, column in _COUNTED.items()
     }
     versions = select(func.count()).select_from(VersionRow).where(VersionRow.model_id.in_(owned))
-    return {**counts, "versions": session.scalar(versions) or 0}
+    # Those of its models, whoever called, and its own calls of others' models.
+    calls = (
+        select(func.count())
+        .select_from(CapturedRow)
+        .where(or_(CapturedRow.model_id.in_(owned), CapturedRow.account_id == account_id))
+    )
+    return {
+        **counts,
+        "versions": session.scalar(versions) or 0,
+        "captured_calls": session.scalar(calls) or 0,
+    }
 
 
 def _artifacts(session: Session, account_id: str) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from reference_server.registry import data_keys, erasures, events, names, versions
+from reference_server.registry import captured, data_keys, erasures, events, names, versions
 from reference_server.registry.packages import version_thing
 from reference_server.registry.pointers import check_unused
-from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+from reference_server.registry.tables import AliasRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def delete_version(db: Database, store: ArtifactStore, caller: Caller, model: st
             session,
             "version",
             version_thing(row.model_id, row.number),
-            name=f"{_exact_name(session, found.row)} version {row.number}",
+            name=f"{names.exact_name(session, found.row)} version {row.number}",
             counts={"versions": 1},
             artifacts=[row.artifact],
         )
@@ -114,22 +114,25 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
     """
     with db.write() as session:
         found = names.allowed(session, caller, model, names.OWNER).row
-        model_id, exact = found.id, _exact_name(session, found)
+        model_id, exact = found.id, names.exact_name(session, found)
         stored = select(VersionRow.digest, VersionRow.artifact, VersionRow.data_key)
         held = [
             Content(row.digest, row.artifact, row.data_key)
             for row in session.execute(stored.where(VersionRow.model_id == model_id))
         ]
+        calls, calls_key = captured.count(session, model_id), captured.key_of(session, model_id)
         # Aliases refer to versions: they go first. Everything else that is a model's goes with its row.
         session.execute(delete(AliasRow).where(AliasRow.model_id == model_id))
         session.execute(delete(ModelRow).where(ModelRow.id == model_id))
         _destroy_keys(session, held)
+        if calls_key is not None:
+            data_keys.destroy(session, [calls_key])
         erasure = erasures.begin(
             session,
             "model",
             model_id,
             name=exact,
-            counts={"models": 1, "versions": len(held)},
+            counts={"models": 1, "versions": len(held), "captured_calls": calls},
             artifacts=[content.artifact for content in held],
         )
     return Deleted(held, erasures.finish(db, store, erasure))
@@ -137,8 +140,3 @@ def delete_model(db: Database, store: ArtifactStore, caller: Caller, model: str)
 
 def _destroy_keys(session: Session, held: list[Content]) -> None:
     data_keys.destroy(session, [content.data_key for content in held if content.data_key is not None])
-
-
-def _exact_name(session: Session, model: ModelRow) -> str:
-    owner = session.get_one(AccountRow, model.account_id)
-    return f"{owner.name}~{model.name}"

@@ -40,11 +40,19 @@ NOT_COVERED = (
     "copies that callers have made, such as downloaded packages",
     "counts in the memory of running workers, which end with them",
 )
-_HOW = (
+_KEYS_AND_ROWS = (
     "its data keys were destroyed: what they sealed opens nevermore, wherever copies of it lie",
-    "its artifacts were removed from the store",
     "its rows were deleted",
+)
+_HOW = (
+    *_KEYS_AND_ROWS,
+    "its artifacts were removed from the store",
     "loaded models were dropped from memory, by other workers within a second",
+    "calls of others' models that their owners had captured were deleted there",
+)
+_HOW_CAPTURED = (
+    *_KEYS_AND_ROWS,
+    "calls that workers had not stored yet were dropped from memory within a second",
 )
 _log = logging.getLogger(__name__)
 
@@ -173,7 +181,7 @@ def _sign(db: Database, erasure_id: str) -> None:
             counts=row.counts,
             requested_at=row.requested_at,
             erased_at=row.finished_at,
-            how=[*_HOW, db.how_overwritten],
+            how=[*(_HOW_CAPTURED if row.what == "captured" else _HOW), db.how_overwritten],
             not_covered=list(NOT_COVERED),
             public_key=signer.public_key,
         )

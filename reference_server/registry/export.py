@@ -10,6 +10,7 @@ from maas_client.types import AccountExport
 from reference_server.registry import (
     accounts,
     aliases,
+    capture,
     events,
     jobs,
     keys,
@@ -53,5 +54,6 @@ def export(db: Database, account_id: str) -> AccountExport:
             traffic_changes={name: traffic.read_changes(session, id_) for id_, name in owned},
             usage=usage.of_account(session, account_id),
             shares={name: there for id_, name in owned if (there := shares.read_all(session, id_))},
+            captures=capture.read_all(session, account_id),
             shared_with_me=shares.shared_with(session, account_id),
         )

@@ -1,4 +1,4 @@
-"""What time has made useless: ended sessions, uploads and jobs, secrets past their overlap, old replies."""
+"""What time has made useless: ended sessions, uploads and jobs, captured calls, old replies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from reference_server.registry import data_keys, idempotency, row_counts, uploads
+from reference_server.registry import captured, data_keys, idempotency, row_counts, uploads
 from reference_server.registry.tables import JobRow, KeySecretRow, SessionRow
 
 if TYPE_CHECKING:
@@ -22,5 +22,6 @@ def purge(db: Database) -> None:
         old = delete(JobRow).where(JobRow.expires_at <= now, JobRow.state != "running")
         data_keys.destroy(session, list(filter(None, session.scalars(old.returning(JobRow.data_key)))))
         session.execute(delete(KeySecretRow).where(KeySecretRow.valid_until <= now))
+        captured.purge(session)
         row_counts.purge(session, now.date())
     idempotency.purge(db)

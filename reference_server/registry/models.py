@@ -9,10 +9,10 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import Model, ModelQuery, Page, Visibility
 from reference_server.errors import Conflict
-from reference_server.registry import facts, listing, names, performance, usage
+from reference_server.registry import capture, facts, listing, names, performance, usage
 from reference_server.registry.ids import new_id
 from reference_server.registry.search import fold
-from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, ShareRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, CaptureRow, ModelRow, ShareRow, VersionRow
 from reference_server.registry.versions import RETIRED
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ _CATALOGUE = (
         _IS_SHARED.label("is_shared"),
         AliasRow.version.label("default"),
         _LATEST.label("latest"),
+        *capture.COLUMNS,
     )
     .join(AccountRow, AccountRow.id == ModelRow.account_id)
+    .outerjoin(CaptureRow, capture.OF_MODEL)
     .outerjoin(AliasRow, and_(AliasRow.model_id == ModelRow.id, AliasRow.name == "default"))
     .outerjoin(
         VersionRow,
@@ -201,6 +203,7 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
         default_version=row.default,
         latest_version=row.latest,
         updated_at=row.updated_at,
+        captured=capture.notice_of(row),
         performance=measured,
         usage=usage.total(row.recent_calls, row.recent_rows),
         **({} if row.number is None else _described(row)),

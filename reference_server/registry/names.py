@@ -123,6 +123,12 @@ _FIND_BARE = _SELECT.where(BARE).order_by(BARE_ORDER).limit(1)
 _FIND_EXACT = _SELECT.where(EXACT)
 
 
+def exact_name(session: Session, model: ModelRow) -> str:
+    """Return the name by which everybody reaches a model, `account~name`."""
+    owner = session.get_one(AccountRow, model.account_id)
+    return f"{owner.name}~{model.name}"
+
+
 def parse(text: str) -> Reference:
     """Read a name as it stands in a path.
 

@@ -12,9 +12,9 @@ from sqlalchemy.orm import aliased
 
 from maas_client.types import ALIAS_NAME, VERSION_NUMBER, Page, PageQuery, Version
 from reference_server.errors import Conflict, Gone, NotFound, Unprocessable
-from reference_server.registry import names, performance, usage
+from reference_server.registry import capture, names, performance, usage
 from reference_server.registry.pages import Keyset
-from reference_server.registry.tables import AccountRow, AliasRow, ModelRow, VersionRow
+from reference_server.registry.tables import AccountRow, AliasRow, CaptureRow, ModelRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
+    from reference_server.registry.capture import Capturing
     from reference_server.registry.database import Database
     from reference_server.registry.in_force import Route
     from reference_server.security.callers import Caller
@@ -92,8 +93,10 @@ def _targets(kind: _Kind, condition: ColumnElement[bool]) -> Select[*tuple[Any, 
             names.SHADOWED.label("shadowed"),
             _DEFAULT_NUMBER.label("default"),
             *_SERVED,
+            *capture.COLUMNS,
         )
         .join(AccountRow, AccountRow.id == ModelRow.account_id)
+        .outerjoin(CaptureRow, capture.OF_MODEL)
         .outerjoin(VersionRow, version)
         .where(condition)
         .order_by(names.BARE_ORDER)
@@ -109,8 +112,10 @@ _INDEX = (
         AccountRow.name.label("owner"),
         names.SHADOWED.label("shadowed"),
         *_SERVED,
+        *capture.COLUMNS,
     )
     .join(AccountRow, AccountRow.id == ModelRow.account_id)
+    .outerjoin(CaptureRow, capture.OF_MODEL)
     .join(VersionRow, VersionRow.model_id == ModelRow.id)
     .where(names.VISIBLE)
     .order_by(ModelRow.name, ModelRow.id, VersionRow.number.desc())
@@ -160,6 +165,7 @@ class ServingTarget:
         model_id: The model's own id.
         data_key: The id of the key that seals its package; None where an older server stored it in clear.
         route: What serves a call that names no version instead, where a split or a shadow is in force.
+        capture: How its calls are captured, where they are.
     """
 
     model: str
@@ -176,6 +182,7 @@ class ServingTarget:
     model_id: str = ""
     data_key: str | None = None
     route: Route | None = None
+    capture: Capturing | None = None
 
 
 def get(db: Database, caller: Caller, model: str, selector: str) -> Version:
@@ -291,6 +298,7 @@ def _target(
         default=default,
         model_id=row.model_id,
         data_key=row.data_key,
+        capture=capture.capturing(row, row.number),
     )
 
 

@@ -118,6 +118,9 @@ def walk(server, ada):
     split = {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]}
     assert send(server, ada, "PUT", "/v1/models/words/traffic", split).status == 200
     assert send(server, ada, "DELETE", "/v1/models/words/traffic").status == 200
+    assert send(server, ada, "PUT", "/v1/models/words/capture", {"enabled": True}).status == 200
+    assert send(server, ada, "GET", "/v1/models/words/captured").status == 200
+    assert send(server, ada, "DELETE", "/v1/models/words/captured").status == 200
     friend = server.register("friend")
     assert send(server, ada, "PUT", "/v1/models/words/shares/friend", {"role": "reader"}).status == 200
     (shared,) = log(server, ada, act="share_changed", limit=1)

@@ -97,6 +97,27 @@ class Owner:
         self._upload()
         self._job("ended")
         self._job("waiting")
+        self._captured()
+
+    def _captured(self) -> None:
+        """Capture a call of the owner's own model, whose input is marked."""
+        headers = {**self.headers, "content-type": "application/json"}
+        path = f"/v1/models/{self.model}"
+        on = self.server.through_flask("PUT", f"{path}/capture", headers=headers, body=b'{"enabled": true}')
+        assert on.status == 200, on.body
+        self.predict(self.headers, marked("input"))
+
+    def predict(self, who, text: str) -> None:
+        """Call the model as somebody, and store what was captured."""
+        answer = self.server.post(f"/v1/models/{self.model}/predict", {"text": text}, headers=who)
+        assert answer.headers["x-maas-capture"] == "days=7"
+        self.server.services.captures.flush()
+
+    def captured(self) -> list[str]:
+        """Return the texts of what was captured."""
+        path = f"/v1/models/{self.model}/captured"
+        calls = self.server.through_flask("GET", path, headers=self.headers).json["data"]
+        return [call["inputs"][0]["text"] for call in calls]
 
     @property
     def model(self) -> str:
@@ -168,7 +189,8 @@ def checkpoint(owner) -> None:
 def test_what_is_sealed_is_in_no_file_even_before(owner) -> None:
     """Packages, uploads, what jobs were asked and made: only names, notes and what is listed is in clear."""
     folder = folder_of(owner)
-    for what in ("readme", "asked", "line", "result"):
+    assert owner.captured() == [marked("input")]
+    for what in ("readme", "asked", "line", "result", "input"):
         assert found_in(folder, marked(what)) == {}
     assert found_in(folder / "artifacts") == {}
     package = owner.server.through_flask(
@@ -215,6 +237,7 @@ def test_an_erasure_is_told_before_and_needs_the_password(owner) -> None:
     plan = owner.server.through_flask("GET", "/v1/account/erasure", headers=owner.headers)
     assert plan.json["models"] == plan.json["public_models"] == [owner.model]
     counts = {"models": 1, "versions": 1, "keys": 1, "sessions": 1, "uploads": 1, "jobs": 2, "usage_days": 0}
+    counts["captured_calls"] = 1
     assert plan.json["counts"] == counts
     refused = [
         owner.erase(password="another password").status,
@@ -289,6 +312,48 @@ def test_a_model_and_a_version_are_erased_with_a_receipt(owner, package, what: s
         for gone in ("later", "notes", "told"):
             assert found_in(folder_of(owner), marked(gone)) == {}
     assert server.through_flask("DELETE", path, headers=owner.headers).status == 404
+
+
+def test_of_captured_calls_no_byte_is_left(owner) -> None:
+    """Neither in clear nor sealed: the bytes as they lay in the database are in no file any more."""
+    server, folder = owner.server, folder_of(owner)
+    with closing(sqlite3.connect(folder / "maas.db")) as connection:
+        sealed = [row for (row,) in connection.execute("SELECT sealed FROM captured_calls")]
+        keys = [
+            row for (row,) in connection.execute("SELECT wrapped FROM data_keys WHERE purpose = 'capture'")
+        ]
+    checkpoint(owner)
+    assert len(sealed) == len(keys) == 1
+    assert all(files_with(folder, each) for each in (*sealed, *keys))
+    path = f"/v1/models/{marked('model')}/captured"
+    assert server.through_flask("DELETE", path, headers=owner.headers).status == 200
+    assert not any(files_with(folder, each) for each in (*sealed, *keys))
+    assert owner.captured() == []
+
+
+def files_with(folder, content: bytes) -> list[str]:
+    """Return the files that hold some part of what lay in the database."""
+    parts = [content[at : at + 16] for at in range(0, len(content) - 16, 16)]
+    return [
+        file.name
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and any(part in file.read_bytes() for part in parts)
+    ]
+
+
+def test_a_callers_erasure_reaches_what_others_captured(owner) -> None:
+    """Their calls go from the owner's set; nobody else's do."""
+    bob = owner.server.register("bob")
+    owner.predict(bob, marked("bobs"))
+    assert owner.captured() == [marked("input"), marked("bobs")]
+    bobs = owner.server.through_flask("GET", "/v1/account", headers=bob).json["id"]
+    with closing(sqlite3.connect(folder_of(owner) / "maas.db")) as connection:
+        ((sealed,),) = connection.execute(
+            "SELECT sealed FROM captured_calls WHERE account_id = ?", (bobs,)
+        ).fetchall()
+    assert owner.erase(headers=bob).json["counts"]["captured_calls"] == 1
+    assert owner.captured() == [marked("input")]
+    assert files_with(folder_of(owner), sealed) == []
 
 
 def test_receipts_are_kept_for_a_while_and_found_by_their_id(owner) -> None:

@@ -249,3 +249,49 @@ def test_a_slow_look_up_is_believed_from_its_beginning(office, key, monkeypatch)
     withdraw(office)
     office.clock.added += 0.1
     assert office.there.status(*PREDICT, key.headers, {"text": "good"}) == 404
+
+
+def test_capture_that_is_switched_here_is_switched_there(office):
+    """On, changed and off: within a second callers of the other worker are told, and their calls written."""
+    ada, path = office.sessions["ada"], "/v1/models/words"
+
+    def predict(text):
+        answer = office.there.client.post(f"{path}/predict", headers=ada, json={"text": text})
+        assert answer.status_code == 200
+        return answer.headers.get("x-maas-capture")
+
+    def switch(**asked):
+        assert office.here.status("PUT", f"{path}/capture", ada, asked) == 200
+        office.clock.added += 1.0
+
+    assert predict("before") is None
+    switch(enabled=True, days=3)
+    assert predict("first") == "days=3"
+    switch(enabled=True, days=2)
+    assert predict("second") == "days=2"
+    office.there.services.captures.flush()
+    assert predict("held when it ends") == "days=2"
+    switch(enabled=False)
+    assert predict("after") is None
+    office.there.services.captures.flush()
+    listed = office.here.client.get(f"{path}/captured", headers=ada).json["data"]
+    assert [call["inputs"][0]["text"] for call in listed] == ["first", "second"]
+
+
+def test_what_was_erased_here_does_not_come_back_from_there(office):
+    """The other worker holds a call for a set that is gone; it does not go into the next one."""
+    ada, path = office.sessions["ada"], "/v1/models/words"
+    assert office.here.status("PUT", f"{path}/capture", ada, {"enabled": True}) == 200
+    office.clock.added += 1.0
+    for text in ("stored", "held"):
+        assert office.there.status("POST", f"{path}/predict", ada, {"text": text}) == 200
+        if text == "stored":
+            office.there.services.captures.flush()
+    assert office.here.status("DELETE", f"{path}/captured", ada) == 200
+    office.there.services.captures.flush()
+    assert office.here.client.get(f"{path}/captured", headers=ada).json["data"] == []
+    office.clock.added += 1.0
+    assert office.there.status("POST", f"{path}/predict", ada, {"text": "new"}) == 200
+    office.there.services.captures.flush()
+    (call,) = office.here.client.get(f"{path}/captured", headers=ada).json["data"]
+    assert call["inputs"] == [{"text": "new"}]

@@ -100,6 +100,7 @@ class World:
             "uploads.begin": self.upload,
             "uploads.add_chunk": self.packages[1],
             "aliases.move": {"version": 2},
+            "capture.change": {"enabled": True, "days": 2, "sample": 0.5},
             "traffic.change": {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]},
         }
 
