@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, Json, JsonValue
+from pydantic import Field, Json, JsonValue, WithJsonSchema
 
 from maas_client.types.base import Reply, Request
 from maas_client.types.evaluations import Evaluation
@@ -102,11 +102,19 @@ class FineTuneOptions(TrainingOptions):
     test: HeldOut = Field(0.0, description="Likewise.")
 
 
+_Options = Annotated[
+    Json[FineTuneOptions],
+    WithJsonSchema({"type": "string", "contentMediaType": "application/json"}),
+]
+
+
 class FineTuneQuery(Request):
     """Query parameters of a fine-tune whose body is `FineTuneRows`."""
 
     rows: int = Field(ge=2, lt=2**31, description="How many rows the body holds in all.")
-    options: Json[FineTuneOptions] = Field(description="A JSON object of everything but the rows.")
+    options: _Options = Field(
+        description="A JSON object of what a `FineTuneCreate` holds beside its rows, `name` first of all."
+    )
 
 
 class FineTuneRows(Request):

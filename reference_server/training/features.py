@@ -98,7 +98,7 @@ class Ngrams:
 
 def buckets_for(classes: int) -> int:
     """Return how many buckets there are: fewer for very many classes, each of which has a weight in each."""
-    return min(_MOST_BUCKETS, 2 ** int(np.log2(_MOST_WEIGHTS / classes)))
+    return min(_MOST_BUCKETS, 1 << (_MOST_WEIGHTS // classes).bit_length() - 1)
 
 
 def ids_of_texts(

@@ -98,7 +98,12 @@ def run(context: Context) -> FineTune:
     measured = _measure(work, outputs, is_early=fit.patience is not None)
     opened = work.opened
     package = package_of(
-        source.recipe.graph(head), work.data, source.means, work.options, opened and opened.base, measured
+        source.recipe.graph(head),
+        work.data,
+        source.means,
+        work.options,
+        opened.base if opened else None,
+        measured,
     )
     proved = prove(
         context,
