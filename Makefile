@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
+.PHONY: help install demo demo-finetune test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
 	bench-jobs bench-sdk overload format clean
 
 help: ## Show the targets
@@ -32,6 +32,9 @@ install: $(INSTALLED) ## Install the SDK and the server into .venv
 
 demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 	$(BIN)/python examples/demo.py
+
+demo-finetune: $(INSTALLED) ## Train a head on a real encoder's embeddings of the demo's sentences (minutes; docs/training.md)
+	$(BIN)/python -m reference_server.demo.fine_tune
 
 # Tests wait for servers and processes much of the time. Those of a file share what it sets up.
 test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4

@@ -59,7 +59,7 @@ def has_learnt(job):
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_fine_tune_outlives_a_server_that_is_killed(serve):
-    """Kill -9 in the middle of its epochs: it goes on from its checkpoint, to the very digest of one in peace."""
+    """Kill -9 in the middle of its epochs: it goes on, to the very digest of one in peace."""
     with serve(**STANDS_BACK) as running:
         client = running.account("ada")
         key = client.keys.create("k", scopes=["jobs", "models:write"]).secret.get_secret_value()
