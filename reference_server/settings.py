@@ -182,6 +182,12 @@ class Settings(BaseSettings):
     max_evaluation_bytes: int = Field(
         2**27, ge=1024, description="Largest body of rows that a job is to evaluate."
     )
+    max_fine_tune_bytes: int = Field(
+        2**27, ge=1024, description="Largest body of rows that a job is to train on."
+    )
+    max_fine_tune_rows: int = Field(
+        100_000, ge=2, description="Rows that one fine-tune may have; each takes some kilobytes of memory."
+    )
     upload_chunk_bytes: int = Field(
         2 * 2**20, ge=1024, description="Largest chunk of a package in chunks, within max_body_bytes."
     )

@@ -45,6 +45,7 @@ AuditAct: TypeAlias = Literal[
     "capture_changed",
     "captured_read",
     "captured_deleted",
+    "fine_tune_asked",
     "job_cancelled",
     "job_deleted",
     "audit_read",

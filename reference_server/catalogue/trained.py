@@ -11,8 +11,8 @@ from maas_client.types import Column, ImagePreprocessing, Manifest, Metric, Post
 from reference_server.catalogue import scikit_data
 from reference_server.catalogue.backgrounds import background_file
 from reference_server.catalogue.linear_heads import classifier, regressor
-from reference_server.catalogue.manifests import manifest_file
 from reference_server.evaluation import metrics
+from reference_server.manifest_files import manifest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,7 +111,7 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
 def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     """Return a linear regression over ten figures of a patient."""
     parts = scikit_data.split(scikit_data.diabetes(wheels))
-    head = regressor(parts.train, learning_rate=0.02, epochs=200)
+    head = regressor(parts.train, learning_rate=0.01, epochs=200)
     names = [column.name for column in _DIABETES_COLUMNS]
     manifest = Manifest(
         task=entry.task,

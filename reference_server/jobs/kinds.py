@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reference_server.evaluation import job as evaluation
 from reference_server.explain import job as explanations
+from reference_server.training import job as training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,4 +34,5 @@ class Kind:
 KINDS: dict[str, Kind] = {
     evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True),
     explanations.KIND: Kind(explanations.ExplanationsTask, explanations.run, resumable=True),
+    training.KIND: Kind(training.FineTuneTask, training.run, resumable=True),
 }

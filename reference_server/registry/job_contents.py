@@ -42,11 +42,13 @@ class Contents:
         request: What was asked, small.
         result: What came out; None before the end, and where nothing did.
         error_message: Why nothing did.
+        interim: What is known of the result while it is made; None where that is nothing.
     """
 
     request: Mapping[str, JsonValue]
     result: Mapping[str, JsonValue] | None = None
     error_message: str | None = None
+    interim: Mapping[str, JsonValue] | None = None
 
 
 def key_of(session: Session, row: JobRow) -> DataKey:

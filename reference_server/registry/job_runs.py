@@ -134,13 +134,16 @@ def report(
     total: int | None,
     remaining_seconds: float | None,
     unit: str | None = None,
+    interim: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Write how far a job has come, in another unit where one is given."""
-    with _writing(db, claim) as row:
-        if row is not None:
+    """Write how far a job has come, its unit and what is known of its result where those are given."""
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
             row.done, row.total, row.remaining_seconds = done, total, remaining_seconds
             row.unit = row.unit if unit is None else unit
             row.revision += 1
+            if interim is not None:
+                job_contents.change(session, row, interim=dict(interim))
 
 
 def add_lines(db: Database, claim: Claim, lines: Sequence[tuple[datetime, str]]) -> None:

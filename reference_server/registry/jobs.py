@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import and_, exists, func, not_, or_, select
 
 from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
 from reference_server.errors import Conflict, NotFound
@@ -15,6 +15,7 @@ from reference_server.registry.ids import new_id
 from reference_server.registry.job_contents import Contents, JobDamagedError
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow, ModelRow
+from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -314,6 +315,7 @@ def to_job(session: Session, row: JobRow) -> JobReply:
         ),
         cancel_requested=row.cancel_requested,
         attempts=row.attempts,
+        interim=None if contents.interim is None else dict(contents.interim),
         result=None if contents.result is None else dict(contents.result),
         error=fault,
         created_at=row.created_at,
@@ -335,8 +337,18 @@ def _permitted(caller: Caller) -> ColumnElement[bool] | None:
     condition = names.permitted(caller)
     if condition is None:
         return None
-    about = AccountRow.name + "~" + ModelRow.name == JobRow.model
-    return exists().where(AccountRow.id == ModelRow.account_id, about, condition)
+    about = and_(AccountRow.id == ModelRow.account_id, AccountRow.name + "~" + ModelRow.name == JobRow.model)
+    return or_(exists().where(about, condition), and_(_of_own_name(caller), not_(exists().where(about))))
+
+
+def _of_own_name(caller: Caller) -> ColumnElement[bool]:
+    """Return the condition that a job is to make a model of a name that a key's limits allow."""
+    own = f"{caller.account_name}~"
+    expression = models_expression(caller.limits.models or ())
+    named = func.substr(JobRow.model, len(own) + 1).regexp_match(expression)
+    return and_(
+        JobRow.model.startswith(own, autoescape=True), or_(named, JobRow.model.regexp_match(expression))
+    )
 
 
 def _not_found(job_id: str) -> NotFound:

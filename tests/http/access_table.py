@@ -62,6 +62,7 @@ NOT_WITHOUT_PASSWORD = "401 401 401 401 401 401"
 TEXT = {"text": "a good day"}
 EXPLAINED = {"inputs": TEXT}
 LABELLED = {"inputs": [TEXT], "targets": ["positive"]}
+ONE_CLASS = {"name": "mine", "train": {"inputs": [TEXT, {"text": "b"}], "targets": ["x", "x"]}}
 TENSORS = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good"]}]}
 SPLIT = {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]}
 NEW_ACCOUNT = {
@@ -147,6 +148,9 @@ ROWS = (
     Row("POST /v1/models/{model}/explanations", "predict", "404 404 400 400 400 400", query="rows=1"),
     # The model is none for embeddings, which whoever sees it is told.
     Row("POST /v1/embeddings", "predict", "404 404 422 422 422 422", json={"model": "{model}", "input": "a"}),
+    # They need the scope `models:write` too; what is wrong with the rows is told before that is asked.
+    Row("POST /v1/fine-tunes", "jobs", "422 422 422 422 422 422", json=ONE_CLASS),
+    Row("POST /v1/fine-tunes/large", "jobs", "400 400 400 400 400 400", query='rows=2&options={"name":"x"}'),
     Row("GET /v1/jobs", "jobs", ANYBODY),
     Row("GET /v1/jobs/{job}", "jobs", OWN_ACCOUNT),
     Row("POST /v1/jobs/{job}/cancel", "jobs", OWN_ACCOUNT),
