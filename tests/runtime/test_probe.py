@@ -17,7 +17,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="limits and signals are PO
 
 
 def trials():
-    """Return the processes that try packages for this one, which may have servers of other tests beside them."""
+    """Return the processes that try packages for this one; servers of other tests may run beside them."""
     return [each for each in psutil.Process().children() if each.cmdline()[1:3] == ["-P", "-m"]]
 
 
