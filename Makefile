@@ -7,8 +7,8 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers bench-memory bench-gpu \
-	bench-jobs bench-sdk overload format clean
+.PHONY: help install demo demo-finetune test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers \
+	bench-memory bench-gpu bench-jobs bench-sdk explain-errors overload screenshots format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ install: $(INSTALLED) ## Install the SDK and the server into .venv
 
 demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 	$(BIN)/python examples/demo.py
+
+demo-finetune: $(INSTALLED) ## Train a head on a real encoder's embeddings of the demo's sentences (minutes; docs/training.md)
+	$(BIN)/python -m reference_server.demo.fine_tune
 
 # Tests wait for servers and processes much of the time. Those of a file share what it sets up.
 test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4
@@ -115,8 +118,14 @@ overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that 
 bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job runs
 	$(BIN)/python benchmarks/jobs.py
 
+explain-errors: $(INSTALLED)-bench ## Measure the error of explanations against their budget (minutes; docs/interpretability)
+	$(BIN)/python benchmarks/explain_errors.py
+
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py
+
+screenshots: $(INSTALLED)-test ## Make the pictures of the console's guide anew, with Debian's Chromium
+	$(BIN)/python tools/console_screenshots.py
 
 format: $(INSTALLED)-check ## Format the code, and make the SDK's synchronous face
 	$(BIN)/ruff format .

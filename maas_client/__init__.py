@@ -67,9 +67,9 @@ if TYPE_CHECKING:
         UnsupportedMediaTypeError,
         VersionWarning,
     )
+    from maas_client.explanations import Explanation, Explanations
     from maas_client.predictions import (
         ClassificationPrediction,
-        Explanation,
         InferResult,
         Outcome,
         Prediction,
@@ -93,6 +93,7 @@ __all__ = [
     "DroppedError",
     "Evaluation",
     "Explanation",
+    "Explanations",
     "GatewayTimeoutError",
     "GoneError",
     "InferResult",
@@ -138,7 +139,8 @@ _HOMES = {
     "RawResponse": "_calls",
     "RetryDecision": "_calls",
     "ClassificationPrediction": "predictions",
-    "Explanation": "predictions",
+    "Explanation": "explanations",
+    "Explanations": "explanations",
     "InferResult": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",

@@ -24,7 +24,7 @@ from maas_client.errors import (
 from maas_client.types import JobReply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from maas_client._async_listing import AsyncSend
     from maas_client._operations._operation import Operation
@@ -63,10 +63,18 @@ class AsyncJob(Generic[Done]):
     SDK does not know counts as not ended.
     """
 
-    def __init__(self, send: AsyncSend, stream: AsyncStream, known: JobReply) -> None:
+    def __init__(
+        self,
+        send: AsyncSend,
+        stream: AsyncStream,
+        known: JobReply,
+        *,
+        finish: Callable[[object], object] | None = None,
+    ) -> None:
         self._send = send
         self._stream = stream
         self._known = known
+        self._finish = finish
 
     def __repr__(self) -> str:
         return f"AsyncJob({self.id!r}, {self.kind!r}: {_job_ends.described(self._known)})"
@@ -119,7 +127,9 @@ class AsyncJob(Generic[Done]):
             JobError: It ended without a result; the subclass tells how, and the message is its own.
             ArgumentError: It has not ended, as far as is known: `wait()` for it.
         """
-        return cast("Done", _job_ends.result_of(self._known))
+        result = _job_ends.result_of(self._known)
+        # What only the program that made the job knows, such as its inputs.
+        return cast("Done", result if self._finish is None else self._finish(result))
 
     @property
     def has_ended(self) -> bool:

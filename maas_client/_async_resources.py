@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from maas_client._progress import Progress
     from maas_client.comparisons import VersionsCompared
     from maas_client.differences import VersionDiff
+    from maas_client.explanations import Explanation, Explanations, ExplanationsCompared
     from maas_client.predictions import (
         AnyPrediction,
-        Explanation,
         InferResult,
         Outcome,
         Predictions,
@@ -411,9 +411,22 @@ class AsyncModelsResource(_Resource):
         """Claim a name for a model; publishing a version does so too."""
         return await self._send(models.create(name=name, visibility=visibility))
 
-    async def update(self, name: str, *, visibility: Visibility) -> Model:
-        """Change who sees a model."""
-        return await self._send(models.update(name, visibility=visibility))
+    async def update(
+        self, name: str, *, visibility: Visibility | None = None, downloadable: bool | None = None
+    ) -> Model:
+        """Change who sees a model and who downloads it; for its owners.
+
+        Args:
+            name: The model's name.
+            visibility: `public` shows it to everyone, `private` only to those it is shared with.
+            downloadable: Whether everybody who may use it may download its packages, and not its owners and
+                publishers alone.
+
+        Raises:
+            PermissionDeniedError: You are no owner of the model.
+            ConflictError: Another public model has its name.
+        """
+        return await self._send(models.update(name, visibility=visibility, downloadable=downloadable))
 
     async def delete(self, name: str) -> Erasure | None:
         """Erase a model for good, with all its versions, aliases and history; its name is free again.
@@ -1014,7 +1027,10 @@ class AsyncModelHandle:
         target: str | None = None,
         method: ExplainMethod = "auto",
         budget: int = 256,
+        time_budget: float | None = None,
         seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
         version: int | str | None = None,
         parameters: Mapping[str, object] | None = None,
         timeout: Timeout = NOT_GIVEN,
@@ -1022,17 +1038,106 @@ class AsyncModelHandle:
     ) -> Explanation:
         """Tell why the model says what it says about one instance, as `client.explain` does."""
         given = predict.merged(inputs, values)
-        operation = explain.explain(
-            self.name,
-            given,
-            version=self._chosen(version),
+        options = explain.Options(
             target=target,
             method=method,
             budget=budget,
+            time_budget=time_budget,
             seed=seed,
+            against=against,
+            faithfulness=faithfulness,
             parameters=parameters,
         )
+        operation = explain.explain(self.name, given, options, version=self._chosen(version))
         return await self._run(operation, timeout=timeout)
+
+    async def explain_many(
+        self,
+        inputs: Iterable[object],
+        *,
+        columns: Mapping[str, str] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> AsyncJob[Explanations]:
+        """Have many instances explained by a job, as `client.explain_many` does."""
+        from maas_client._async_explanations import AsyncExplaining
+
+        options = explain.Options(
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            parameters=parameters,
+        )
+        work = AsyncExplaining(self._run, self.name, options)
+        return await work.job(
+            self._stream, inputs, columns=columns, version=self._chosen(version), timeout=timeout
+        )
+
+    async def compare_explanations(
+        self,
+        a: int | str,
+        b: int | str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> ExplanationsCompared:
+        """Explain two versions' answers to the same instance, with the same target and seed, side by side.
+
+        Args:
+            a: The version to compare with: a number or an alias.
+            b: The version that is compared.
+            inputs: As all that follow, see `client.explain`.
+            target: The label or output to explain; what a predicts when left out, for both.
+            method: How the attributions are found.
+            budget: The most evaluations, of each version.
+            time_budget: Seconds to spend, on each version.
+            seed: The same for both.
+            against: The other side of a similarity.
+            faithfulness: Whether to measure how far each can be trusted.
+            parameters: Options of the task.
+            timeout: Seconds in total, for both.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit one of the two, or it has no such target.
+            NotFoundError: There is no such version, or the server explains nothing.
+        """
+        from maas_client._async_explanations import AsyncExplaining
+
+        options = explain.Options(
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            parameters=parameters,
+        )
+        work = AsyncExplaining(self._run, self.name, options)
+        return await work.compared(a, b, predict.merged(inputs, values), timeout=timeout)
 
     async def evaluate(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from maas_client import _job_ends, errors
+from maas_client._cli_explain import _show_explanations
 from maas_client.cli import (
     _JSON,
     _MODEL,
@@ -21,6 +22,7 @@ from maas_client.cli import (
     _with_options,
     main,
 )
+from maas_client.explanations import Explanations
 from maas_client.types import Evaluation, JobState
 
 if TYPE_CHECKING:
@@ -149,6 +151,8 @@ def _show_result(job: JobReply) -> None:
         result = job.result
     if isinstance(result, Evaluation):
         _show_evaluation(result)
+    elif isinstance(result, Explanations):
+        _show_explanations(result)
     else:
         click.echo(json.dumps(result, indent=2))
 

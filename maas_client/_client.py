@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from maas_client._audit import AuditResource
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
-    from maas_client._jobs import JobsResource
+    from maas_client._jobs import Job, JobsResource
     from maas_client._lanes import Source
     from maas_client._listing import Listing
     from maas_client._operations._operation import Operation, Result
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
         ServiceResource,
         SessionsResource,
     )
-    from maas_client.predictions import AnyPrediction, Explanation, Outcome, Predictions
+    from maas_client.explanations import Explanation, Explanations
+    from maas_client.predictions import AnyPrediction, Outcome, Predictions
     from maas_client.types import Account, ExplainMethod, SessionCreated, UsageEntry
 
 
@@ -456,7 +457,10 @@ class Client:
         target: str | None = None,
         method: ExplainMethod = "auto",
         budget: int = 256,
+        time_budget: float | None = None,
         seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
         version: int | str | None = None,
         parameters: Mapping[str, object] | None = None,
         timeout: Timeout = NOT_GIVEN,
@@ -471,26 +475,107 @@ class Client:
             method: `exact` Shapley values, `kernel` for paired KernelSHAP, `fast` for leave-one-out, or
                 `auto` for exact values where the budget allows them and `kernel` elsewhere.
             budget: The most evaluations of the model, 2 to 100,000; they count as usage.
+            time_budget: Seconds to spend, 0.001 to 3,600, on as many evaluations as that allows, at most
+                `budget`. What a second allows is not the same every time, and so neither is the answer.
             seed: The same seed gives the same answer.
+            against: For an embedding: the other instance, whose cosine similarity is explained; a text alone
+                where the model has one input.
+            faithfulness: Whether to measure how far the explanation can be trusted, which takes a part of the
+                evaluations.
             version: A number or an alias; what the alias `default` points to when left out.
             parameters: Options of the task.
-            timeout: Seconds in total, for this call; 300 where nothing else is said.
+            timeout: Seconds in total, for this call; 300, and the time budget, where nothing else is said.
             values: Inputs by name, such as `text="…"`.
+
+        Returns:
+            An `Explanation`: `ranked()`, `to_frame()`, `plot()`, and in a notebook the words in colours.
 
         Raises:
             UnprocessableError: The inputs do not fit the model's signature, or it has no such target.
             NotFoundError: There is no such model or version, not for you, or the server explains nothing.
+
+        Example:
+            >>> why = client.explain("text_classification_model", text="A dull plot, but lovely music.")
+            >>> why.ranked()[0].feature
+            'lovely'
         """
         return self.model(name).explain(
             inputs=inputs,
             target=target,
             method=method,
             budget=budget,
+            time_budget=time_budget,
             seed=seed,
+            against=against,
+            faithfulness=faithfulness,
             version=version,
             parameters=parameters,
             timeout=timeout,
             **values,
+        )
+
+    def explain_many(
+        self,
+        name: str,
+        inputs: Iterable[object],
+        *,
+        columns: Mapping[str, str] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Job[Explanations]:
+        """Have up to 10,000 instances explained by a job, with what counts over all of them.
+
+        It needs a log-in session, or a key with the scopes `predict` and `jobs`.
+
+        Args:
+            name: The model.
+            inputs: The instances: inputs by name, such as `[{"text": "…"}]`; plain values where the model has
+                one input; or a data frame of pandas or polars.
+            columns: Of a data frame: which column feeds which input, such as `{"text": "review"}`; columns
+                that have the inputs' names when left out.
+            target: The label or output to explain; the one predicted for each instance when left out.
+            method: How the attributions are found, as for `explain`.
+            budget: The most evaluations of the model for each instance.
+            time_budget: Seconds to spend on each instance.
+            seed: The same seed gives the same answer.
+            against: For embeddings: the other instance, of the similarity with each.
+            faithfulness: Whether to measure how far each explanation can be trusted.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            timeout: Seconds in total, to create the job.
+
+        Returns:
+            The job; `wait()` returns `Explanations`: one for each instance, and `importance` over all.
+
+        Raises:
+            ArgumentError: There are no instances or too many, or one cannot be sent.
+            PermissionDeniedError: The key lacks the scope `jobs`.
+
+        Example:
+            >>> job = client.explain_many("text_classification_model", ["A lovely day.", "A dull plot."])
+            >>> print(job.wait(progress=True).importance)
+        """
+        return self.model(name).explain_many(
+            inputs,
+            columns=columns,
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            version=version,
+            parameters=parameters,
+            timeout=timeout,
         )
 
     def predict_many(

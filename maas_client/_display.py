@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from maas_client._open_inference import InferReply
     from maas_client._tensors import Tensor
     from maas_client.differences import VersionDiff
-    from maas_client.predictions import Call, Explanation, Predictions
-    from maas_client.types import Attribution, ConfusionMatrix, Evaluation, JobReply, Model
+    from maas_client.predictions import Call, Predictions
+    from maas_client.types import ConfusionMatrix, Evaluation, JobReply, Model
 
 Item = TypeVar("Item")
 
@@ -52,10 +52,8 @@ _TABLE = "border-collapse:collapse;font-size:.95em"
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = f"text-align:left;vertical-align:top;padding:.25em .8em .25em 0;{_LINE}"
 _BAR = "display:inline-block;height:.75em;margin-left:.6em;background:rgba(80,140,220,.6)"
-_TEXT = "margin:.4em 0;line-height:1.7;white-space:pre-wrap"
 # Blue and red are told apart with every common colour blindness, and in the dark.
 _TOWARDS, _AWAY = "60,130,230", "220,60,50"
-_MOST_FEATURES = 12
 # A larger matrix is no longer read, but worked with.
 _MOST_SQUARE = 12
 _FIRST_ELEMENTS = 8
@@ -97,33 +95,6 @@ def of_predictions(predictions: Predictions) -> str:
     )
     table = f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>'
     return f"<div>{table}{_more(len(predictions))}{_note(made_by(predictions.call))}</div>"
-
-
-def of_explanation(explanation: Explanation) -> str:
-    """Return the texts with their words coloured, a bar for each of the heaviest features, and the sum."""
-    ranked = explanation.ranked()
-    most = abs(ranked[0].value) if ranked else 0.0
-    texts = "".join(
-        f'<div style="{_TEXT}">{_coloured(text, name, explanation, most)}</div>'
-        for name, text in explanation.inputs.items()
-        if isinstance(text, str) and any(each.start is not None for each in ranked if each.input == name)
-    )
-    rows = "".join(_weight(each, most) for each in ranked[:_MOST_FEATURES])
-    left_out = len(ranked) - _MOST_FEATURES
-    told = (
-        f"{explanation.target}: {explanation.prediction:.4g} = baseline {explanation.baseline:.4g} "
-        f"{sum(each.value for each in ranked):+.4g} by the features"
-        + (f", gap {explanation.additivity_gap:.2g}" if explanation.additivity_gap else "")
-    )
-    made = (
-        f"{explanation.model} version {explanation.version} on {explanation.device}, {explanation.method}, "
-        f"{explanation.evaluations:,} evaluations"
-    )
-    return (
-        f"<div><b>{escape(told)}</b>{_legend(explanation.target)}{texts}"
-        f'<table style="{_TABLE}">{rows}</table>{_note(f"and {left_out:,} more") if left_out > 0 else ""}'
-        f"{_note(made)}</div>"
-    )
 
 
 def of_tensors(reply: InferReply) -> str:
@@ -206,46 +177,6 @@ def _elements(tensor: Tensor) -> str:
     first = tensor.array.ravel()[:_FIRST_ELEMENTS].tolist()
     more = ", …" if tensor.array.size > len(first) else ""
     return f"{', '.join(_plain(each)[:_MOST_CHARACTERS] for each in first)}{more}"
-
-
-def _coloured(text: str, name: str, explanation: Explanation, most: float) -> str:
-    """Return a text whose words are shaded by what they add; words that overlap keep the first's shade."""
-    parts, at = [], 0
-    spans = [each for each in explanation.attributions if each.input == name]
-    for each in sorted(spans, key=lambda each: (each.start is None, each.start or 0)):
-        if each.start is None or each.end is None or not at <= each.start <= each.end <= len(text):
-            continue
-        parts += [
-            escape(text[at : each.start]),
-            f'<span style="{_shade(each.value, most)}">{escape(text[each.start : each.end])}</span>',
-        ]
-        at = each.end
-    return "".join([*parts, escape(text[at:])])
-
-
-def _weight(attribution: Attribution, most: float) -> str:
-    error = f" ± {attribution.standard_error:.2g}" if attribution.standard_error is not None else ""
-    width = abs(attribution.value) / most * 12 if most else 0.0
-    colour = _TOWARDS if attribution.value > 0 else _AWAY
-    bar = f"{_BAR};background:rgba({colour},.6);width:{width:.2f}em"
-    return (
-        f'<tr><td style="{_CELL}">{escape(_cut(attribution.feature))}</td>'
-        f'<td style="{_CELL};white-space:nowrap">{attribution.value:+.4f}{escape(error)}'
-        f'<span style="{bar}"></span></td></tr>'
-    )
-
-
-def _shade(value: float, most: float) -> str:
-    strength = abs(value) / most if most else 0.0
-    colour = _TOWARDS if value > 0 else _AWAY
-    return f"background:rgba({colour},{0.55 * strength:.2f});border-radius:.2em"
-
-
-def _legend(target: str) -> str:
-    return (
-        f'<div style="{_NOTE}"><span style="{_shade(1, 1)}"> blue </span> speaks for {escape(_cut(target))}, '
-        f'<span style="{_shade(-1, 1)}"> red </span> against it</div>'
-    )
 
 
 def _value(value: object) -> str:

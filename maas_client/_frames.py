@@ -94,6 +94,35 @@ def table(frame: Frame) -> Table[Frame]:
     return Table(frame, library)
 
 
+def of_rows(rows: Sequence[Mapping[str, object]], *, what: str) -> Any:  # noqa: ANN401 - a frame of either library
+    """Return rows as a data frame of pandas, or of polars where pandas is not installed.
+
+    Args:
+        rows: The cells of each row by column; a column that a row lacks is empty there.
+        what: Who asks, for the message of the error.
+
+    Raises:
+        ModuleNotFoundError: Neither is installed.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    data = {name: [row.get(name) for row in rows] for name in names}
+    for library in _LIBRARIES:
+        try:
+            made: Any = import_module(library)
+        except ModuleNotFoundError as error:
+            if error.name != library:
+                raise
+        else:
+            return made.DataFrame(data, **({} if library == "pandas" else {"strict": False}))
+    raise ModuleNotFoundError(f"{what} needs pandas or polars: pip install pandas", name="pandas")
+
+
+def is_frame(thing: object) -> bool:
+    """Tell whether something is a data frame of either library, a lazy one too."""
+    kind = type(thing)
+    return kind.__module__.partition(".")[0] in _LIBRARIES and kind.__name__ in ("DataFrame", "LazyFrame")
+
+
 def _flat(outcome: Outcome) -> dict[str, object]:
     if outcome.prediction is None:
         return {"error": str(outcome.error)}

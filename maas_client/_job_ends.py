@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from maas_client.errors import (
     ArgumentError,
@@ -15,10 +15,17 @@ from maas_client.errors import (
     JobInterruptedError,
     describe_validation,
 )
+from maas_client.explanations import Explanations
 from maas_client.types import ENDED_JOB_STATES, Evaluation, JobReply
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Results of other kinds, such as those of a newer server, stay the JSON object that they are.
-_RESULTS: dict[str, type[BaseModel]] = {"evaluate": Evaluation}
+_RESULTS: dict[str, Callable[[object], object]] = {
+    "evaluate": Evaluation.model_validate,
+    "explain": Explanations.from_result,
+}
 _ERRORS: dict[str, type[JobError]] = {
     "failed": JobFailedError,
     "cancelled": JobCancelledError,
@@ -43,11 +50,11 @@ def result_of(job: JobReply) -> Any:  # noqa: ANN401 - by the job's kind
         raise ArgumentError(f"the job {job.id} is {job.state} and has no result yet; wait() for it")
     if (failure := error_of(job)) is not None:
         raise failure
-    kind = _RESULTS.get(job.kind)
-    if kind is None:
+    read = _RESULTS.get(job.kind)
+    if read is None:
         return job.result
     try:
-        return kind.model_validate(job.result)
+        return read(job.result)
     except ValidationError as error:
         told = describe_validation(error)
         raise InvalidReplyError(f"the result of the job {job.id} is no {job.kind!r}: {told}") from None

@@ -31,11 +31,22 @@ if TYPE_CHECKING:
 GRAPH = "model.onnx"
 LABELS = "labels.txt"
 TOKENIZER = "tokenizer.json"
-ALLOWED_FILES = (MANIFEST, GRAPH, LABELS, TOKENIZER, "README.md", "LICENSE", "LICENSE.txt", "NOTICE")
+BACKGROUND = "background.json"
+ALLOWED_FILES = (
+    MANIFEST,
+    GRAPH,
+    LABELS,
+    TOKENIZER,
+    BACKGROUND,
+    "README.md",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+)
 
 # A protobuf message, and so an ONNX graph without external data, cannot be larger (protobuf.dev, limits).
 MAX_PACKAGE_BYTES = 2**31
-_MAX_TEXT_BYTES = {MANIFEST: MAX_MANIFEST_BYTES, LABELS: 16 * 2**20, TOKENIZER: 64 * 2**20}
+_MAX_TEXT_BYTES = {MANIFEST: MAX_MANIFEST_BYTES, LABELS: 16 * 2**20, TOKENIZER: 64 * 2**20, BACKGROUND: 2**20}
 _CHUNK = 2**20
 
 
@@ -202,12 +213,18 @@ def _check(files: _Files, max_bytes: int) -> Package:
             raise PackageError(f"{name} is larger than {most:,} bytes")
     manifest = read_manifest(_text(files, MANIFEST))
     labels = _labels(files, manifest)
-    if (tokenizer := manifest.preprocessing.tokenizer) not in (None, TOKENIZER):
-        raise PackageError(f"preprocessing.tokenizer is {tokenizer!r}; the file is called {TOKENIZER}")
-    if (tokenizer is None) == (TOKENIZER in files.sizes):
-        raise PackageError(f"{TOKENIZER} and preprocessing.tokenizer in {MANIFEST} go together")
+    preprocessing = manifest.preprocessing
+    _check_named(files, "tokenizer", preprocessing.tokenizer, TOKENIZER)
+    _check_named(files, "background", preprocessing.background, BACKGROUND)
     hashes = {name: _sha256(files, name) for name in files.sizes}
     return Package(manifest, labels, content_digest(hashes), dict(files.sizes), files)
+
+
+def _check_named(files: _Files, field: str, named: str | None, file: str) -> None:
+    if named not in (None, file):
+        raise PackageError(f"preprocessing.{field} is {named!r}; the file is called {file}")
+    if (named is None) == (file in files.sizes):
+        raise PackageError(f"{file} and preprocessing.{field} in {MANIFEST} go together")
 
 
 def _labels(files: _Files, manifest: Manifest) -> tuple[str, ...]:

@@ -34,6 +34,31 @@ def snippets(
     )
 
 
+def requests_snippet(
+    model: str, example: Mapping[str, Any], base_url: str, *, version: int | None = None
+) -> str:
+    """Return the same call as a program that needs nothing but requests; see `snippets`."""
+    url = f"{base_url}/v1/models/{quote(model, safe='~')}"
+    if version is not None:
+        url += f"/versions/{version}"
+    lines = [
+        "import os",
+        "",
+        "import requests",
+        "",
+        """headers = {"Authorization": f"Bearer {os.environ['MAAS_API_KEY']}"}""",
+        f"url = {url!r}",
+    ]
+    if _is_long(example):
+        described = "" if version is None else '["manifest"]'
+        lines.append("described = requests.get(url, headers=headers, timeout=60).json()")
+        body = f'described{described}["example"]'
+    else:
+        body = repr(dict(example))
+    lines.append(f'response = requests.post(f"{{url}}/predict", headers=headers, json={body}, timeout=60)')
+    return "\n".join([*lines, "print(response.json())", ""])
+
+
 def _python(model: str, example: Mapping[str, Any], base_url: str, version: int | None) -> str:
     made = [f"client = maas_client.Client(base_url={base_url!r})  # the key: MAAS_API_KEY, or `maas login`"]
     if _is_long(example):

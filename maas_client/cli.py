@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from maas_client._progress import Progress
-    from maas_client.predictions import Explanation, Outcome
+    from maas_client.predictions import Outcome
     from maas_client.types import Model, Performance
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -338,39 +338,6 @@ def predict(
 
 
 @main.command()
-@_MODEL
-@click.argument("text")
-@click.option("--target", help="The label to explain; the predicted one if left out.")
-@_VERSION
-@click.option("--budget", type=click.IntRange(2), default=256, help="The most evaluations of the model.")
-@_JSON
-@_with_options
-def explain(
-    options: _Options,
-    name: str,
-    text: str,
-    *,
-    target: str | None,
-    version: str | None,
-    budget: int,
-    as_json: bool,
-) -> None:
-    """Tell what each word of TEXT (`-` for standard input) adds to the prediction."""
-    with options.client() as client:
-        said = _standard_input() if text == "-" else text
-        found = client.explain(name, text=said, target=target, version=version, budget=budget)
-    if as_json:
-        _json(found)
-        return
-    console = Console(soft_wrap=True)
-    if console.is_terminal:
-        console.print(_coloured(said, found))
-    for each in found.ranked():
-        click.echo(f"{each.value:+.4f}\t{_plain(each.feature)}")
-    click.echo(f"{found.prediction:.4f}\t{_plain(found.target)}, {found.baseline:.4f} without any of them")
-
-
-@main.command()
 @click.argument("package", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", required=True, help="The model's name.")
 @click.option("--notes", default="", help="What is new in this version.")
@@ -578,16 +545,6 @@ def _outcome_line(outcome: Outcome, *, as_json: bool) -> str:
     return json.dumps({"error": message}, ensure_ascii=False) if as_json else f"error\t{message}"
 
 
-def _coloured(text: str, explanation: Explanation) -> Text:
-    """Return a text whose words are blue where they speak for the target, and red where against it."""
-    shown = Text(_plain(text))
-    most = max((abs(each.value) for each in explanation.attributions), default=0.0)
-    for each in explanation.attributions:
-        if each.start is not None and each.end is not None and abs(each.value) > most / 10:
-            shown.stylize("bold blue" if each.value > 0 else "bold red", each.start, each.end)
-    return shown
-
-
 def _instances(lines: Iterable[str]) -> Iterator[Any]:
     for line in lines:
         try:
@@ -694,6 +651,7 @@ from maas_client import (  # noqa: E402
     _cli_audit,  # noqa: F401
     _cli_capture,  # noqa: F401
     _cli_erasures,  # noqa: F401
+    _cli_explain,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401

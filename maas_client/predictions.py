@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 
-from maas_client.types import Attribution, ExplainReply, PredictReply, Reply, Timing, Usage
+from maas_client.types import PredictReply, Reply, Timing, Usage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,32 +137,6 @@ class ClassificationPrediction(Prediction):
 
 
 AnyPrediction: TypeAlias = ClassificationPrediction | Prediction
-
-
-class Explanation(ExplainReply):
-    """Why a model said what it said about one instance: what each feature added to the target's score."""
-
-    _inputs: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """The instance that was explained."""
-        return self._inputs
-
-    def ranked(self) -> list[Attribution]:
-        """Return the attributions by their weight, whichever way they push."""
-        return sorted(self.attributions, key=lambda each: -abs(each.value))
-
-    def of(self, inputs: Mapping[str, Any]) -> Explanation:
-        """Return the same explanation, with the instance that it explains."""
-        explained = self.model_copy()
-        explained._inputs = dict(inputs)  # noqa: SLF001 - a copy of its own kind
-        return explained
-
-    def _repr_html_(self) -> str:
-        from maas_client import _display
-
-        return _display.of_explanation(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from maas_client import _frames
 from maas_client._text_tables import aligned
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Recommendation:
             row = asdict(each)
             row["low"], row["high"] = row.pop("interval") or (None, None)
             rows.append(row)
-        return _frames_library().DataFrame(rows)
+        return _frames.of_rows(rows, what="to_frame")
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -207,13 +207,3 @@ def end_of(subject: Candidate | Model) -> str:
 
 def _milliseconds(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} ms"
-
-
-def _frames_library() -> Any:  # noqa: ANN401 - a module
-    for name in ("pandas", "polars"):
-        try:
-            return import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-    raise ModuleNotFoundError("to_frame needs pandas or polars: pip install pandas", name="pandas")

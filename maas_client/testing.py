@@ -31,7 +31,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 from requests.structures import CaseInsensitiveDict
 
-from maas_client import _client, _fake_catalogue, _transport
+from maas_client import _client, _fake_catalogue, _fake_explanations, _transport
 from maas_client._operations._operation import Answer
 from maas_client.errors import MaasError, NotFoundError, UnprocessableError
 from maas_client.types import ErrorDetail
@@ -97,13 +97,15 @@ class _Model:
 class FakeMaas:
     """Models, scripted replies and scripted failures in the place of a server.
 
-    It knows the catalogue, versions, aliases and predictions of the models that were added. Anything else
-    fails the test with an AssertionError until `reply` says what the answer is.
+    It knows the catalogue, versions, aliases and predictions of the models that were added, and explains
+    those predictions, in a call or by a job, which is done at once. Anything else fails the test with an
+    AssertionError until `reply` says what the answer is.
     """
 
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
         self._models: dict[str, _Model] = {}
+        self._jobs: dict[str, object] = {}
         self._replies: dict[str, Answer] = {}
         self._failures: list[tuple[str | None, MaasError]] = []
 
@@ -245,6 +247,10 @@ class FakeMaas:
             "PUT /v1/models/{model}/aliases/{alias}": self._move_alias,
             "POST /v1/models/{model}/predict": self._predict,
             "POST /v1/models/{model}/versions/{version}/predict": self._predict,
+            "POST /v1/models/{model}/explain": self._explain,
+            "POST /v1/models/{model}/versions/{version}/explain": self._explain,
+            "POST /v1/models/{model}/explanations": self._explain_many,
+            "GET /v1/jobs/{job}": self._get_job,
             "GET /v2": lambda _: {"name": "fake", "version": "1", "extensions": ["binary_tensor_data"]},
             "GET /v2/health/live": lambda _: {},
             "GET /v2/health/ready": lambda _: {},
@@ -361,6 +367,50 @@ class FakeMaas:
             "usage": {"instances": len(rows)},
             "timing": {"queue_ms": 0.0, "compute_ms": 0.0},
         }
+
+    def _explain(self, made: RecordedCall) -> object:
+        return self._explanation(made, made.json["inputs"], made.parts.get("version", "default"))
+
+    def _explain_many(self, made: RecordedCall) -> object:
+        version = made.query.get("version", "default")
+        told = [self._explanation(made, row, version) for row in made.json["inputs"]]
+        result = {
+            **{name: told[0][name] for name in ("model", "version", "digest", "device")},
+            "rows": len(told),
+            "explanations": told,
+            "importance": _fake_explanations.importance(told),
+            "evaluations": sum(each["evaluations"] for each in told),
+        }
+        job = {
+            "id": f"job_{len(self.calls)}",
+            "kind": "explain",
+            "state": "succeeded",
+            "revision": 1,
+            **{name: result[name] for name in ("model", "version")},
+            "progress": {"done": len(told), "total": len(told), "unit": "row"},
+            "result": result,
+            **dict.fromkeys(("created_at", "expires_at"), _NOW.isoformat()),
+        }
+        return self._jobs.setdefault(str(job["id"]), job)
+
+    def _explanation(self, made: RecordedCall, inputs: Inputs, version: str) -> dict[str, Any]:
+        model = self._find(made)
+        number = self._number(model, version)
+        _check([inputs], model.inputs, many=False)
+        explain = _fake_explanations.Explainer(lambda row: _outputs(model, row), made.json)
+        return {
+            "id": f"expl_{len(self.calls)}",
+            "model": model.description["id"],
+            "version": number,
+            "digest": model.versions[number - 1]["digest"],
+            "device": "cpu",
+            **explain(inputs),
+        }
+
+    def _get_job(self, made: RecordedCall) -> object:
+        if made.parts["job"] not in self._jobs:
+            raise NotFoundError(f"there is no job {made.parts['job']!r}", code="job_not_found")
+        return self._jobs[made.parts["job"]]
 
 
 class _FakeTransport(_transport.Transport):

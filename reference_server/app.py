@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from flask import Flask
 
+from reference_server.console.mount import mount as mount_console
 from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
@@ -28,6 +29,8 @@ from reference_server.http import (
     erasures,
     evaluate,
     events,
+    explain,
+    fine_tunes,
     jobs,
     keys,
     models,
@@ -97,6 +100,8 @@ ROUTES = (
     traffic.routes,
     predict.routes,
     evaluate.routes,
+    explain.routes,
+    fine_tunes.routes,
     jobs.routes,
     open_inference.routes,
     open_inference_models.routes,
@@ -136,6 +141,7 @@ class Services:
     artifacts: ArtifactStore
     pool: ModelPool
     lanes: Lanes
+    explainers: Lanes
     metrics: Metrics
     tracing: Tracing | None
     passwords: Passwords
@@ -180,6 +186,10 @@ class Services:
     def new_prediction_id(self) -> str:
         """Return the id of a prediction."""
         return f"pred_{self.random()}"
+
+    def new_explanation_id(self) -> str:
+        """Return the id of an explanation."""
+        return f"expl_{self.random()}"
 
     def serve(self, call: Call, model: str, selector: str | None) -> tuple[ServingTarget, LoadedModel]:
         """Return the version that a call means, in memory.
@@ -256,6 +266,8 @@ class Services:
     def close(self) -> None:
         """Release the models and the database."""
         self.traffic.close()
+        # Before the lanes, which its runs go through.
+        self.explainers.close()
         self.lanes.close()
         self.pool.close()
         self.metrics.close()
@@ -306,6 +318,7 @@ def open_services(
         artifacts=ArtifactStore(settings.artifacts),
         pool=pool,
         lanes=lanes,
+        explainers=Lanes(settings.lanes, name="explainer", most_seconds=settings.queue_seconds, timer=timer),
         metrics=metrics,
         tracing=_tracing(settings, timer),
         passwords=Passwords(),
@@ -347,6 +360,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
     mount(app, services, services.endpoints)
+    mount_console(app, services)
     return app
 
 

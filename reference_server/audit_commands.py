@@ -236,5 +236,6 @@ def _report(found: Verified) -> dict[str, object]:
 def _verdict(found: Verified) -> str:
     extent = f"{found.entries:,} entries, up to {found.seq}:{found.hash}"
     pruned = f", pruned up to entry {found.start}" if found.start else ""
-    state = f"NOT whole, {len(found.faults)} faults" if found.faults else "whole"
+    count = len(found.faults)
+    state = f"NOT whole, {count} fault{'' if count == 1 else 's'}" if count else "whole"
     return f"the log is {state}: {extent}{pruned}"

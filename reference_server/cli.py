@@ -75,6 +75,12 @@ _SETTINGS = (
         type=click.Choice(["open", "invitation", "closed"]),
         help="Who may register.  [default: open]",
     ),
+    click.option(
+        "--console/--no-console",
+        "console",
+        default=None,
+        help="Serve the web console at /console.  [default: console]",
+    ),
     click.option("--rate-limit-url", help="Redis in which all workers count together: redis://HOST:PORT/DB."),
     click.option(
         "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Least level logged."

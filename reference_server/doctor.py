@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from reference_server.registry import data_keys, sealing_up
+from reference_server.registry import in_clear as permission
 from reference_server.registry.database import Database, StoreError, look_at_schema
 from reference_server.runtime import cuda_parts
 from reference_server.runtime.execution_providers import (
@@ -242,15 +243,31 @@ def master_key(settings: Settings) -> Iterator[Finding]:
 
 
 def in_clear(settings: Settings) -> Iterator[Finding]:
-    """Count what an older server has stored in clear and this one has not sealed yet."""
+    """Count what is stored in clear: an older server's, or put there by whoever changed the database."""
     schema = _schema(settings)
     if schema is None or schema.current is None or schema.current != schema.newest:
         return
-    with _opened(settings, None) as session:
-        left = sealing_up.in_clear(session)
-    if left.total:
-        told = f"{left.versions} packages, {left.uploads} uploads and {left.jobs} jobs are stored in clear"
+    try:
+        keys = given_keys(settings)
+    except MasterKeyError:
+        # Told by the check of the master key.
+        return
+    with _opened(settings, keys) as session:
+        left = sealing_up.count(session)
+        try:
+            # A store without any key is of before all sealing.
+            is_expected = not data_keys.masters(session) or permission.is_permitted(session)
+        except MasterKeyError:
+            is_expected = False
+    told = (
+        f"{left.versions} packages, {left.uploads} uploads, {left.jobs} jobs and {left.replies} replies are "
+        "stored in clear"
+    )
+    if left.total and is_expected:
         yield Finding("sealing", "warn", told, "a server that runs seals them by itself; see its log if not")
+    elif left.total:
+        remedy = "somebody changed the database: restore it from a backup, or delete them; none is read"
+        yield Finding("sealing", "fail", f"{told} though all was sealed before", remedy)
     else:
         yield Finding("sealing", "ok", "everything that is to be sealed is")
 

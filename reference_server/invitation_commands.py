@@ -55,7 +55,8 @@ def create(*, email: str | None, expires: str, as_json: bool, data_dir: Path | N
         return
     whom = "" if made.email is None else f", for {made.email}"
     click.echo(
-        f"invitation {made.id}{whom}, until {made.expires_at:%Y-%m-%d %H:%M} UTC; shown this once:", err=True
+        f"invitation {made.id}{whom}, until {made.expires_at:%Y-%m-%d %H:%M:%S} UTC; shown this once:",
+        err=True,
     )
     click.echo(secret.secret)
 
@@ -74,7 +75,7 @@ def list_(*, as_json: bool, data_dir: Path | None) -> None:
     for each in found:
         whom = each.used_by or each.email or "anybody"
         click.echo(
-            f"{each.prefix:<18} {each.state:<8} {whom:<36} {each.expires_at:%Y-%m-%d %H:%M}  {each.id}"
+            f"{each.prefix:<18} {each.state:<8} {whom:<36} {each.expires_at:%Y-%m-%d %H:%M:%S} UTC  {each.id}"
         )
 
 

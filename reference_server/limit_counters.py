@@ -121,6 +121,7 @@ def _told(settings: Settings) -> str:
     if settings.workers == 1:
         return "rate limits are counted in the memory of the only worker"
     return (
-        f"rate limits are divided by the number of workers, {settings.workers}: each allows its part; give "
-        "rate_limit_url to count together"
+        f"rate limits are divided by the number of workers, {settings.workers}: each allows its part, and a "
+        "call of more rows than are left of a day's to its worker may have to wait for what the others hold; "
+        "give rate_limit_url to count together"
     )

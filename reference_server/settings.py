@@ -182,6 +182,12 @@ class Settings(BaseSettings):
     max_evaluation_bytes: int = Field(
         2**27, ge=1024, description="Largest body of rows that a job is to evaluate."
     )
+    max_fine_tune_bytes: int = Field(
+        2**27, ge=1024, description="Largest body of rows that a job is to train on."
+    )
+    max_fine_tune_rows: int = Field(
+        100_000, ge=2, description="Rows that one fine-tune may have; each takes some kilobytes of memory."
+    )
     upload_chunk_bytes: int = Field(
         2 * 2**20, ge=1024, description="Largest chunk of a package in chunks, within max_body_bytes."
     )
@@ -197,6 +203,7 @@ class Settings(BaseSettings):
     registrations_per_minute: float = Field(10.0, gt=0, description="Registrations per address.")
     policy_version: str = Field("2026-11", min_length=1, max_length=64, description="Usage policy's version.")
     policy_text: str = Field(DEFAULT_POLICY, min_length=1, description="Usage policy's text.")
+    console: bool = Field(default=True, description="Serve the web console at /console.")
     capture_bytes: int = Field(
         64 * 2**20,
         ge=0,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from reference_server.registry import receipts
+from reference_server.backups.audited import note_restored
+from reference_server.registry import in_clear, receipts
 from reference_server.registry.data_keys import masters_in_use
 from reference_server.registry.database import Database, upgrade
 from reference_server.registry.folders import make_folder
@@ -37,7 +38,9 @@ def open_database(settings: Settings) -> Database:
             f"{', '.join(keys.keys)}; give the key that the store was made with"
         )
     database = Database(settings.database, master_keys=keys)
+    in_clear.permit_where_nothing_is_sealed(database)
     receipts.prepare(database)
+    note_restored(database, settings.data_dir)
     return database
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -27,7 +28,7 @@ COMMANDS = {
     "audit list": None,
     "audit prune": "audit_pruned",
     "audit verify": None,
-    "backup": None,
+    "backup": "backup_made",
     "doctor": None,
     "init": None,
     "invitations create": "invitation_made",
@@ -37,7 +38,7 @@ COMMANDS = {
     "keys status": None,
     "models add": "version_published",
     "models list": None,
-    "restore": None,
+    "restore": "store_restored",
     "serve": None,
     "tls self-signed": None,
 }
@@ -71,6 +72,7 @@ def maas_server(tmp_path_factory):
     run("accounts", "disable", "boss")
     run("accounts", "enable", "boss")
     run.store = store
+    run("backup", str(store.with_name("backup")))
     return run
 
 
@@ -90,7 +92,7 @@ def test_every_command_is_known_to_change_something_or_not():
 def test_what_operators_change_is_in_the_log(maas_server):
     """With whom it concerns; and who did it is the operator at the machine."""
     found = json.loads(maas_server("audit", "list", "--json"))
-    groups = ("accounts", "invitations", "keys")
+    groups = ("accounts", "backup", "invitations", "keys")
     changes = {act for name, act in COMMANDS.items() if name.startswith(groups) and act}
     assert {entry["act"] for entry in found} >= changes
     assert {entry["actor"] for entry in found} == {"operator"}
@@ -99,6 +101,32 @@ def test_what_operators_change_is_in_the_log(maas_server):
         maas_server("audit", "list", "--account", "boss", "--act", "role_changed").count("role_changed") == 1
     )
     assert maas_server("audit", "list", "--until", "2020-01-01") == ""
+
+
+def test_a_restored_store_says_in_its_log_that_it_is_one(maas_server, tmp_path):
+    """Once, at the next opening, because before it there is no master key; the chain goes on."""
+    copy = tmp_path / "copy"
+
+    def run(*command):
+        result = CliRunner().invoke(cli.main, [*command, "--data-dir", str(copy)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    run("restore", str(maas_server.store.with_name("backup")))
+    shutil.copy(maas_server.store / "master.key", copy)
+    for _ in range(2):
+        assert run("audit", "list").count("store_restored") == 1
+    assert "the log is whole" in run("audit", "verify")
+
+
+def test_a_backup_that_cannot_be_told_of_says_so(maas_server, tmp_path):
+    """Without the master key a copy can be made, and nothing be written to the log."""
+    store = tmp_path / "store"
+    shutil.copytree(maas_server.store, store)
+    (store / "master.key").unlink()
+    result = CliRunner().invoke(cli.main, ["backup", str(tmp_path / "b"), "--data-dir", str(store)])
+    assert result.exit_code == 0
+    assert "audit log does not tell of this backup: there is no master key" in result.output
 
 
 def test_a_change_that_fails_is_not_in_the_log(maas_server):

@@ -16,9 +16,14 @@ from click.testing import CliRunner
 from reference_server import doctor, open_files, store_checks
 from reference_server import settings as settings_module
 from reference_server.cli import main
+from reference_server.registry import data_keys
 from reference_server.registry.database import upgrade
+from reference_server.registry.tables import AccountRow
 from reference_server.runtime.cuda_parts import CUDA_PROVIDER
+from reference_server.security import master_keys
+from reference_server.security.master_keys import MasterKeys, make_file
 from reference_server.settings import Settings
+from reference_server.stores import open_database
 from reference_server.tls import write_self_signed
 
 needs_cpu_wheel = pytest.mark.skipif(
@@ -321,3 +326,84 @@ def test_too_few_open_files_are_told(settings, monkeypatch):
     finding = the(store_checks.files(settings()))
     assert finding.state == "warn"
     assert "LimitNOFILE" in finding.remedy
+
+
+def sealed(made):
+    """Make a store with the key of one account in it."""
+    database = open_database(made)
+    with database.write() as session:
+        session.add(
+            AccountRow(
+                id="acc_1",
+                name="ada",
+                email="a@b.example",
+                password_hash="-",
+                role="user",
+                policy_version="1",
+                disabled=False,
+                created_at=datetime.now(UTC),
+            )
+        )
+        session.flush()
+        data_keys.of_account(session, "acc_1")
+    database.dispose()
+
+
+def test_a_master_key_is_tried_on_every_account(settings, tmp_path):
+    """None yet, the right one, another's, none any more, one that others can read, a changed key."""
+    made = settings()
+    assert "the start makes one" in the(doctor.master_key(made)).told
+    sealed(made)
+    fine = the(doctor.master_key(made))
+    assert (fine.state, fine.told.endswith("opens every account's key")) == ("ok", True)
+
+    file, other = made.master_keys, tmp_path / "other.key"
+    make_file(other)
+    wrong = the(doctor.master_key(settings(master_key_file=other)))
+    assert (wrong.state, "the store is sealed with mk_" in wrong.told) == ("fail", True)
+    assert wrong.remedy == "give the key that the store was made with"
+
+    right = file.read_bytes()
+    file.chmod(0o644)
+    assert "chmod 600" in the(doctor.master_key(made)).told
+    file.unlink()
+    assert "there is no master key" in the(doctor.master_key(made)).told
+
+    file.write_bytes(right)
+    file.chmod(0o600)
+    with sqlite3.connect(tmp_path / "data" / "maas.db") as connection:
+        connection.execute("UPDATE account_keys SET wrapped = zeroblob(60)")
+    connection.close()
+    broken = the(doctor.master_key(made))
+    assert (broken.state, broken.told) == ("fail", "the keys of 1 accounts do not open: acc_1")
+
+
+def test_an_unfinished_rotation_is_told(settings):
+    """With the command that finishes it."""
+    made = settings()
+    sealed(made)
+    given = master_keys.read_file(made.master_keys)
+    master_keys.write_file(made.master_keys, MasterKeys({**master_keys.new().keys, **given.keys}))
+    finding = the(doctor.master_key(made))
+    assert (finding.state, finding.remedy) == ("warn", "run: maas-server keys rotate")
+
+
+def test_what_stands_in_clear_is_an_older_servers_or_a_fault(settings, tmp_path):
+    """An upgrade goes on by itself; in a store in which all was sealed somebody put it there."""
+    made = settings()
+    assert list(doctor.in_clear(made)) == []
+    sealed(made)
+    assert the(doctor.in_clear(made)).state == "ok"
+    with sqlite3.connect(tmp_path / "data" / "maas.db") as connection:
+        connection.execute(
+            "INSERT INTO uploads (id, account_id, sha256, size, received, created_at, expires_at) "
+            "VALUES ('upl_1', 'acc_1', 'x', 1, 1, '2030-01-01 00:00:00', '2030-01-01 00:00:00')"
+        )
+    connection.close()
+    waiting = the(doctor.in_clear(made))
+    assert (waiting.state, "1 uploads" in waiting.told) == ("warn", True)
+    with sqlite3.connect(tmp_path / "data" / "maas.db") as connection:
+        connection.execute("DELETE FROM store_keys WHERE name = 'in clear'")
+    connection.close()
+    planted = the(doctor.in_clear(made))
+    assert (planted.state, "though all was sealed before" in planted.told) == ("fail", True)

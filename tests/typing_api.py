@@ -18,7 +18,8 @@ from maas_client import AsyncClient, Client, errors, types
 from maas_client._async_listing import AsyncListing
 from maas_client._calls import Protocol
 from maas_client._listing import Listing
-from maas_client.predictions import ClassificationPrediction, Explanation, Outcome, Prediction, Predictions
+from maas_client.explanations import AttributionDifference, Explanation, Explanations, Importance
+from maas_client.predictions import ClassificationPrediction, Outcome, Prediction, Predictions
 from maas_client.recommendations import Candidate
 
 
@@ -30,6 +31,11 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.predict_many("m", ({"text": "a"} for _ in range(3))), Iterator[Outcome])
     assert_type(client.predict_frame("m", table), pl.DataFrame)
     assert_type(client.explain("m", text="a", method="exact"), Explanation)
+    assert_type(client.explain("m", text="a", time_budget=0.5, against={"text": "b"}).inputs, dict[str, Any])
+    assert_type(client.explain_many("m", ["a"], seed=1).wait(), Explanations)
+    assert_type(client.model("m").explain_many(table).wait().importance, Importance)
+    both = client.model("m").compare_explanations(1, "next", text="a", target="x")
+    assert_type((both.a, both.differences), tuple[Explanation, list[AttributionDifference]])
     assert_type(client.model("m").infer({"x": array})["y"], NDArray[Any])
     assert_type(client.models.list(task="text-classification"), Listing[types.Model])
     assert_type(client.models.recommend([{"text": "a"}], ["x"], task="t").best, Candidate | None)
@@ -58,6 +64,7 @@ async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
     """The asynchronous face."""
     assert_type(await client.predict("m", text="a"), ClassificationPrediction | Prediction)
     assert_type(client.predict_many("m", [{"text": "a"}]), AsyncIterator[Outcome])
+    assert_type((await (await client.explain_many("m", [{"text": "a"}])).wait())[0], Explanation)
     assert_type((await client.model("m").infer({"x": array}))["y"], NDArray[Any])
     assert_type(client.models.list(), AsyncListing[types.Model])
     assert_type(client.model("m").versions.watch(), AsyncIterator[types.ModelEvent])
@@ -88,6 +95,7 @@ def mistakes(client: Client, path: Path) -> None:
     client.predicts("m")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     client.keys.create("k", scopes=["everything"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.explain("m", text="a", method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.explain("m", text="a").plot("pie")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.publish(path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.model("m", pin="default")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.list(sort="beauty")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -74,7 +74,7 @@ PAGES = (
         "results",
         "Results",
         "What predictions, explanations, inferences and recommendations return.",
-        ("predictions", "recommendations"),
+        ("predictions", "explanations", "recommendations"),
     ),
     Page(
         "differences",

@@ -17,6 +17,7 @@ FILES = (
     "resources",
     "jobs",
     "evaluation",
+    "explanations",
     "traffic",
     "shares",
     "capture",

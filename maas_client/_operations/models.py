@@ -40,13 +40,15 @@ def create(*, name: str, visibility: Visibility) -> Operation[Model]:
     )
 
 
-def update(model: str, *, visibility: Visibility) -> Operation[Model]:
-    """Change who sees a model."""
+def update(
+    model: str, *, visibility: Visibility | None = None, downloadable: bool | None = None
+) -> Operation[Model]:
+    """Change who sees a model and who downloads it."""
     return Operation(
         method="PATCH",
         template=_MODEL,
         path=fill(_MODEL, model=_names.model(model)),
-        body=encode(build(ModelUpdate, visibility=visibility)),
+        body=encode(build(ModelUpdate, visibility=visibility, downloadable=downloadable)),
         read=reader(Model),
     )
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, JsonValue
 
 from maas_client.types.base import Reply, Request
+from maas_client.types.fields import ALIAS_NAME, VERSION_NUMBER
 
 ExplainMethod: TypeAlias = Literal["auto", "exact", "kernel", "fast"]
 
@@ -52,6 +53,19 @@ class ExplanationsRequest(ExplainOptions):
     )
 
 
+class ExplanationsQuery(Request):
+    """Query parameters of a job that explains many instances; its body is an `ExplanationsRequest`."""
+
+    rows: int = Field(
+        ge=1, le=10_000, description="How many instances the body holds; other than that is an error."
+    )
+    version: str | None = Field(
+        None,
+        pattern=rf"^(?:{VERSION_NUMBER}|{ALIAS_NAME})$",
+        description="A version's number, an alias or `latest`; what `default` points to when left out.",
+    )
+
+
 class Attribution(Reply):
     """What one feature adds to the prediction.
 
@@ -82,13 +96,17 @@ class Curve(Reply):
         fractions: The fraction of the features changed at each point, 0 to 1.
         scores: The target's score at each point.
         area: The area under the curve.
-        random_area: The area under the curve of a random order, for comparison.
+        random_area: The mean area under the curves of random orders, for comparison.
+        random_spread: The standard deviation of their areas: what chance alone makes of it.
+        random_scores: Their mean score at each point.
     """
 
     fractions: list[float]
     scores: list[float]
     area: float
     random_area: float
+    random_spread: float | None = None
+    random_scores: list[float] = []
 
 
 class Faithfulness(Reply):
@@ -97,10 +115,14 @@ class Faithfulness(Reply):
     Args:
         deletion: The score while features are taken away; a faithful explanation makes it fall early.
         insertion: The score while features are put back; a faithful explanation makes it rise early.
-        comprehensiveness: How much the score falls without the most important features.
-        sufficiency: How much the score falls with the most important features alone.
-        random_comprehensiveness: The same for a random choice of features.
-        random_sufficiency: The same for a random choice of features.
+        comprehensiveness: How much the score falls without the most important features: the mean over the
+            first 10 %, 20 % and 50 % of them.
+        sufficiency: How much the score falls with the most important features alone, likewise.
+        random_comprehensiveness: The same for random orders of the features, their mean.
+        random_sufficiency: The same for random orders of the features, their mean.
+        random_comprehensiveness_spread: The standard deviation over the random orders.
+        random_sufficiency_spread: The standard deviation over the random orders.
+        random_orders: How many random orders everything is compared with.
     """
 
     deletion: Curve
@@ -109,6 +131,9 @@ class Faithfulness(Reply):
     sufficiency: float
     random_comprehensiveness: float
     random_sufficiency: float
+    random_comprehensiveness_spread: float | None = None
+    random_sufficiency_spread: float | None = None
+    random_orders: int = 0
 
 
 class ExplainReply(Reply):
@@ -117,7 +142,8 @@ class ExplainReply(Reply):
     Args:
         target: The label or output that is explained.
         method: How the attributions were found: `exact`, `kernel` or `fast`.
-        unit: What the features are: `words`, `sentences`, `columns` or `regions`.
+        unit: What the features are: `words`, `sentences`, `columns` or `regions`. Of a long text those of its
+            sentences that count most are in words and the others whole, which is called `words` too.
         masking: What stands where a feature is away: `delete`, `mask-token`, `background` or `mean-color`.
         prediction: The target's score for the instance.
         baseline: The target's score without any feature.

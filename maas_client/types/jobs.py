@@ -50,6 +50,8 @@ class JobReply(Reply):
         request: What was asked, without large inputs.
         cancel_requested: Whether it was asked to stop; one that runs stops at its next step.
         attempts: How often it was begun; more than once where a server died under it.
+        interim: What is known of the result while it is made, by its kind: of a fine-tune a
+            `TrainingProgress`.
         result: What it made, by its kind.
         error: Why there is no result.
         expires_at: When it is forgotten.
@@ -65,6 +67,7 @@ class JobReply(Reply):
     progress: JobProgress = JobProgress()
     cancel_requested: bool = False
     attempts: int = 0
+    interim: dict[str, JsonValue] | None = None
     result: dict[str, JsonValue] | None = None
     error: JobFault | None = None
     created_at: datetime

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue
+from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, model_validator
 
 from maas_client.types.base import PageQuery, Reply, Request
 from maas_client.types.capture import CaptureNotice
@@ -24,9 +24,18 @@ class ModelCreate(Request):
 
 
 class ModelUpdate(Request):
-    """A change of a model's visibility."""
+    """A change of who sees a model and who downloads it; what is left out stays as it is."""
 
-    visibility: Visibility
+    visibility: Visibility | None = None
+    downloadable: bool | None = Field(
+        None, description="Whether everybody who may use the model may download its packages."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.visibility is None and self.downloadable is None:
+            raise ValueError("nothing to change; give visibility or downloadable")
+        return self
 
 
 class Performance(Reply):
@@ -84,6 +93,11 @@ class Model(Reply):
     role: str | None = Field(
         None,
         description="What you are to it: `owner`, `publisher` or `reader`; null of what everybody sees.",
+    )
+    downloadable: bool = Field(
+        default=False,
+        description="Whether everybody who may use it may download its packages, and not its owners and "
+        "publishers alone.",
     )
     task: str | None = None
     description: str = ""

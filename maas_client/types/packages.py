@@ -111,6 +111,11 @@ class Preprocessing(Request):
     max_tokens: int = Field(512, ge=1, le=131_072, description="Longer token sequences are truncated.")
     image: ImagePreprocessing | None = None
     columns: list[Column] = Field(default_factory=list, max_length=10_000, description="Of tabular tasks.")
+    background: str | None = Field(
+        None,
+        description="A `background.json` in the package: rows of columns that stand for those which an "
+        "explanation leaves out.",
+    )
 
 
 class Postprocessing(Request):

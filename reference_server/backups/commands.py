@@ -30,12 +30,17 @@ def backup(target: Path, *, data_dir: Path | None) -> None:
     Servers may use the store meanwhile. An interrupted backup leaves nothing under that name. The copy holds
     everything that the store holds, for its owner alone, but never the master key.
     """
+    from reference_server.backups.audited import note_backup
     from reference_server.backups.making import back_up
+    from reference_server.stores import given_keys
 
     _end_cleanly()
-    made = or_fail(lambda: back_up(settings(data_dir=data_dir), target))
+    found = settings(data_dir=data_dir)
+    made = or_fail(lambda: back_up(found, target))
     click.echo(f"{target}: {_told(made)}")
     click.echo(_KEY_APART)
+    if why := or_fail(lambda: note_backup(found.database, lambda: given_keys(found))):
+        click.echo(f"The store's audit log does not tell of this backup: {why}", err=True)
 
 
 @click.command()
@@ -52,7 +57,7 @@ def restore(source: Path, *, data_dir: Path | None) -> None:
     found = settings(data_dir=data_dir)
     where = found.data_dir
     made = or_fail(lambda: bring_back(source, where))
-    click.echo(f"{where}: {_told(made)}, of {made.made_at:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"{where}: {_told(made)}, of {made.made_at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo("Keys and sessions that were revoked after that hold again: revoke them before you serve it.")
     click.echo(f"Give the server the master key that it had then: by default it reads {found.master_keys}.")
 

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from reference_server.backups.audited import mark_restored
 from reference_server.backups.files import check_database, check_free, copy, errors_told, staging, sync
 from reference_server.backups.manifest import ARTIFACTS, DATABASE, MANIFEST, BackupError, Manifest
 from reference_server.registry.folders import sync_folder
@@ -40,6 +41,7 @@ def restore(source: Path, data_dir: Path) -> Manifest:
                     "backup"
                 )
         check_database(folder / DATABASE)
+        mark_restored(folder)
         sync(folder / ARTIFACTS, folder)
         # An empty folder gives way to a whole one in one step (rename(2)).
         folder.rename(data_dir)

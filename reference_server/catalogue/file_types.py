@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from maas_client._package import GRAPH
 from maas_client.types import Manifest
-from reference_server.catalogue.manifests import manifest_file
 from reference_server.catalogue.sources import MAGIKA
+from reference_server.manifest_files import manifest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from reference_server.training.descent import descend
-from reference_server.training.linear import Bags, LinearClassifier
-from reference_server.training.losses import CrossEntropy, SquaredError, softmax
-from reference_server.training.optimizers import GradientDescent
+from reference_server.training.descent import Plan, descend
+from reference_server.training.linear import LinearClassifier, Matrix
+from reference_server.training.losses import CrossEntropy, MeanSquaredError, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,12 +83,9 @@ def classifier(train: Rows, *, classes: int, learning_rate: float, epochs: int, 
     model = LinearClassifier(train.features.shape[1], classes)
     losses = descend(
         model,
-        Bags.dense(scaling.apply(train.features)),
+        Matrix(scaling.apply(train.features)),
         train.targets,
-        loss=CrossEntropy(),
-        optimizer=GradientDescent(learning_rate),
-        epochs=epochs,
-        batch_size=_BATCH_ROWS,
+        plan=Plan(loss=CrossEntropy(), learning_rate=learning_rate, epochs=epochs, batch_size=_BATCH_ROWS),
         seed=_SEED,
     )
     for _ in losses:
@@ -104,12 +100,11 @@ def regressor(train: Rows, *, learning_rate: float, epochs: int) -> LinearHead:
     model = LinearClassifier(train.features.shape[1], 1)
     losses = descend(
         model,
-        Bags.dense(scaling.apply(train.features)),
+        Matrix(scaling.apply(train.features)),
         target.apply(train.targets[:, None])[:, 0],
-        loss=SquaredError(),
-        optimizer=GradientDescent(learning_rate),
-        epochs=epochs,
-        batch_size=_BATCH_ROWS,
+        plan=Plan(
+            loss=MeanSquaredError(), learning_rate=learning_rate, epochs=epochs, batch_size=_BATCH_ROWS
+        ),
         seed=_SEED,
     )
     for _ in losses:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maas_client._package import GRAPH
+from maas_client._package import BACKGROUND, GRAPH
 from maas_client.types import Column, ImagePreprocessing, Manifest, Metric, Postprocessing, Preprocessing
 from reference_server.catalogue import scikit_data
+from reference_server.catalogue.backgrounds import background_file
 from reference_server.catalogue.linear_heads import classifier, regressor
-from reference_server.catalogue.manifests import manifest_file
 from reference_server.evaluation import metrics
+from reference_server.manifest_files import manifest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,7 +94,7 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         limitations="Knows three species and nothing of any other flower, for which it is as sure as ever.",
         tags=["iris", "scikit-learn"],
         labels=list(_SPECIES),
-        preprocessing=Preprocessing(columns=columns),
+        preprocessing=Preprocessing(columns=columns, background=BACKGROUND),
         metrics=_measured(
             metrics.of_probabilities,
             head.probabilities(parts.held_out.features),
@@ -103,13 +104,14 @@ def iris(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         example=dict(zip(_IRIS_COLUMNS, parts.held_out.features[0].tolist(), strict=True)),
     )
     graph = head.graph("lengths", [len(columns)], output="probabilities", is_classifier=True)
-    return {**manifest_file(manifest), GRAPH: graph}
+    background = background_file(parts.train.features, _IRIS_COLUMNS)
+    return {**manifest_file(manifest), GRAPH: graph, **background}
 
 
 def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
     """Return a linear regression over ten figures of a patient."""
     parts = scikit_data.split(scikit_data.diabetes(wheels))
-    head = regressor(parts.train, learning_rate=0.02, epochs=200)
+    head = regressor(parts.train, learning_rate=0.01, epochs=200)
     names = [column.name for column in _DIABETES_COLUMNS]
     manifest = Manifest(
         task=entry.task,
@@ -119,7 +121,7 @@ def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         limitations="442 patients of one study (Efron and others, Least Angle Regression, 2004); it explains "
         "less than half of what makes them differ.",
         tags=["diabetes", "scikit-learn"],
-        preprocessing=Preprocessing(columns=list(_DIABETES_COLUMNS)),
+        preprocessing=Preprocessing(columns=list(_DIABETES_COLUMNS), background=BACKGROUND),
         postprocessing=Postprocessing(unit="points of progression in a year"),
         metrics=_measured(
             metrics.of_values,
@@ -130,7 +132,7 @@ def diabetes(entry: Entry, wheels: Wheels) -> Mapping[str, bytes]:
         example=dict(zip(names, parts.held_out.features[0].tolist(), strict=True)),
     )
     graph = head.graph("figures", [len(names)], output="progression", is_classifier=False)
-    return {**manifest_file(manifest), GRAPH: graph}
+    return {**manifest_file(manifest), GRAPH: graph, **background_file(parts.train.features, names)}
 
 
 def _measured(measure: Measure, predicted: Floats, parts: Split, dataset: str) -> list[Metric]:

@@ -12,12 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from maas_client._manifest_text import MANIFEST
 from maas_client._package import GRAPH, pack
-from reference_server.demo.features import IDS, Kind, id_nodes, ids_of, learn, make_model
+from reference_server.demo.features import id_nodes, ids_of, learn
 from reference_server.evaluation import metrics
-from reference_server.training.descent import descend
+from reference_server.training.descent import Plan, descend
 from reference_server.training.linear import SMALLEST, Bags, LinearClassifier
 from reference_server.training.losses import CrossEntropy, softmax
-from reference_server.training.optimizers import GradientDescent
+from reference_server.training.ngrams import IDS, Kind, make_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -147,10 +147,12 @@ def train(recipe: Recipe, sentences: Sentences, rows: NDArray[np.int64]) -> Trai
         model,
         bags,
         np.array([sentences.labels[row] for row in rows]),
-        loss=CrossEntropy(),
-        optimizer=GradientDescent(recipe.learning_rate),
-        epochs=recipe.epochs,
-        batch_size=_BATCH_ROWS,
+        plan=Plan(
+            loss=CrossEntropy(),
+            learning_rate=recipe.learning_rate,
+            epochs=recipe.epochs,
+            batch_size=_BATCH_ROWS,
+        ),
         seed=_TRAINING_SEED,
     ):
         pass

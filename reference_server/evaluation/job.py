@@ -10,16 +10,15 @@ from pydantic import Field, JsonValue, ValidationError
 
 from maas_client.errors import describe_validation
 from maas_client.types import EvaluateRequest, Request
-from reference_server.errors import Conflict, Unprocessable
+from reference_server.errors import Unprocessable
 from reference_server.evaluation.bootstrap import RESAMPLES
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
 from reference_server.evaluation.targets import targets_for
 from reference_server.evaluation.work import EvaluationWork, decode, joined
-from reference_server.loadables import loadable, operators_options
+from reference_server.jobs.models import find_version, load
 from reference_server.metrics import Asked, Measured
 from reference_server.registry import versions
-from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +55,7 @@ def run(context: Context) -> Evaluation:
     given = _given(context, task)
     target = _target(context, task)
     version = versions.get(context.services.database, context.caller, target.exact, str(target.version))
-    loaded = _load(context, target)
+    loaded = load(context, target)
     work = EvaluationWork(
         loaded.task,
         decode(loaded.task, given.inputs, given.parameters),
@@ -136,22 +135,5 @@ def _summary(context: Context, rows: Classified | Valued, subject: Subject) -> E
 
 def _target(context: Context, task: EvaluationTask) -> ServingTarget:
     """Return the version that was meant, which its account may still see."""
-    model, number = context.claim.model or "", str(context.claim.version)
-    target = versions.serving_target(context.services.database, context.caller, model, number)
-    if task.digest not in (None, target.digest):
-        # A model that was deleted and made again counts from 1 again.
-        raise Conflict(
-            f"version {number} of {model!r} is another than when this was asked for: the model was deleted "
-            "and made again; evaluate it anew",
-            code="version_replaced",
-        )
-    return target
-
-
-def _load(context: Context, target: ServingTarget) -> LoadedModel:
-    services = context.services
-    if target.unloaded:
-        raise model_unloaded()
-    # One thread, whatever the manifest wants: serving comes first.
-    options = {**operators_options(services.settings, target), "lanes": 1, "intra_op_threads": 1}
-    return services.pool.get(loadable(target, services.database, services.artifacts, options))
+    claim = context.claim
+    return find_version(context, claim.model or "", str(claim.version), digest=task.digest)

@@ -32,10 +32,9 @@ from reference_server.security.audit_tally import Counted, network_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy.orm import Session as DbSession
-
     from maas_client.types import AuditAct
     from reference_server.http.exchange import Call
+    from reference_server.registry.database import Transaction
 
 _DENIALS = (
     HTTPStatus.UNAUTHORIZED,
@@ -163,7 +162,7 @@ def _count_read(call: Call, arguments: Mapping[str, object], subject: _Subject) 
 
 
 def _acts(
-    session: DbSession, call: Call, arguments: Mapping[str, object], before: _Subject, result: object
+    session: Transaction, call: Call, arguments: Mapping[str, object], before: _Subject, result: object
 ) -> list[Act]:
     """Return what a call did."""
     reply = result.reply if isinstance(result, Replied) else result
@@ -244,7 +243,7 @@ def _who(call: Call, reply: object) -> str | None:
     return reply.id if isinstance(reply, Account) else None
 
 
-def _subject(session: DbSession, call: Call, arguments: Mapping[str, object]) -> _Subject:
+def _subject(session: Transaction, call: Call, arguments: Mapping[str, object]) -> _Subject:
     """Return what a call is about as far as its path tells, before the handler changes that."""
     if "model" in arguments:
         return _find(session, call, str(arguments["model"]))
@@ -257,7 +256,7 @@ def _subject(session: DbSession, call: Call, arguments: Mapping[str, object]) ->
     return _Subject(owner if call.endpoint.tag == "accounts" else None, owner)
 
 
-def _find(session: DbSession, call: Call, name: str) -> _Subject:
+def _find(session: Transaction, call: Call, name: str) -> _Subject:
     try:
         found = names.find(session, call.by, name)
     except NotFound:  # no model can have that name

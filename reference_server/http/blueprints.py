@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Under `maas.` and this name in the WSGI environment lies an upload that a server has received already.
 UPLOAD = "upload"
+# Under this name among the application's extensions lies what finds another credential than the header.
+CREDENTIAL = "maas_credential"
 
 
 def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None:
@@ -44,7 +46,7 @@ def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None
         app.register_blueprint(blueprint)
 
     def unmatched(error: HTTPException) -> Response:
-        return _response(refuse(services, _request(services), _failure(error, services)))
+        return _response(refuse(services, incoming_request(services), _failure(error, services)))
 
     app.register_error_handler(HTTPException, unmatched)
 
@@ -63,12 +65,13 @@ def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
             return answered(upload, path)
 
     def answered(body: bytes | Spool, path: Mapping[str, str]) -> Response:
-        return _response(handle(Call(services, endpoint, _request(services, body)), path))
+        return _response(handle(Call(services, endpoint, incoming_request(services, body)), path))
 
     return view
 
 
-def _request(services: Services, body: bytes | Spool = b"") -> Request:
+def incoming_request(services: Services, body: bytes | Spool = b"") -> Request:
+    """Return the request that Flask is answering, without anything of Flask."""
     headers = {name.lower(): value for name, value in incoming.headers.items()}
     return Request(
         id=services.new_request_id(),

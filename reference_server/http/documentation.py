@@ -124,8 +124,9 @@ def _used(endpoints: tuple[Endpoint, ...]) -> Iterator[tuple[type[Any], Any]]:
     yield types.ErrorReply, "serialization"
     yield types.PredictReply, "serialization"
     for endpoint in endpoints:
-        if endpoint.body is not None:
-            yield endpoint.body, "validation"
+        for body in (endpoint.body, endpoint.holds):
+            if body is not None:
+                yield body, "validation"
         for reply in (endpoint.reply, *endpoint.answers.values()):
             if reply is not None:
                 yield reply, "serialization"
@@ -221,8 +222,9 @@ def _request_body(endpoint: Endpoint, references: dict[Any, Schema]) -> Schema |
     if endpoint.body_kind == "none":
         return None
     if endpoint.body_kind == "upload":
-        binary = {"type": "string", "contentMediaType": endpoint.streamed}
-        return {"required": False, "content": {endpoint.streamed: {"schema": binary}}}
+        binary: Schema = {"type": "string", "contentMediaType": endpoint.streamed}
+        described = binary if endpoint.holds is None else references[endpoint.holds]
+        return {"required": False, "content": {endpoint.streamed: {"schema": described}}}
     if endpoint.tag == _OPEN_INFERENCE:
         described = {"schema": {"type": "object"}}
         return {"required": endpoint.inference, "content": {_JSON: described, _BYTES: {"schema": {}}}}

@@ -42,6 +42,7 @@ class Endpoint:
         instant: Whether it waits for nothing, so that it is answered even while every thread is taken.
         produces: The media type of what it answers, if that is no JSON.
         streamed: Of an upload, the media type of its body.
+        holds: Of an upload of JSON, what it holds, for the documentation.
         limit: Of an upload, the setting that tells its most bytes.
         answers: What it replies by status, where the annotation of its handler cannot tell.
         audit: As what it stands in the audit log; None where nothing of it does but denials.
@@ -69,6 +70,7 @@ class Endpoint:
     instant: bool
     produces: str | None
     streamed: str
+    holds: type[Request] | None
     limit: str
     answers: Mapping[int, type[BaseModel]] = field(hash=False)
     audit: AuditAct | None
@@ -121,6 +123,7 @@ class Routes:
         instant: bool = False,
         produces: str | None = None,
         streamed: str = "application/zip",
+        holds: type[Request] | None = None,
         limit: str = "max_package_bytes",
         answers: Mapping[int, type[BaseModel]] | None = None,
         audit: AuditAct | None = None,
@@ -142,6 +145,7 @@ class Routes:
             instant: Whether it needs neither a credential nor a body and waits for nothing.
             produces: The media type of an `Answer` that is no JSON.
             streamed: The media type of the body of an upload, which is kept on disk while it is handled.
+            holds: What that body holds, where it is JSON.
             limit: The setting that tells how many bytes that may have.
             answers: What it replies by status, where the annotation cannot tell.
             audit: As what it stands in the audit log. Every route that may change something needs this, or:
@@ -187,6 +191,7 @@ class Routes:
                     instant=instant,
                     produces=produces,
                     streamed=streamed,
+                    holds=holds,
                     limit=limit,
                     answers=answers or {},
                     audit=audit,

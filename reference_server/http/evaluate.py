@@ -78,6 +78,7 @@ def evaluate_version(call: Call, model: str, version: str, body: EvaluateRequest
     one_transaction=True,
     unaudited="an evaluation is usage, by a job as in a call",
     streamed="application/json",
+    holds=EvaluateRequest,
     limit="max_evaluation_bytes",
 )
 def evaluate_many(call: Call, model: str, query: EvaluationQuery, body: IO[bytes]) -> Replied[JobReply]:

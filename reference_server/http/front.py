@@ -13,13 +13,13 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import ServiceError, Unauthenticated, Unavailable
 from reference_server.http import auditing, bodies, inference, pipeline
 from reference_server.http.addresses import client_address
-from reference_server.http.blueprints import UPLOAD
+from reference_server.http.blueprints import CREDENTIAL, UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Call, Cold, Loading, Request
@@ -71,6 +71,8 @@ _LOOK_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
+# What finds another credential than the header, by path and headers.
+_FindCredential: TypeAlias = "Callable[[str, Mapping[str, str]], str | None]"
 
 
 class Front:
@@ -94,6 +96,7 @@ class Front:
         self._decoders = ThreadPoolExecutor(_DECODER_THREADS, thread_name_prefix="decoder")
         self._threads = ThreadPoolExecutor(_FLASK_THREADS, thread_name_prefix="flask")
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
+        self._credential: _FindCredential = flask.extensions.get(CREDENTIAL, _no_other)
         self._flask = Bridge(flask.wsgi_app, self._threads)
         self._flask_uploads = Bridge(flask.wsgi_app, self._upload_threads)
         self._own = [
@@ -431,7 +434,8 @@ class Front:
 
     async def _allowance(self, exchange: Exchange, call: Call | None) -> int:
         """Return how many bytes a caller may send: strangers few."""
-        most, authorization = self._settings.max_body_bytes, exchange.headers.get("authorization")
+        most, headers = self._settings.max_body_bytes, exchange.headers
+        authorization = headers.get("authorization") or self._credential(exchange.path, headers)
         if exchange.length is not None and exchange.length <= _ANONYMOUS_BYTES:
             return most
         if self._services.authenticate.known(authorization) is not None:
@@ -479,7 +483,7 @@ class _InLane:
         front.waiting += 1
         exchange.on_gone = self._give_up
         try:
-            services.lanes.submit(pending.model, self._ticket)
+            pending.lanes(services).submit(pending.model, self._ticket)
         except ServiceError as error:
             self.answer(inference.failed(call, pending, error))
             return
@@ -536,6 +540,11 @@ class _Mailbox:
 
 def _overloaded(reason: str) -> Unavailable:
     return Unavailable(f"{reason}; try again in a moment", code="overloaded", retry_after=1.0)
+
+
+def _no_other(_path: str, _headers: Mapping[str, str]) -> str | None:
+    """Return no credential beside the header's."""
+    return None
 
 
 def _told(_ticket: Ticket) -> None:

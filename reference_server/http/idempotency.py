@@ -81,6 +81,7 @@ def once(
     owner: str,
     fingerprint: bytes,
     one_transaction: bool,
+    before_replay: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Run a call once for its key and replay its answer afterwards; it is stored sealed under the key itself.
 
@@ -93,6 +94,7 @@ def once(
         fingerprint: What the call says: the same key with another fingerprint is a conflict.
         one_transaction: Whether what the call writes and its stored answer are committed together, so that no
             death comes between them.
+        before_replay: Raises where the caller may not hear the stored answer any more.
 
     Raises:
         InvalidRequest: If the key is malformed.
@@ -112,8 +114,8 @@ def once(
         lease_seconds=_LEASE_SECONDS,
     )
     if stored is not None:
-        body = unseal(stored.body, secret=key, bound_to=bound_to) if stored.sealed else stored.body
-        return _unpacked(stored.status, body)
+        before_replay()
+        return _unpacked(stored.status, _opened(stored, key, bound_to))
 
     def keep(answer: Answer) -> None:
         # All are sealed, and not those with a secret alone: replies hold addresses and results too.
@@ -138,6 +140,15 @@ def once(
 
 def _is_kept(answer: Answer) -> bool:
     return answer.status < _NEVER_STORED and answer.status != _TOO_MANY
+
+
+def _opened(stored: StoredReply, key: str, bound_to: bytes) -> bytes:
+    if not stored.sealed:
+        return stored.body
+    try:
+        return unseal(stored.body, secret=key, bound_to=bound_to)
+    except ValueError as error:
+        raise idempotency.reply_lost() from error
 
 
 def _packed(answer: Answer) -> bytes:

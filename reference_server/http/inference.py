@@ -18,8 +18,10 @@ from reference_server.tracing import Stages
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reference_server.app import Services
     from reference_server.http.exchange import Answer, Call
     from reference_server.metrics import ModelKey
+    from reference_server.runtime.lanes import Lanes
     from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.work import ComparableWork, Work
 
@@ -39,6 +41,8 @@ class Pending:
         decoded: When it ended.
         again: Decodes the call for another version of the model, for shadows; None where it has none.
         is_evaluation: Whether it is one: that counts as usage, and its times are no prediction's.
+        is_explanation: Whether it is one, which is counted likewise and by itself too. It waits for others of
+            its kind, while its runs take their turns with predictions.
     """
 
     key: ModelKey
@@ -49,6 +53,11 @@ class Pending:
     decoded: float
     again: Callable[[LoadedModel], ComparableWork] | None = None
     is_evaluation: bool = False
+    is_explanation: bool = False
+
+    def lanes(self, services: Services) -> Lanes:
+        """Return the lanes that it waits for."""
+        return services.explainers if self.is_explanation else services.lanes
 
 
 @dataclass(slots=True)
@@ -77,7 +86,7 @@ def run(call: Call, pending: Pending) -> Ticket:
 def run_in_lane(call: Call, pending: Pending) -> Answer:
     """Run a decoded call in a lane, wait for it, and make its answer."""
     try:
-        ticket = call.services.lanes.run(pending.model, pending.work, call.deadline)
+        ticket = pending.lanes(call.services).run(pending.model, pending.work, call.deadline)
     except ServiceError as error:
         return failed(call, pending, error)
     return complete(call, pending, ticket)
@@ -94,7 +103,7 @@ def complete(call: Call, pending: Pending, ticket: Ticket) -> Answer:
 def failed(call: Call, pending: Pending, error: Exception) -> Answer:
     """Make the answer of a run that failed, and count it."""
     statistics = call.services.metrics.model(pending.key)
-    if pending.is_evaluation:
+    if pending.is_evaluation or pending.is_explanation:
         statistics.evaluations_failed_for.append(call.by.account_id)
     else:
         statistics.failures.append(call.services.timer() - pending.began)
@@ -121,8 +130,10 @@ def _answered(call: Call, pending: Pending, result: Any, times: Times, shared_ro
         call.stages = Stages(pending, times, begun, ended)
     rows = pending.work.rows
     statistics = call.services.metrics.model(pending.key)
-    if pending.is_evaluation:
+    if pending.is_evaluation or pending.is_explanation:
         statistics.evaluated.append((call.by.account_id, rows))
+        if pending.is_explanation:
+            statistics.explained.append((times.compute, rows))
         return answer
     statistics.answered.append((call.by.account_id, rows))
     statistics.succeeded(

@@ -121,6 +121,14 @@ def count_rows(call: Call, rows: int) -> None:
     counted.row_subjects, counted.rows = subjects, rows
 
 
+def give_back_rows(call: Call, rows: int) -> None:
+    """Return rows that a call was counted for and did not need after all."""
+    counted = call.counted
+    if counted is not None and counted.rows and rows > 0:
+        call.services.limits.rows.give_back(counted.row_subjects, rows)
+        counted.rows -= rows
+
+
 def settle(call: Call, status: int) -> Mapping[str, str]:
     """Return the headers that tell a caller how its limits stand; rows that came to nothing are returned.
 
@@ -172,10 +180,17 @@ def _count_by_minute(call: Call, budgets: Sequence[Budget]) -> None:
 
 def _quota_spent(spent: Standing, rows: int) -> TooManyRequests:
     is_soon = spent.level.wait < spent.level.full
-    until = "in a moment, when the workers have counted together" if is_soon else "at midnight, UTC"
+    left = (
+        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a day"
+    )
+    told = f"{left}; it is renewed at midnight, UTC"
+    if is_soon:
+        told = (
+            f"{left}, in the worker that answers; the server's other workers hold the rest, and give back in "
+            "some seconds what they do not use: wait, or ask for fewer rows in a call"
+        )
     return TooManyRequests(
-        f"{rows:,} rows are more than the {spent.left:,} that are left of {spent.name}, {spent.quota:,} a "
-        f"day; it is renewed {until}",
+        told,
         code="quota_spent",
         retry_after=spent.level.wait,
         # Nobody should wait for tomorrow in a loop.

@@ -40,8 +40,10 @@ def get(call: Call, model: str) -> Model:
     "PATCH", "/v1/models/<model>", access="models:write", one_transaction=True, audit="model_changed"
 )
 def update(call: Call, model: str, body: ModelUpdate) -> Model:
-    """Change a model's visibility."""
-    updated = models.update(call.services.database, call.by, model, visibility=body.visibility)
+    """Change who sees a model, and whether everybody who may use it may download its packages."""
+    updated = models.update(
+        call.services.database, call.by, model, visibility=body.visibility, downloadable=body.downloadable
+    )
     call.services.forget_targets()
     return updated
 

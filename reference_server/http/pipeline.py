@@ -18,6 +18,7 @@ from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Answer, Call, Cold, Loading, Replied
 from reference_server.http.inference import Pending
 from reference_server.http.spool import Spool
+from reference_server.registry import models
 from reference_server.registry.idempotency import stranger
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ def finish(call: Call, answer: Answer) -> Answer:
     _note(call.services, call.request, answer, template=call.endpoint.template, caller=call.caller)
     if call.services.tracing is not None:
         call.services.tracing.record(call, answer)
+    return settle(call, answer)
+
+
+def settle(call: Call, answer: Answer) -> Answer:
+    """Capture a call that is over, if its model's owner wants that, and tell its caller's limits."""
     if call.capture is not None and answer.status == HTTPStatus.OK:
         answer.headers = {**answer.headers, capturing.HEADER: call.capture.header}
         call.services.captures.take(call.capture, call, answer)
@@ -86,6 +92,19 @@ def refuse(services: Services, request: Request, error: ServiceError) -> Answer:
     """Answer a request that no endpoint takes: an unknown route, a wrong method, an oversized body."""
     answer = answer_for(error, request)
     _note(services, request, answer)
+    return _stamped(answer, request)
+
+
+def show(
+    services: Services, request: Request, answer: Answer, *, template: str, caller: Caller | None
+) -> Answer:
+    """Log and count a page that is no endpoint, and return it with the headers that all answers have.
+
+    Args:
+        template: The path as the log writes it.
+        caller: Who has logged in, if anybody has.
+    """
+    _note(services, request, answer, template=template, caller=caller)
     return _stamped(answer, request)
 
 
@@ -230,7 +249,14 @@ def _once(
         owner=owner,
         fingerprint=said,
         one_transaction=call.endpoint.one_transaction,
+        before_replay=lambda: _require_sight(call, path),
     )
+
+
+def _require_sight(call: Call, path: Mapping[str, str]) -> None:
+    """Refuse to tell again of a model that the caller cannot see any more, such as one not shared now."""
+    if "model" in path:
+        models.require_visible(call.services.database, call.by, path["model"])
 
 
 def _run(call: Call, arguments: Mapping[str, object]) -> Answer | Pending:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _REPORT_SECONDS = 0.5
 # What a death costs at most; a checkpoint of 100,000 rows is 3 MB.
 _SAVE_SECONDS = 1.0
+_QUICK_SAVE_SECONDS, _SAVE_SHARE = 0.05, 0.05
 _SHORTEST_RATE_SECONDS = 0.2
 
 
@@ -76,8 +77,9 @@ class Context:
     counted: dict[ModelKey, Measured] = field(init=False, default_factory=dict)
     _began: tuple[float, int] = field(init=False)
     _unit: str = field(init=False)
+    _interim: Mapping[str, JsonValue] | None = field(init=False, default=None)
     _reported: float = field(init=False)
-    _saved: float = field(init=False)
+    _next_save: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Start the clocks."""
@@ -85,7 +87,7 @@ class Context:
         self._began = now, self.claim.done
         self._unit = self.claim.unit
         # The first checkpoint comes with the first work.
-        self._saved = now - _SAVE_SECONDS
+        self._next_save = now
         self._reported = now - _REPORT_SECONDS
 
     @property
@@ -157,7 +159,13 @@ class Context:
             total=total,
             unit=self._unit,
             remaining_seconds=remaining,
+            interim=self._interim,
         )
+        self._interim = None
+
+    def tell(self, interim: Mapping[str, JsonValue]) -> None:
+        """Tell what is known of the result so far; written with the next report of progress."""
+        self._interim = interim
 
     def log(self, text: str) -> None:
         """Add a line to the job's log, which its account reads."""
@@ -176,18 +184,21 @@ class Context:
             return None
 
     def save(self, content: Callable[[], bytes], *, done: int) -> None:
-        """Save a checkpoint, every few seconds at most.
+        """Save a checkpoint, every second at most, and so seldom that saving takes a twentieth of the time.
 
         Args:
             content: Makes what `restored` is to return.
             done: How many units it holds.
         """
         now = self.timer()
-        if now - self._saved < _SAVE_SECONDS:
+        if now < self._next_save:
             return
-        self._saved = now
         name = keep(self.services.artifacts, self.claim.key, "job-checkpoint", content())
         job_runs.save(self.services.database, self.services.artifacts, self.claim, artifact=name, done=done)
+        took = self.timer() - now
+        # The time that it takes to write many megabytes would else be most of a job's.
+        pause = _SAVE_SECONDS if took < _QUICK_SAVE_SECONDS else took / _SAVE_SHARE
+        self._next_save = now + pause
 
     def _remaining(self, now: float, done: int, total: int | None) -> float | None:
         began, before = self._began

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reference_server.evaluation import job as evaluation
+from reference_server.explain import job as explanations
+from reference_server.training import job as training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,4 +33,6 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True),
+    explanations.KIND: Kind(explanations.ExplanationsTask, explanations.run, resumable=True),
+    training.KIND: Kind(training.FineTuneTask, training.run, resumable=True),
 }

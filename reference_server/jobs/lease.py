@@ -7,10 +7,8 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from reference_server.errors import ServiceError
 from reference_server.registry import job_runs
+from reference_server.registry.faults import STORE_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +57,7 @@ class Lease:
             rounds += 1
             try:
                 self._hear(renewing=rounds % _RENEW_EVERY == 0)
-            except (SQLAlchemyError, ServiceError, OSError):
+            except STORE_AWAY:
                 # A store that is away for a moment is no reason to end; a lease that ran out is.
                 _log.warning("the lease of the job %s could not be renewed", self._claim.job_id)
                 if self._timer() - self._renewed > LEASE.total_seconds():

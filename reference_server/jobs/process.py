@@ -80,10 +80,8 @@ class _Desk:
 
     def work(self, *, dead: str) -> None:
         """Work until told to stop."""
-        from sqlalchemy.exc import SQLAlchemyError
-
-        from reference_server.errors import ServiceError
         from reference_server.registry import job_runs
+        from reference_server.registry.faults import STORE_AWAY
 
         first = True
         while not self._stop.is_set():
@@ -92,7 +90,7 @@ class _Desk:
                     job_runs.recover(self._database, self._artifacts, dead=dead)
                     first = False
                 found = self._look()
-            except (SQLAlchemyError, ServiceError, OSError):
+            except STORE_AWAY:
                 _log.exception("jobs cannot be looked for; trying again")
                 found = None
             if found is None:

@@ -104,6 +104,10 @@ class ModelStatistics:
         # The same of evaluations: they are usage, and their times are no measure of a prediction's.
         self.evaluated: list[tuple[str, int]] = []
         self.evaluations_failed_for: list[str] = []
+        # Explanations that were answered: what each took in seconds, and the rows that it ran.
+        self.explained: list[tuple[float, int]] = []
+        self.explanations = Histogram()
+        self.explanation_rows = 0
         self.stages = [Histogram() for _ in (*STAGES, "total")]
         self.failed = Histogram()
         self.rows = 0
@@ -152,8 +156,15 @@ class ModelStatistics:
             self.failed.add(np.array(failures))
         if samples:
             self._fold_samples(np.array(samples, np.float64))
+        if self.explained:
+            self._fold_explained(np.array(_emptied(self.explained), np.float64))
         if samples or failures:
             self._state = None
+
+    def _fold_explained(self, table: NDArray[np.float64]) -> None:
+        self.explanations.add(table[:, 0])
+        self.explanation_rows += int(table[:, 1].sum())
+        self._state = None
 
     def _fold_samples(self, table: NDArray[np.float64]) -> None:
         for stage, histogram in enumerate(self.stages):
@@ -191,6 +202,8 @@ class ModelStatistics:
                 for size, (count, seconds) in self.runs.items()
             ],
             last_inference=self.last_inference,
+            explanations=self.explanations.state() if self.explanation_rows else None,
+            explanation_rows=self.explanation_rows,
         )
 
     def absorb(self, state: ModelState) -> None:
@@ -199,6 +212,9 @@ class ModelStatistics:
         for stage, other in zip(self.stages, state.stages, strict=True):
             stage.absorb(other)
         self.failed.absorb(state.failed)
+        if state.explanations is not None:
+            self.explanations.absorb(state.explanations)
+        self.explanation_rows += state.explanation_rows
         self.rows += state.rows
         self.last_inference = max(self.last_inference, state.last_inference)
         for each in state.runs:
@@ -321,6 +337,7 @@ def can_be_added(state: WorkerState) -> bool:
     histograms = [
         *(each.seconds for each in state.requests),
         *(stage for model in state.models for stage in (*model.stages, model.failed)),
+        *(model.explanations for model in state.models if model.explanations is not None),
     ]
     return (
         state.bounds == [float(bound) for bound in BOUNDS]

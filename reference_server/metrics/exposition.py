@@ -81,6 +81,13 @@ def _models(models: Iterable[tuple[ModelKey, ModelStatistics]]) -> Iterator[Metr
     stages = HistogramMetricFamily(
         "maas_inference_duration_seconds", "What a call spent in each stage.", labels=[*_LABELS, "stage"]
     )
+    explanations = HistogramMetricFamily(
+        "maas_explanation_duration_seconds", "What an explanation took, from its first run.", labels=_LABELS
+    )
+    explained = CounterMetricFamily("maas_explanations", "Explanations answered.", labels=_LABELS)
+    evaluations = CounterMetricFamily(
+        "maas_explanation_evaluations", "Rows that explanations ran.", labels=_LABELS
+    )
     for (model, version, device), statistics in models:
         values = [model, str(version), device]
         rows.add_metric(values, statistics.rows)
@@ -88,7 +95,12 @@ def _models(models: Iterable[tuple[ModelKey, ModelStatistics]]) -> Iterator[Metr
         runs.add_metric(values, *_rows_of_runs({size: count for size, (count, _) in statistics.runs.items()}))
         for stage, histogram in zip(STAGES, statistics.stages, strict=False):
             stages.add_metric([*values, stage], _buckets(histogram), histogram.sum)
-    yield from (rows, failed, runs, stages)
+        if statistics.explanation_rows:
+            took = statistics.explanations
+            explanations.add_metric(values, _buckets(took), took.sum)
+            explained.add_metric(values, took.count)
+            evaluations.add_metric(values, statistics.explanation_rows)
+    yield from (rows, failed, runs, stages, explanations, explained, evaluations)
 
 
 def _loads(loads: Mapping[LoadKey, LoadCount]) -> Iterator[Metric]:

@@ -34,7 +34,7 @@ class RunState(_State):
 
 
 class ModelState(_State):
-    """What one version did on one device."""
+    """What one version did on one device; of explanations nothing where there were none."""
 
     model: str
     version: int
@@ -44,6 +44,8 @@ class ModelState(_State):
     rows: int
     runs: list[RunState]
     last_inference: float
+    explanations: HistogramState | None = None
+    explanation_rows: int = 0
 
 
 class LoadState(_State):

@@ -76,7 +76,7 @@ def plan(db: Database, account_id: str) -> ErasurePlan:
             shared_models=[f"{row.name}~{model.name}" for model in models if _is_shared(session, model.id)],
             counts=_counts(session, account_id),
             left_to_others=_left_to_others(session, account_id),
-            not_covered=list(erasures.NOT_COVERED),
+            not_covered=erasures.not_covered(db),
         )
 
 

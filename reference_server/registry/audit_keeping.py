@@ -111,10 +111,13 @@ def prune(db: Database, *, before: datetime) -> int:
 
 
 def _verified(session: Session, anchors: Iterable[Anchor]) -> Verified:
+    key = audit.chain_key(session)
     return audit_chain.verify(
         _entries(session),
         # Where no key was ever made, no entry can be a true one: any other key tells that.
-        key=audit.chain_key(session) or DataKey.random(),
+        key=key or DataKey.random(),
+        # The key is made in the transaction of the first entry.
+        is_begun=key is not None,
         start=_mark(session, START),
         head=_mark(session, audit.HEAD),
         anchors=anchors,

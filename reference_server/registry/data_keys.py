@@ -145,6 +145,11 @@ def known_of_store(session: Session, name: str) -> DataKey | None:
     return None if row is None else _store_key(session, row)
 
 
+def destroy_of_store(session: Session, name: str) -> None:
+    """Delete a key of the store's own."""
+    session.execute(delete(StoreKeyRow).where(StoreKeyRow.name == name))
+
+
 def masters_in_use(db: Database) -> set[str]:
     """Return the ids of the master keys that seal any account's key, or one of the store's own."""
     with db.read() as session:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 from sqlalchemy import column, create_engine, event, inspect, make_url, select, table
@@ -44,6 +44,10 @@ _MIGRATIONS = "reference_server.registry:migrations"
 _REVISIONS = table("alembic_version", column("version_num"))
 # Any fixed number, as long as nothing else in the same PostgreSQL database uses it: "maas" in ASCII.
 _WRITER_LOCK = 0x6D616173
+
+
+# What other rooms, which know no SQL, get from one function here and give to the next.
+Transaction: TypeAlias = Session
 
 
 class StoreError(Exception):
@@ -184,6 +188,17 @@ class Database:
             return "the database overwrote them with zeros, and its write-ahead log was emptied"
         return "the database server reuses their room by its own vacuum"
 
+    @property
+    def not_overwritten(self) -> tuple[str, ...]:
+        """What stays of deleted rows for a while, sealed keys among them, for people."""
+        if self._reader.dialect.name == "sqlite":
+            return ()
+        told = (
+            "deleted rows, sealed keys among them, in the database server's files until its vacuum has been "
+            "there, and in its own log, its replicas and their archives for as long as those are kept"
+        )
+        return (told,)
+
     def overwrite(self) -> bool:
         """Write SQLite's log back and empty it, so that no file has what was deleted; tell whether it could.
 
@@ -318,6 +333,11 @@ def _check_references(connection: Connection) -> None:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name in ("psycopg", "psycopg2"):
+        return (
+            f"its driver is not installed ({error.name}): write postgresql+psycopg://… and run pip install "
+            "'maas-client[server,postgres]'"
+        )
     if isinstance(error, ModuleNotFoundError):
         return f"its driver is not installed ({error.name})"
     # What SQLAlchemy wraps around the driver's words is an address on the web.

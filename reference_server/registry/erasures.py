@@ -34,7 +34,7 @@ What: TypeAlias = Literal["account", "model", "version", "captured"]
 
 # Long enough to ask for the receipt of one that was pending, or to ask again.
 _KEPT = timedelta(days=90)
-NOT_COVERED = (
+_NOT_COVERED = (
     "backups of the database that were made before, which still have the keys; the operator deletes them",
     "logs that the operator keeps, and what their collectors have stored",
     "copies that callers have made, such as downloaded packages",
@@ -55,6 +55,11 @@ _HOW_CAPTURED = (
     "calls that workers had not stored yet were dropped from memory within a second",
 )
 _log = logging.getLogger(__name__)
+
+
+def not_covered(db: Database) -> list[str]:
+    """Return what no erasure of this store reaches, for people."""
+    return [*_NOT_COVERED, *db.not_overwritten]
 
 
 def begin(
@@ -182,7 +187,7 @@ def _sign(db: Database, erasure_id: str) -> None:
             requested_at=row.requested_at,
             erased_at=row.finished_at,
             how=[*(_HOW_CAPTURED if row.what == "captured" else _HOW), db.how_overwritten],
-            not_covered=list(NOT_COVERED),
+            not_covered=not_covered(db),
             public_key=signer.public_key,
         )
         payload = statement.model_dump_json().encode()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, or_, update
 
 from reference_server.errors import Conflict
+from reference_server.registry import in_clear
 from reference_server.registry.tables import IdempotencyRow
 
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ def begin(
         None when the caller may run, else the reply to send again.
 
     Raises:
-        Conflict: With code `idempotency_key_reused` or `idempotency_in_flight`.
+        Conflict: With code `idempotency_key_reused`, `idempotency_in_flight` or
+            `idempotency_reply_lost`.
     """
     now = db.clock()
     leased_until = now + timedelta(seconds=lease_seconds)
     with db.write() as session:
         row = session.get(IdempotencyRow, (owner, key_hash))
         if row is not None and row.created_at > now - _KEPT:
+            if row.status is not None and not row.sealed and not in_clear.is_permitted(session):
+                raise reply_lost()
             return _again(row, fingerprint, now, leased_until)
         if row is not None:
             session.delete(row)
@@ -72,6 +76,16 @@ def begin(
             )
         )
     return None
+
+
+def reply_lost() -> Conflict:
+    """Make the answer where a stored reply is not the one that was stored: it is told to nobody."""
+    return Conflict(
+        "the call with this Idempotency-Key was made before, and its answer cannot be told again; look "
+        "whether it had its effect, and make a new key",
+        code="idempotency_reply_lost",
+        should_retry=False,
+    )
 
 
 def renew(db: Database, claims: Collection[tuple[str, str]], *, lease_seconds: float) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from reference_server.registry import data_keys
+from reference_server.registry import data_keys, in_clear
 from reference_server.registry.tables import JobLineRow
+from reference_server.security.encryption import SealBrokenError
+from reference_server.security.master_keys import MasterKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic import JsonValue
     from sqlalchemy.orm import Session
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
     from reference_server.security.encryption import DataKey
 
 _USE = "job rows"
+DAMAGED = "job_damaged"
+_log = logging.getLogger(__name__)
+
+
+class JobDamagedError(Exception):
+    """What is stored of a job is not what was stored; the log tells why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,13 @@ class Contents:
         request: What was asked, small.
         result: What came out; None before the end, and where nothing did.
         error_message: Why nothing did.
+        interim: What is known of the result while it is made; None where that is nothing.
     """
 
     request: Mapping[str, JsonValue]
     result: Mapping[str, JsonValue] | None = None
     error_message: str | None = None
+    interim: Mapping[str, JsonValue] | None = None
 
 
 def key_of(session: Session, row: JobRow) -> DataKey:
@@ -49,12 +61,18 @@ def key_of(session: Session, row: JobRow) -> DataKey:
 
 
 def read(session: Session, row: JobRow) -> Contents:
-    """Open a job's contents; what an older server stored in clear is read as it is."""
-    if row.data_key is None or row.sealed is None:
-        return Contents(row.request, row.result, row.error_message)
-    key = key_of(session, row).derive(_USE)
-    found: dict[str, Any] = json.loads(key.open(row.sealed, bound_to=_place(row.id)))
-    return Contents(**found)
+    """Open a job's contents; what an older server stored in clear is read as it is until all is sealed.
+
+    Raises:
+        JobDamagedError: When they are not what was stored.
+    """
+    with _telling_damage(row.id):
+        if row.data_key is None or row.sealed is None:
+            in_clear.require_permitted(session, f"the content of {row.id}")
+            return Contents(row.request, row.result, row.error_message)
+        key = key_of(session, row).derive(_USE)
+        found: dict[str, Any] = json.loads(key.open(row.sealed, bound_to=_place(row.id)))
+        return Contents(**found)
 
 
 def write(session: Session, row: JobRow, contents: Contents) -> None:
@@ -77,11 +95,17 @@ def sealed_line(key: DataKey, job_id: str, number: int, text: str) -> bytes:
 
 
 def line_text(session: Session, job: JobRow, line: JobLineRow) -> str:
-    """Open a line of a job's log."""
-    if line.sealed is None:
-        return line.text
-    key = key_of(session, job).derive(_USE)
-    return key.open(line.sealed, bound_to=_line_place(job.id, line.number)).decode()
+    """Open a line of a job's log.
+
+    Raises:
+        JobDamagedError: When it is not what was stored.
+    """
+    with _telling_damage(job.id):
+        if line.sealed is None:
+            in_clear.require_permitted(session, f"line {line.number} of its log")
+            return line.text
+        key = key_of(session, job).derive(_USE)
+        return key.open(line.sealed, bound_to=_line_place(job.id, line.number)).decode()
 
 
 def seal_up(session: Session, row: JobRow, made: Fresh) -> None:
@@ -92,6 +116,15 @@ def seal_up(session: Session, row: JobRow, made: Fresh) -> None:
     write(session, row, contents)
     for line in session.scalars(select(JobLineRow).where(JobLineRow.job_id == row.id)):
         line.sealed, line.text = sealed_line(made.key, row.id, line.number, line.text), ""
+
+
+@contextmanager
+def _telling_damage(job_id: str) -> Iterator[None]:
+    try:
+        yield
+    except (SealBrokenError, MasterKeyError) as error:
+        _log.error("what is stored of the job %s is damaged: %s; restore it from a backup", job_id, error)
+        raise JobDamagedError(job_id) from error
 
 
 def _place(job_id: str) -> str:

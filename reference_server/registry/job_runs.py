@@ -17,7 +17,7 @@ from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.orm import aliased
 
 from reference_server.registry import job_contents, measurements
-from reference_server.registry.job_contents import sealed_line
+from reference_server.registry.job_contents import JobDamagedError, sealed_line
 from reference_server.registry.jobs import discard, end
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
 from reference_server.security.callers import ALL_SCOPES, Caller
@@ -99,7 +99,12 @@ def claim(db: Database, owner: str, *, lease: timedelta) -> Claim | None:
         row.attempts += 1
         row.revision += 1
         account = session.get_one(AccountRow, row.account_id)
-        return _claimed(session, row, owner, account)
+        try:
+            return _claimed(session, row, owner, account)
+        except JobDamagedError:
+            # It must not keep the next one waiting; its artifacts go when it is forgotten.
+            end(session, row, "failed", at=now, code=job_contents.DAMAGED)
+            return None
 
 
 def renew(db: Database, claim: Claim, *, lease: timedelta) -> Verdict:
@@ -129,13 +134,16 @@ def report(
     total: int | None,
     remaining_seconds: float | None,
     unit: str | None = None,
+    interim: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Write how far a job has come, in another unit where one is given."""
-    with _writing(db, claim) as row:
-        if row is not None:
+    """Write how far a job has come, its unit and what is known of its result where those are given."""
+    with db.write() as session:
+        if (row := _own(session, claim)) is not None:
             row.done, row.total, row.remaining_seconds = done, total, remaining_seconds
             row.unit = row.unit if unit is None else unit
             row.revision += 1
+            if interim is not None:
+                job_contents.change(session, row, interim=dict(interim))
 
 
 def add_lines(db: Database, claim: Claim, lines: Sequence[tuple[datetime, str]]) -> None:

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import and_, exists, func, not_, or_, select
 
 from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
 from reference_server.errors import Conflict, NotFound
 from reference_server.registry import data_keys, job_contents, names
 from reference_server.registry.ids import new_id
-from reference_server.registry.job_contents import Contents
+from reference_server.registry.job_contents import Contents, JobDamagedError
 from reference_server.registry.pages import Keyset
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow, ModelRow
+from reference_server.security.limits import models_expression
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _NEWEST_FIRST = Keyset("jobs", (JobRow.created_at, JobRow.id), descending=True)
 _LINES = Keyset("job-lines", (JobLineRow.number,))
 _UNDER_WAY = ("queued", "running")
+_DAMAGED = "what is stored of this job is damaged; its operator finds the reason in the log"
 # A process that takes jobs says so several times in this time.
 _SEEN_SECONDS = 30.0
 
@@ -205,7 +207,11 @@ def read_log(db: Database, account_id: str, job_id: str, query: PageQuery) -> Pa
 
 
 def _to_line(session: Session, job: JobRow, row: JobLineRow) -> JobLine:
-    return JobLine(number=row.number, at=row.at, text=job_contents.line_text(session, job, row))
+    try:
+        text = job_contents.line_text(session, job, row)
+    except JobDamagedError:
+        text = f"({_DAMAGED})"
+    return JobLine(number=row.number, at=row.at, text=text)
 
 
 def cancel(db: Database, store: ArtifactStore, account_id: str, job_id: str) -> JobReply:
@@ -271,7 +277,11 @@ def end(
     row.state, row.ended_at, row.expires_at = state, at, at + timedelta(seconds=row.kept_seconds)
     row.error_code = code
     if message is not None:
-        job_contents.change(session, row, error_message=message)
+        try:
+            job_contents.change(session, row, error_message=message)
+        except JobDamagedError:
+            # Nobody reads the message either.
+            row.error_code = job_contents.DAMAGED
     row.input = row.checkpoint = row.owner = row.leased_until = row.remaining_seconds = None
     row.revision += 1
     return useless
@@ -285,9 +295,13 @@ def discard(store: ArtifactStore, names: Collection[str]) -> None:
 
 def to_job(session: Session, row: JobRow) -> JobReply:
     """Return the wire form of a job."""
-    contents, fault = job_contents.read(session, row), None
-    if row.error_code is not None:
-        fault = JobFault(code=row.error_code, message=contents.error_message or "")
+    code = row.error_code
+    try:
+        contents = job_contents.read(session, row)
+    except JobDamagedError:
+        # One that is damaged hides no other in a list.
+        contents, code = Contents({}, error_message=_DAMAGED), job_contents.DAMAGED
+    fault = None if code is None else JobFault(code=code, message=contents.error_message or "")
     return JobReply(
         id=row.id,
         kind=row.kind,
@@ -301,6 +315,7 @@ def to_job(session: Session, row: JobRow) -> JobReply:
         ),
         cancel_requested=row.cancel_requested,
         attempts=row.attempts,
+        interim=None if contents.interim is None else dict(contents.interim),
         result=None if contents.result is None else dict(contents.result),
         error=fault,
         created_at=row.created_at,
@@ -322,8 +337,18 @@ def _permitted(caller: Caller) -> ColumnElement[bool] | None:
     condition = names.permitted(caller)
     if condition is None:
         return None
-    about = AccountRow.name + "~" + ModelRow.name == JobRow.model
-    return exists().where(AccountRow.id == ModelRow.account_id, about, condition)
+    about = and_(AccountRow.id == ModelRow.account_id, AccountRow.name + "~" + ModelRow.name == JobRow.model)
+    return or_(exists().where(about, condition), and_(_of_own_name(caller), not_(exists().where(about))))
+
+
+def _of_own_name(caller: Caller) -> ColumnElement[bool]:
+    """Return the condition that a job is to make a model of a name that a key's limits allow."""
+    own = f"{caller.account_name}~"
+    expression = models_expression(caller.limits.models or ())
+    named = func.substr(JobRow.model, len(own) + 1).regexp_match(expression)
+    return and_(
+        JobRow.model.startswith(own, autoescape=True), or_(named, JobRow.model.regexp_match(expression))
+    )
 
 
 def _not_found(job_id: str) -> NotFound:

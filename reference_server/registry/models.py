@@ -36,6 +36,7 @@ _CATALOGUE = (
         ModelRow.id,
         ModelRow.name,
         ModelRow.public_name,
+        ModelRow.downloadable,
         ModelRow.created_at,
         ModelRow.updated_at,
         ModelRow.recent_calls,
@@ -97,6 +98,16 @@ def get(db: Database, caller: Caller, name: str) -> Model:
         return _read(session, caller, names.visible(session, caller, name).row.id)
 
 
+def require_visible(db: Database, caller: Caller, name: str) -> None:
+    """Refuse a name that means no model to a caller.
+
+    Raises:
+        NotFound: When there is none, or none that they may see.
+    """
+    with db.read() as session:
+        names.visible(session, caller, name)
+
+
 def list_models(db: Database, caller: Caller, query: ModelQuery) -> Page[Model]:
     """Return a page of the models that the caller may see.
 
@@ -122,8 +133,23 @@ def set_unloaded(db: Database, caller: Caller, name: str, *, unloaded: bool) -> 
         names.allowed(session, caller, name, names.OWNER).row.unloaded = unloaded
 
 
-def update(db: Database, caller: Caller, name: str, *, visibility: Visibility) -> Model:
-    """Show a model to everyone, claiming its public name, or only to those it is shared with, giving that up.
+def update(
+    db: Database,
+    caller: Caller,
+    name: str,
+    *,
+    visibility: Visibility | None = None,
+    downloadable: bool | None = None,
+) -> Model:
+    """Change who sees a model and who downloads it; what is None stays.
+
+    Args:
+        db: The store.
+        caller: One of its owners.
+        name: The model's name.
+        visibility: `public` shows it to everyone and claims its public name; `private` gives that up and
+            shows it only to those it is shared with.
+        downloadable: Whether everybody who may use it may download its packages.
 
     Raises:
         NotFound: When there is none, or none that they may see.
@@ -132,11 +158,12 @@ def update(db: Database, caller: Caller, name: str, *, visibility: Visibility) -
     """
     with db.write() as session:
         row = names.allowed(session, caller, name, names.OWNER).row
-        public_name = row.name if visibility == "public" else None
-        if public_name != row.public_name:
-            if public_name is not None:
-                _check_public_name(session, public_name)
-            row.public_name = public_name
+        before = row.public_name, row.downloadable
+        if downloadable is not None:
+            row.downloadable = downloadable
+        if visibility is not None:
+            _show(session, row, visibility)
+        if (row.public_name, row.downloadable) != before:
             row.updated_at = db.clock()
             session.flush()
         return _read(session, caller, row.id)
@@ -200,6 +227,7 @@ def _to_model(row: Row[*tuple[Any, ...]], measured: list[Performance]) -> Model:
         name=row.name,
         visibility=_visibility(row),
         role=row.role,
+        downloadable=row.downloadable,
         default_version=row.default,
         latest_version=row.latest,
         updated_at=row.updated_at,
@@ -235,6 +263,13 @@ def _read(session: Session, caller: Caller, model_id: str) -> Model:
     statement: Select[*tuple[Any, ...]] = _CATALOGUE.where(ModelRow.id == model_id)
     rows = session.execute(statement, {"caller": caller.account_id})
     return to_models(session, rows)[model_id]
+
+
+def _show(session: Session, row: ModelRow, visibility: Visibility) -> None:
+    public_name = row.name if visibility == "public" else None
+    if public_name is not None and public_name != row.public_name:
+        _check_public_name(session, public_name)
+    row.public_name = public_name
 
 
 def _check_public_name(session: Session, name: str) -> None:

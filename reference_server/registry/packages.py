@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from sqlalchemy import update
 
 from reference_server.errors import Forbidden, Unavailable
-from reference_server.registry import data_keys, names, sealed_artifacts, versions
+from reference_server.registry import data_keys, in_clear, names, sealed_artifacts, versions
 from reference_server.registry.data_keys import KeyDestroyedError
 from reference_server.registry.tables import VersionRow
 from reference_server.security.encryption import SealBrokenError
@@ -90,7 +90,8 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     Args:
         db: The registry.
         store: Where the packages are.
-        caller: Who asks; the model's owner and its publishers get it.
+        caller: Who asks; the model's owners and its publishers get it, and everybody who may use it where an
+            owner marked it downloadable.
         model: The model's name.
         selector: A number, an alias or `latest`.
 
@@ -101,10 +102,10 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     with db.read() as session:
         found = names.visible(session, caller, model)
         number = versions.select_number(session, found.row.id, selector)
-        if not found.allows(names.PUBLISHER):
+        if not (found.row.downloadable or found.allows(names.PUBLISHER)):
             raise Forbidden(
                 f"{model!r} may be used but not downloaded; its owner and its publishers can download its "
-                "packages",
+                "packages, and an owner can mark it downloadable for everybody who may use it",
                 code="not_downloadable",
                 param="model",
             )
@@ -144,10 +145,11 @@ def open_package_file(
         KeyDestroyedError: When it was erased meanwhile.
         SealBrokenError: When it is not what was stored; while reading as well.
     """
-    if data_key is None:
-        return sealed_artifacts.open_reader(store, artifact, None)
+    thing = version_thing(model_id, number)
     with db.read() as session:
-        key = data_keys.get(session, data_key, thing=version_thing(model_id, number))
+        if data_key is None:
+            in_clear.require_permitted(session, f"the package of {thing}")
+        key = None if data_key is None else data_keys.get(session, data_key, thing=thing)
     return sealed_artifacts.open_reader(store, artifact, key)
 
 

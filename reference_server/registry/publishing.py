@@ -29,7 +29,7 @@ from reference_server.registry.in_force import refuse_while_split
 from reference_server.registry.inventory import named_artifacts
 from reference_server.registry.packages import Stored, version_thing
 from reference_server.registry.search import searchable
-from reference_server.registry.tables import VersionRow
+from reference_server.registry.tables import AccountRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +129,21 @@ def sweep(db: Database, store: ArtifactStore) -> list[str]:
         return store.sweep(named_artifacts(session), older_than_seconds=_ORPHAN_SECONDS)
 
 
+def check(db: Database, store: ArtifactStore, caller: Caller, model: str, query: PublishQuery) -> str:
+    """Refuse early what `publish` would refuse for its name, its rights or its `default`.
+
+    Returns:
+        The exact name of the model that would get the version.
+
+    Raises:
+        NotFound, Unprocessable, Forbidden, Conflict: As `publish`.
+    """
+    publication = _Publication(db, store, caller, model, query, moves_default=True)
+    publication.check()
+    publication.check_default()
+    return publication.exact_name()
+
+
 @dataclass(frozen=True, slots=True)
 class _Publication:
     """One publish: who, where and how; its methods are the steps that the store sees."""
@@ -150,6 +165,14 @@ class _Publication:
             found = self._find(session)
             if self.query.set_default and found is not None:
                 refuse_while_split(session, found.row.id)
+
+    def exact_name(self) -> str:
+        """Return the name by which everybody reaches the model, whether it is there or is to be made."""
+        with self.db.read() as session:
+            found = self._find(session)
+            if found is None:
+                return f"{self.caller.account_name}~{names.parse(self.model).name}"
+            return f"{session.get_one(AccountRow, found.row.account_id).name}~{found.row.name}"
 
     def known(self, digest: str) -> Version | None:
         """Return the version that has this content already, as `default` if that was asked for."""

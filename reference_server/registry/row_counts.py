@@ -77,10 +77,13 @@ def _known(session: Session, claims: Iterable[Claim]) -> dict[Key, list[RowCount
 
 def _grant(claim: Claim, rows: Sequence[RowCountRow], worker: int, workers: int) -> Grant:
     own = next((row for row in rows if row.worker == worker), None)
-    others = sum(row.granted if row.worker < workers else row.used for row in rows if row.worker != worker)
+    others = [row for row in rows if row.worker != worker]
+    claimed = sum(row.granted if row.worker < workers else row.used for row in others)
     used = max(0, claim.used + (0 if own is None else own.used))
+    left = max(0, claim.most - used - sum(row.used for row in others))
     if claim.is_over:
-        return Grant(used, used)
-    before = 0 if own is None else own.granted
-    share = max(0, claim.most - others - used) // workers
-    return Grant(used, used + share if workers == 1 else max(before, used + share))
+        return Grant(used, used, left)
+    room = max(0, claim.most - claimed - used)
+    share = claim.needed if room // workers < claim.needed <= room else room // workers
+    before = 0 if own is None or workers == 1 else own.granted
+    return Grant(used, max(before, used + share), left)

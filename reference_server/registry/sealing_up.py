@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from reference_server.registry import data_keys, job_contents, sealed_artifacts
+from reference_server.registry import data_keys, in_clear, job_contents, sealed_artifacts
 from reference_server.registry.packages import version_thing
-from reference_server.registry.tables import JobRow, ModelRow, UploadChunkRow, UploadRow, VersionRow
+from reference_server.registry.tables import (
+    IdempotencyRow,
+    JobRow,
+    ModelRow,
+    UploadChunkRow,
+    UploadRow,
+    VersionRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,30 +45,55 @@ class InClear:
     versions: int
     uploads: int
     jobs: int
+    replies: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.versions + self.uploads + self.jobs
+        return self.versions + self.uploads + self.jobs + self.replies
 
 
-def in_clear(session: Session) -> InClear:
+def count(session: Session) -> InClear:
     """Count what is still stored in clear."""
-    counts = [
+    versions, uploads, jobs = (
         session.scalar(select(func.count()).select_from(table).where(table.data_key.is_(None))) or 0
         for table in (VersionRow, UploadRow, JobRow)
-    ]
-    return InClear(*counts)
+    )
+    # Only who has a reply's Idempotency-Key could seal it; it is forgotten within a day.
+    replies = (
+        select(func.count())
+        .select_from(IdempotencyRow)
+        .where(IdempotencyRow.status.is_not(None), IdempotencyRow.sealed.is_(False))
+    )
+    return InClear(versions, uploads, jobs, session.scalar(replies) or 0)
 
 
 def seal_up(db: Database, store: ArtifactStore) -> int:
     """Seal everything that is stored in clear; returns how many things that were.
 
     What cannot be read is told in the log and left as it is, so that it keeps nothing else from being sealed.
+    Once nothing is left, clear things are refused from then on; one that is found after that is left to the
+    operator, because sealing it would make somebody's exchange good.
     """
     with db.read() as session:
-        if not in_clear(session).total:
-            return 0
+        is_permitted, found = in_clear.is_permitted(session), count(session)
+    if found.total and not is_permitted:
+        _log.error(
+            "%d things stand in clear in a store in which everything was sealed, and are refused: somebody "
+            "changed the database; look with `maas-server doctor`",
+            found.total,
+        )
+    if not is_permitted:
+        return 0
+    sealed = _seal_all(db, store) if found.total else 0
+    with db.write() as session:
+        if not count(session).total:
+            in_clear.end(session)
+    return sealed
+
+
+def _seal_all(db: Database, store: ArtifactStore) -> int:
+    with db.read() as session:
         versions = session.execute(
             select(VersionRow.model_id, VersionRow.number).where(VersionRow.data_key.is_(None))
         ).all()
@@ -70,7 +102,8 @@ def seal_up(db: Database, store: ArtifactStore) -> int:
     sealed = sum(_seal_version(db, store, model_id, number) for model_id, number in versions)
     sealed += sum(_seal_upload(db, store, upload_id) for upload_id in uploads)
     sealed += sum(_seal_job(db, store, job_id) for job_id in jobs)
-    _log.info("%d things that an older server had stored in clear are sealed now", sealed)
+    if sealed:
+        _log.info("%d things that an older server had stored in clear are sealed now", sealed)
     return sealed
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # A catalogue for everybody is what public models are for.
 MOST_SHARES = 1000
+# Nobody asked the account whether it wants them: one giver cannot fill its catalogue, nor use up for all
+# others what may be shared with it.
+MOST_OF_ONE_GIVER = 100
 _MOST_CHARACTERS_SHOWN = 100
 _SHARES = select(ShareRow, AccountRow.name.label("account")).join(
     AccountRow, AccountRow.id == ShareRow.account_id
@@ -142,6 +145,18 @@ def _add(session: Session, model: ModelRow, account_id: str) -> ShareRow:
         raise Conflict(
             f"the model is shared with {MOST_SHARES:,} accounts, which is the most; withdraw one, or make it "
             "public",
+            code="too_many_shares",
+        )
+    given = (
+        select(func.count())
+        .select_from(ShareRow)
+        .join(ModelRow, ModelRow.id == ShareRow.model_id)
+        .where(ShareRow.account_id == account_id, ModelRow.account_id == model.account_id)
+    )
+    if (session.scalar(given) or 0) >= MOST_OF_ONE_GIVER:
+        raise Conflict(
+            f"{MOST_OF_ONE_GIVER} of this account's models are shared with that one already, which is the "
+            "most; withdraw one, or make the model public",
             code="too_many_shares",
         )
     bare_name = model.name if _is_free(session, model, account_id) else None

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -308,6 +309,7 @@ class ModelRow(Base):
     public_name: Mapped[str | None] = mapped_column(String(128), unique=True)
     versions_made: Mapped[int] = mapped_column(default=0)
     unloaded: Mapped[bool] = mapped_column(default=False)
+    downloadable: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     folded_name: Mapped[str] = mapped_column(String(128))

@@ -24,7 +24,7 @@ from reference_server.errors import (
     Unavailable,
     Unprocessable,
 )
-from reference_server.registry import data_keys, sealed_artifacts
+from reference_server.registry import data_keys, in_clear, sealed_artifacts
 from reference_server.registry.database import now as time_of
 from reference_server.registry.faults import storage_faults
 from reference_server.registry.ids import new_id
@@ -223,6 +223,9 @@ def _row(db: Database, session: Session, account_id: str, upload_id: str) -> Upl
 
 
 def _key(session: Session, row: UploadRow) -> DataKey:
+    if row.data_key is None and not in_clear.is_permitted(session):
+        # Nobody began it here.
+        raise _not_found(row.id)
     if row.data_key is None:
         # What an older server has taken in clear: `sealing_up.py` comes to it within a second.
         raise Unavailable("the upload is being sealed; repeat this", code="busy", retry_after=1)

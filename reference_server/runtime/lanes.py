@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from reference_server.errors import DeadlineExceeded, ServiceError, Unavailable
 from reference_server.runtime.paces import Paces
+from reference_server.runtime.work import LongWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -53,8 +54,10 @@ class Ticket:
     dropped: bool = False
 
     def drop(self) -> None:
-        """Say that nobody waits any more: what is still queued is not computed."""
+        """Say that nobody waits any more: what is still queued is not computed, what is long ends early."""
         self.dropped = True
+        if isinstance(self.work, LongWork):
+            self.work.abandon()
 
 
 @dataclass(slots=True)
@@ -102,6 +105,7 @@ class Lanes:
     Args:
         threads: Runs at a time.
         most_seconds: What is expected to wait longer for its run is refused at once.
+        name: What its threads are called.
         timer: Seconds, monotonic.
     """
 
@@ -109,6 +113,7 @@ class Lanes:
         self,
         threads: int,
         *,
+        name: str = "lane",
         most_seconds: float = math.inf,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,7 +126,7 @@ class Lanes:
         # What each lane's thread runs now; one entry is written at a time, so this needs no lock.
         self._running: dict[int, list[Ticket]] = {}
         self._threads = [
-            threading.Thread(target=self._serve, name=f"lane-{number}", daemon=True)
+            threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True)
             for number in range(threads)
         ]
         for thread in self._threads:

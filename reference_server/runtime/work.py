@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,14 @@ class ComparableWork(Work, Protocol):
 
     def predictions(self, result: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ANN401 - what `run` returned
         """Return a result as outputs by name, for each row that can be told apart; see `Task.encode`."""
+
+
+@runtime_checkable
+class LongWork(Work, Protocol):
+    """Work of many runs, which can end between two of them."""
+
+    def abandon(self) -> None:
+        """End soon: nobody waits any more. May be called from any thread."""
 
 
 @dataclass(slots=True)

@@ -197,6 +197,7 @@ def verify(
     start: Mark | None = None,
     head: Mark | None = None,
     anchors: Iterable[Anchor] = (),
+    is_begun: bool = False,
 ) -> Verified:
     """Look at a whole log, and tell everything that was removed, altered, moved or put in.
 
@@ -206,6 +207,7 @@ def verify(
         start: Up to where the log was pruned.
         head: What the store says is the last entry.
         anchors: Heads written down elsewhere, which the log must still hold.
+        is_begun: Whether any entry was ever written.
     """
     walk = _Walk(key, start)
     wanted = list(anchors)
@@ -216,7 +218,7 @@ def verify(
             if each.entry.seq == anchor.seq or (anchor.seq is None and each.hash == anchor.hash):
                 found[anchor] = each.hash
     if key is not None:
-        walk.end(key, head)
+        walk.end(key, head, is_begun=is_begun)
     walk.faults.extend(fault for anchor in wanted if (fault := _look_for(anchor, found, start, walk.seq)))
     return Verified(walk.entries, walk.start, walk.seq, walk.hash, tuple(walk.faults))
 
@@ -254,10 +256,13 @@ class _Walk:
         self._before_is_sound = fault is None
         self.seq, self.hash = seq, each.hash
 
-    def end(self, key: DataKey, head: Mark | None) -> None:
+    def end(self, key: DataKey, head: Mark | None, *, is_begun: bool) -> None:
         if head is None:
             if self.entries or self.start:
                 self._tell(self.seq, "head", "the store does not say any more which entry is the last")
+            elif is_begun:
+                told = "the log was emptied: an entry was written, and there is none, nor a mark of the last"
+                self._tell(1, "cut off", told)
         elif not head.holds(key):
             self._tell(head.seq, "head", f"what the store says is the last entry, {head.seq}, was altered")
         elif head.seq > self.seq:

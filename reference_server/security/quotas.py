@@ -2,8 +2,9 @@
 
 What was used is kept in the store, so that it outlives a restart; it is told once a second, because no
 prediction writes. Several workers claim in the store what they may use before they do: each a share of what
-nobody has claimed, again and again. So all together never give out more than there is, and one that gets all
-the calls comes to nearly all of it. A worker counts under a number that its successor takes over.
+nobody has claimed, again and again, and for a call that is larger than its share as much as that needs. So
+all together never give out more than there is, and one that gets all the calls comes to all of it once the
+others have given back what they do not use. A worker counts under a number that its successor takes over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ DAY_SECONDS = 86_400
 Key: TypeAlias = "tuple[str, date]"
 # After so long without a call, what was claimed and not used is left to others.
 _IDLE_SECONDS = 10
-# How soon more can be claimed.
+# How often more than a share is asked for.
 _EXCHANGE_SECONDS = 1.0
 
 
@@ -59,6 +60,7 @@ class Claim:
         used: Rows that it used since it last told; less than 0 where it gave some back.
         most: The quota.
         is_over: Whether it gives up what it claimed and did not use.
+        needed: Rows that it is to get if nobody has claimed them, though they be more than its share.
     """
 
     subject: str
@@ -66,14 +68,22 @@ class Claim:
     used: int
     most: int
     is_over: bool = False
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the store answers: all that the worker has used on that day, and up to how much it may."""
+    """What the store answers.
+
+    Args:
+        used: All that the worker has used on that day.
+        granted: Up to how much it may.
+        left: What no worker has used, whoever has claimed it.
+    """
 
     used: int
     granted: int
+    left: int
 
 
 @dataclass(slots=True)
@@ -84,15 +94,19 @@ class _Day:
         used: Rows that were used under the worker's number.
         told: Of those, what the store knows.
         granted: Up to how much it may use.
+        left: What no worker had used when the store was last asked.
         most: The quota.
         touched: When somebody last called.
+        asked: When more than a share was last asked for.
     """
 
     used: int
     told: int
     granted: int
+    left: int
     most: int
     touched: datetime
+    asked: datetime | None = None
 
 
 class StoredQuotas:
@@ -116,6 +130,8 @@ class StoredQuotas:
         self._clock = clock
         self._days: dict[Key, _Day] = {}
         self._lock = threading.Lock()
+        # Held while the store is told, so that nothing is told twice.
+        self._telling = threading.Lock()
 
     def take(
         self, wanted: Sequence[tuple[str, int]], rows: int, *, may_wait: bool = True
@@ -128,7 +144,11 @@ class StoredQuotas:
                 days = [day for subject, _ in wanted if (day := self._days.get((subject, today))) is not None]
                 # What is idle may have been given up between the two.
                 if len(days) == len(wanted):
-                    return self._taken(days, [most for _, most in wanted], rows, now)
+                    if not any(self._is_worth_asking(day, rows, now) for day in days):
+                        return self._taken(days, [most for _, most in wanted], rows, now)
+                    if not may_wait:
+                        return None
+            self._ask_for_more([subject for subject, _ in wanted], rows, now)
         return None
 
     def give_back(self, subjects: Sequence[str], rows: int) -> None:
@@ -142,6 +162,10 @@ class StoredQuotas:
     def exchange(self) -> None:
         """Tell the store what was used, and claim more; what cannot be told now is told the next time."""
         now = self._clock().astimezone(UTC)
+        with self._telling:
+            self._exchange(now)
+
+    def _exchange(self, now: datetime) -> None:
         with self._lock:
             claims = [
                 Claim(subject, day, known.used - known.told, known.most, is_over=self._is_idle(known, now))
@@ -152,8 +176,30 @@ class StoredQuotas:
                 if claim.is_over:
                     # Before the store hears of it, so that nobody uses what is being given up.
                     del self._days[claim.subject, claim.day]
-        if not claims:
-            return
+        if claims:
+            self._tell(claims)
+
+    def _ask_for_more(self, subjects: Sequence[str], rows: int, now: datetime) -> None:
+        """Claim what a call needs that is larger than the worker's share; once a second for each subject."""
+        today = now.date()
+        with self._telling:
+            with self._lock:
+                short = [
+                    (subject, day)
+                    for subject in subjects
+                    if (day := self._days.get((subject, today))) is not None
+                    and self._is_worth_asking(day, rows, now)
+                ]
+                for _, day in short:
+                    day.asked = now
+                claims = [
+                    Claim(subject, today, day.used - day.told, day.most, needed=rows)
+                    for subject, day in short
+                ]
+            if claims:
+                self._tell(claims)
+
+    def _tell(self, claims: Sequence[Claim]) -> None:
         for claim, grant in zip(claims, self._claim(claims), strict=True):
             with self._lock:
                 self._learnt(claim, grant)
@@ -169,7 +215,7 @@ class StoredQuotas:
             grants = self._claim([Claim(subject, today, 0, most) for subject, most in unknown])
             with self._lock:
                 for (subject, most), grant in zip(unknown, grants, strict=True):
-                    made = _Day(grant.used, grant.used, grant.granted, most, now)
+                    made = _Day(grant.used, grant.used, grant.granted, grant.left, most, now)
                     self._days.setdefault((subject, today), made)
         return True
 
@@ -180,7 +226,7 @@ class StoredQuotas:
         known.told += claim.used
         # Another server on the same store may count under the same number.
         known.used += grant.used - known.told
-        known.told, known.granted = grant.used, grant.granted
+        known.told, known.granted, known.left = grant.used, grant.granted, grant.left
 
     def _taken(self, days: Sequence[_Day], quotas: Sequence[int], rows: int, now: datetime) -> list[Level]:
         renewed = seconds_to_midnight(now)
@@ -197,9 +243,18 @@ class StoredQuotas:
     def _wait(self, day: _Day, rows: int, renewed: float) -> float:
         if day.used + rows <= day.granted:
             return 0.0
-        # What was used makes room for another share, in which the rows may fit then.
-        may_be_claimed = self._processes > 1 and day.used + rows <= day.most
-        return _EXCHANGE_SECONDS if may_be_claimed and day.used > day.told else renewed
+        if self._processes == 1 or day.used - day.told + rows > day.left:
+            return renewed
+        # What was used since the store was asked makes room for another share; else other workers hold the
+        # rows, and give back what they do not use.
+        return min(_EXCHANGE_SECONDS if day.used > day.told else _IDLE_SECONDS, renewed)
+
+    def _is_worth_asking(self, day: _Day, rows: int, now: datetime) -> bool:
+        """Tell whether the store may let the worker have what a call needs beyond its share."""
+        if self._processes == 1 or not day.granted < day.used + rows <= day.most:
+            return False
+        # A caller that has spent its quota must not make every call a write.
+        return day.asked is None or abs(now - day.asked) >= timedelta(seconds=_EXCHANGE_SECONDS)
 
     @staticmethod
     def _is_idle(day: _Day, now: datetime) -> bool:

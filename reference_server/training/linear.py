@@ -1,9 +1,9 @@
-"""A linear classifier over bags of features, which are too many and too sparse for matrices."""
+"""A linear model over features: rows of a matrix, or bags of features too many and too sparse for one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -14,6 +14,44 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
+
+
+class Features(Protocol):
+    """Rows of features, X `[rows, features]`, however they are kept."""
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    def take(self, rows: Integers, /) -> Self:
+        """Return some of the rows, in the given order."""
+
+    def times(self, weights: Floats, /) -> Floats:
+        """Return X · Wᵀ, `[rows, classes]`, for weights W `[classes, features]`."""
+
+    def back(self, outer: Floats, /) -> tuple[Integers, Floats]:
+        """Return outerᵀ · X for `outer` `[rows, classes]`: feature ids, and what each class has of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Rows of features that all have values, `[rows, features]`."""
+
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Integers) -> Matrix:
+        """Return some of the rows, in the given order."""
+        return Matrix(self.values[rows])
+
+    def times(self, weights: Floats) -> Floats:
+        """Return X · Wᵀ, `[rows, classes]`."""
+        return self.values @ weights.T
+
+    def back(self, outer: Floats) -> tuple[Integers, Floats]:
+        """Return all ids, and outerᵀ · X, `[classes, features]`."""
+        return np.arange(self.values.shape[1]), outer.T @ self.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +78,6 @@ class Bags:
         squares = np.bincount(np.repeat(np.arange(len(rows)), lengths), own**2, minlength=len(rows))
         return cls(ids, own / np.repeat(np.sqrt(np.maximum(squares, SMALLEST)), lengths), starts)
 
-    @classmethod
-    def dense(cls, matrix: Floats) -> Bags:
-        """Return the bags of a matrix `[rows, features]`: every row has every feature, values as they are."""
-        rows, features = matrix.shape
-        return cls(np.tile(np.arange(features), rows), matrix.ravel(), np.arange(rows + 1) * features)
-
     def __len__(self) -> int:
         return len(self.starts) - 1
 
@@ -60,6 +92,17 @@ class Bags:
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         entries = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
         return Bags(self.ids[entries], self.values[entries], starts)
+
+    def times(self, weights: Floats) -> Floats:
+        """Return X · Wᵀ, `[rows, classes]`."""
+        rows = self.rows
+        columns = [np.bincount(rows, own[self.ids] * self.values, minlength=len(self)) for own in weights]
+        return np.stack(columns, axis=1)
+
+    def back(self, outer: Floats) -> tuple[Integers, Floats]:
+        """Return the ids of the rows, perhaps repeated, and what each class has of each, `[classes, ids]`."""
+        rows = self.rows
+        return self.ids, np.stack([own[rows] * self.values for own in outer.T])
 
 
 # Below this a row counts as empty and stays as it is.
@@ -80,9 +123,14 @@ class Gradient:
     weights: Floats
     bias: Floats
 
+    def dense(self, features: int) -> Floats:
+        """Return the derivative in all weights, `[classes, features]`; what is repeated is added up."""
+        rows = [np.bincount(self.ids, own, minlength=features) for own in self.weights]
+        return np.stack(rows)
+
 
 class LinearClassifier:
-    """Logits = weights · bag + bias, from zero; weights are `[classes, features]`.
+    """Logits = X · Wᵀ + b, from zero; the weights W are `[classes, features]`, the bias b `[classes]`.
 
     With one class and a squared error it is a linear regression.
 
@@ -95,15 +143,20 @@ class LinearClassifier:
         self.weights: Floats = np.zeros((classes, features))
         self.bias: Floats = np.zeros(classes)
 
-    def logits(self, bags: Bags) -> Floats:
+    def logits(self, rows: Features) -> Floats:
         """Return the logits, `[rows, classes]`."""
-        rows = bags.rows
-        columns = [
-            np.bincount(rows, own[bags.ids] * bags.values, minlength=len(bags)) for own in self.weights
-        ]
-        return np.stack(columns, axis=1) + self.bias
+        return rows.times(self.weights) + self.bias
 
-    def gradient(self, bags: Bags, outer: Floats) -> Gradient:
-        """Return the derivative in the parameters from the one in the logits, `outer`."""
-        weights = np.stack([own[bags.rows] * bags.values for own in outer.T])
-        return Gradient(bags.ids, weights, outer.sum(axis=0))
+    def gradient(self, rows: Features, outer: Floats, *, l2: float = 0.0) -> Gradient:
+        """Return the derivative in the parameters from the one in the logits, `outer`.
+
+        Args:
+            l2: λ of the penalty λ/2 · ‖W‖², which adds λW; the bias is not penalised.
+        """
+        ids, weights = rows.back(outer)
+        gradient = Gradient(ids, weights, outer.sum(axis=0))
+        if not l2:
+            return gradient
+        features = self.weights.shape[1]
+        penalised = gradient.dense(features) + l2 * self.weights
+        return Gradient(np.arange(features), penalised, gradient.bias)

@@ -42,7 +42,7 @@ def test_a_regressor_finds_a_line(run):
     random = np.random.default_rng(0)
     features = random.normal([50.0, 3.0], [10.0, 0.1], size=(200, 2))
     targets = features @ [2.0, -30.0] + 7
-    head = regressor(Rows(features, targets), learning_rate=0.1, epochs=100)
+    head = regressor(Rows(features, targets), learning_rate=0.05, epochs=100)
     np.testing.assert_allclose(head.weights[:, 0], [2.0, -30.0], rtol=1e-3)
     assert head.bias[0] == pytest.approx(7, abs=0.2)
     graph = head.graph("figures", [2], output="value", is_classifier=False)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maas_client.types import Column, ImagePreprocessing, Manifest, Metric, Preprocessing, Serving
-from reference_server.catalogue.manifests import manifest_file
+from reference_server.manifest_files import manifest_file
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
 

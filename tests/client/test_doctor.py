@@ -296,35 +296,3 @@ def test_a_file_at_standard_input_and_a_checkpoint(fake, tmp_path):
     assert first.exit_code == again.exit_code == 0
     assert [json.loads(line)["label"] for line in first.output.splitlines()] == ["a", "a"]
     assert (again.output, len(fake.calls)) == (first.output, calls)
-
-
-def test_an_explanation_at_the_prompt(fake):
-    """The heaviest word first, then the sum of it."""
-    attributions = [
-        {"feature": "dull", "input": "text", "value": -0.2, "start": 0, "end": 4},
-        {"feature": "lovely", "input": "text", "value": 0.4, "start": 5, "end": 11},
-    ]
-    reply = {
-        **dict.fromkeys(("id", "model", "digest", "method"), "x"),
-        "version": 1,
-        "device": "cpu",
-        "target": "glad",
-        "seed": 0,
-        "prediction": 0.7,
-        "baseline": 0.5,
-        "attributions": attributions,
-        "additivity_gap": 0.0,
-        "evaluations": 4,
-    }
-    fake.reply("POST /v1/models/{model}/explain", reply)
-    done = CliRunner().invoke(main, ["explain", "mood", "dull lovely"])
-    assert done.output.splitlines() == [
-        "+0.4000\tlovely",
-        "-0.2000\tdull",
-        "0.7000\tglad, 0.5000 without any of them",
-    ]
-    assert json.loads(CliRunner().invoke(main, ["explain", "mood", "dull lovely", "--json"]).output) == {
-        **reply,
-        "faithfulness": None,
-        "attributions": [{**each, "standard_error": None} for each in attributions],
-    }

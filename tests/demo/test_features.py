@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_server.demo.features import Kind, ids_of, learn
+from reference_server.demo.features import ids_of, learn
+from reference_server.training.ngrams import Kind
 
 WORD, PAIR = Kind("word", 1, 1), Kind("word", 2, 1)
 FOUR, FIVE = Kind("character", 4, 1), Kind("character", 5, 1)

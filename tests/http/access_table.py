@@ -60,7 +60,9 @@ OWN_ACCOUNT_ERASES = "404 404 404 404 404 204"
 NOT_WITHOUT_PASSWORD = "401 401 401 401 401 401"
 
 TEXT = {"text": "a good day"}
+EXPLAINED = {"inputs": TEXT}
 LABELLED = {"inputs": [TEXT], "targets": ["positive"]}
+ONE_CLASS = {"name": "mine", "train": {"inputs": [TEXT, {"text": "b"}], "targets": ["x", "x"]}}
 TENSORS = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good"]}]}
 SPLIT = {"splits": [{"version": 1, "weight": 1}, {"version": 2, "weight": 1}]}
 NEW_ACCOUNT = {
@@ -104,7 +106,7 @@ ROWS = (
     Row("GET /v1/models", "models:read", ANYBODY),
     Row("POST /v1/models", "models:write", "201 201 201 201 201 201", json={"name": "{new}"}),
     Row("GET /v1/models/{model}", "models:read", READS),
-    Row("PATCH /v1/models/{model}", "models:write", OWNS, json={"visibility": "public"}),
+    Row("PATCH /v1/models/{model}", "models:write", OWNS, json={"downloadable": True}),
     Row("DELETE /v1/models/{model}", "models:write", OWNS),
     Row("GET /v1/models/{model}/versions", "models:read", READS),
     Row("POST /v1/models/{model}/versions", "models:write", PUBLISHES, body=b"{zip}", headers=ZIP),
@@ -140,8 +142,15 @@ ROWS = (
     # It needs the scope `jobs` too, as `test_jobs` sees; no key has both alone, so that nothing is sent here.
     Row("POST /v1/models/{model}/evaluations", "predict", "404 404 400 400 400 400", query="rows=1"),
     Row("POST /v1/models/{model}/versions/{version}/evaluate", "predict", READS, json=LABELLED),
+    Row("POST /v1/models/{model}/explain", "predict", READS, json=EXPLAINED),
+    Row("POST /v1/models/{model}/versions/{version}/explain", "predict", READS, json=EXPLAINED),
+    # As with evaluations.
+    Row("POST /v1/models/{model}/explanations", "predict", "404 404 400 400 400 400", query="rows=1"),
     # The model is none for embeddings, which whoever sees it is told.
     Row("POST /v1/embeddings", "predict", "404 404 422 422 422 422", json={"model": "{model}", "input": "a"}),
+    # They need the scope `models:write` too; what is wrong with the rows is told before that is asked.
+    Row("POST /v1/fine-tunes", "jobs", "422 422 422 422 422 422", json=ONE_CLASS),
+    Row("POST /v1/fine-tunes/large", "jobs", "400 400 400 400 400 400", query='rows=2&options={"name":"x"}'),
     Row("GET /v1/jobs", "jobs", ANYBODY),
     Row("GET /v1/jobs/{job}", "jobs", OWN_ACCOUNT),
     Row("POST /v1/jobs/{job}/cancel", "jobs", OWN_ACCOUNT),

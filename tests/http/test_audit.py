@@ -87,6 +87,7 @@ def test_a_route_that_changes_something_says_as_what_or_why_not():
                 "uploads.abandon",
                 "open-inference.index",
                 "evaluate.evaluate_many",
+                "explain.explain_many",
             }
         ), endpoint.name
     routes = Routes("things")
@@ -135,6 +136,9 @@ def walk(server, ada):
     assert send(server, ada, "POST", f"/v1/keys/{made['id']}/rotate", {}).status == 200
     assert send(server, ada, "DELETE", f"/v1/keys/{made['id']}").status == 204
     assert send(server, ada, "GET", "/v1/account/export").status == 200
+    server.services.has_job_processes = True
+    assert send(server, ada, "POST", "/v1/fine-tunes", FINE_TUNE).status == 202
+    server.services.has_job_processes = False
     job = a_job(server, ada)
     assert send(server, ada, "POST", f"/v1/jobs/{job}/cancel").status == 200
     assert send(server, ada, "DELETE", f"/v1/jobs/{job}").status == 204
@@ -142,6 +146,10 @@ def walk(server, ada):
     change = {"current_password": PASSWORD, "new_password": PASSWORD + "!"}
     assert send(server, ada, "PATCH", "/v1/account", change).status == 200
     assert send(server, ada, "DELETE", "/v1/sessions/current").status == 204
+
+
+TWO_LABELS = {"inputs": [{"text": "good"}, {"text": "bad"}], "targets": ["up", "down"]}
+FINE_TUNE = {"name": "tuned", "train": TWO_LABELS, "validation": 0}
 
 
 def a_job(server, who):

@@ -82,6 +82,8 @@ def test_every_post_that_changes_something_is_replayable():
         "/v1/models/<model>/versions/<version>/predict",
         "/v1/models/<model>/evaluate",
         "/v1/models/<model>/versions/<version>/evaluate",
+        "/v1/models/<model>/explain",
+        "/v1/models/<model>/versions/<version>/explain",
         "/v2/models/<model>/infer",
         "/v2/models/<model>/versions/<version>/infer",
         "/v2/repository/index",

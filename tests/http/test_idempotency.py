@@ -3,11 +3,13 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from reference_server.errors import ServiceError, Unavailable
 from reference_server.http import keys as keys_endpoints
 from reference_server.http.idempotency import Claims
-from reference_server.registry import idempotency
+from reference_server.registry import idempotency, sealing_up
+from reference_server.registry.tables import IdempotencyRow
 
 
 def create(server, name="one", key="k-1", **options):
@@ -211,3 +213,30 @@ def test_what_is_remembered_is_forgotten_after_the_commit(server, text_package, 
     headers = {**server.ada, "idempotency-key": "b-1"}
     assert server.post(path, {"force": True}, headers=headers).json["version"] == 1
     assert (seen, predict()) == ([2], 1)
+
+
+def test_whom_a_model_is_not_shared_with_any_more_hears_nothing_of_it_again(server, text_package):
+    """The answer of before is not told again: it is 404, as for everything else of the model."""
+    bob = server.register("bob")
+    assert server.publish(server.ada, "words", text_package).status == 201
+    share = ("/v1/models/words/shares/bob", {"headers": {**server.ada, "content-type": "application/json"}})
+    body = json.dumps({"role": "publisher"}).encode()
+    assert server.through_flask("PUT", share[0], body=body, **share[1]).status == 200
+    key = {"idempotency-key": "k-2"}
+    first = server.publish(bob, "ada~words", text_package, query="again=true", **key)
+    again = server.publish(bob, "ada~words", text_package, query="again=true", **key)
+    assert (first.status, again.status, again.body) == (201, 201, first.body)
+    assert server.through_flask("DELETE", share[0], headers=server.ada).status == 204
+    gone = server.publish(bob, "ada~words", text_package, query="again=true", **key)
+    assert (gone.status, gone.json["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("planted", [{"sealed": False, "body": b"{}\nplanted"}, {"body": bytes(60)}])
+def test_an_answer_that_was_changed_in_the_store_is_not_told(server, planted):
+    """Neither one in clear nor one under another key; the caller is told to look."""
+    sealing_up.seal_up(server.services.database, server.services.artifacts)
+    create(server)
+    with server.services.database.write() as session:
+        session.execute(update(IdempotencyRow).values(**planted))
+    answer = create(server)
+    assert (answer.status, answer.json["error"]["code"]) == (409, "idempotency_reply_lost")

@@ -159,3 +159,38 @@ def test_a_client_that_leaves_lets_go_of_the_artifact(long):
         long.send(client, "GET", PACKAGE, long.ada)
         assert client.recv(1000)
     long.wait_for(lambda: [file.closed for file in long.opened] == [True])
+
+
+def test_what_is_marked_downloadable_is_downloaded_by_whoever_may_use_it(server, text_package):
+    """Its readers get the very bytes while the mark stands; whoever cannot see the model learns nothing."""
+    ada, bob, eve = (server.register(name) for name in ("ada", "bob", "eve"))
+    assert server.publish(ada, "words", text_package).status == 201
+    json_type = {"content-type": "application/json"}
+    share = server.through_flask(
+        "PUT", "/v1/models/words/shares/bob", headers={**ada, **json_type}, body=b'{"role": "reader"}'
+    )
+    assert share.status == 200
+
+    def mark(body, by=ada):
+        return server.through_flask("PATCH", "/v1/models/ada~words", headers={**by, **json_type}, body=body)
+
+    def download(by):
+        return server.through_flask("GET", "/v1/models/ada~words/versions/1/package", headers=by)
+
+    assert download(bob).status == 403
+    assert mark(b'{"downloadable": true}', by=bob).status == 403
+    shown = mark(b'{"downloadable": true}').json
+    assert (shown["downloadable"], shown["visibility"]) == (True, "shared")
+    assert (download(bob).status, download(bob).body) == (200, download(ada).body)
+    assert (download(eve).status, download(eve).json["error"]["code"]) == (404, "model_not_found")
+    assert mark(b'{"downloadable": false}').json["downloadable"] is False
+    assert download(bob).json["error"]["code"] == "not_downloadable"
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"visibility": null}'])
+def test_a_change_that_changes_nothing_says_what_can_be(shared, body):
+    """Neither is a model's visibility taken away by null."""
+    headers = {**shared.ada, "content-type": "application/json"}
+    answer = shared.through_flask("PATCH", "/v1/models/words", headers=headers, body=body)
+    assert answer.status == 422
+    assert "give visibility or downloadable" in answer.json["error"]["message"]

@@ -107,3 +107,16 @@ def test_an_evaluation_is_no_traffic(server, way):
     assert (answer.status, answer.json["version"]) == (200, 1)
     found = ask(server, "GET", "/v1/models/words/comparison", query="a=2&b=1").json
     assert (found["served_a"]["calls"], found["served_b"]["calls"], found["shadow"]) == (0, 0, None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_explanation_is_no_traffic(server, way):
+    """It has the version that predicts for its caller, but counts for none, also when it fails."""
+    put(server, {2: 1}, [1])
+    body = {"inputs": {"text": "a good day"}}
+    for change, status in (({}, 200), ({"target": "none"}, 422)):
+        asked = {**body, **change}
+        answer = ask(server, "POST", "/v1/models/words/explain", asked, way=way, **{"x-sticky-id": "a"})
+        assert (answer.status, answer.json.get("version", 2)) == (status, 2)
+    found = ask(server, "GET", "/v1/models/words/comparison", query="a=2&b=1").json
+    assert (found["served_a"]["calls"], found["served_b"]["calls"], found["shadow"]) == (0, 0, None)

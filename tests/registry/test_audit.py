@@ -193,6 +193,10 @@ TAMPERINGS = {
     "head made unreadable": ("UPDATE audit_marks SET at = 'soon'", ("head", 0)),
     "head removed": ("DELETE FROM audit_marks", ("head", 9)),
     "head put back": ("UPDATE audit_marks SET seq = 8; DELETE FROM audit_entries WHERE seq = 9", ("head", 8)),
+    "all removed and the head": (
+        "DELETE FROM audit_entries; DELETE FROM audit_marks",
+        ("cut off", 1),
+    ),
     "key removed": ("DELETE FROM store_keys", ("forged", 1)),
 }
 

@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import select
 
 from reference_server.errors import Conflict
-from reference_server.registry import housekeeping, idempotency
+from reference_server.registry import housekeeping, idempotency, in_clear, sealing_up
 from reference_server.registry.idempotency import StoredReply
 from reference_server.registry.tables import IdempotencyRow
 
@@ -39,7 +39,7 @@ def test_the_first_runs_and_the_second_gets_its_reply(registry):
 
 
 @pytest.mark.parametrize(
-    "reply", [StoredReply(204, b"", sealed=False), StoredReply(409, b"\x00\xff", sealed=False)]
+    "reply", [StoredReply(204, b"", sealed=True), StoredReply(409, b"\x00\xff", sealed=True)]
 )
 def test_any_reply_is_kept(registry, reply):
     """An empty body, bytes that are no text and a caller's failure are replies too."""
@@ -160,3 +160,19 @@ def test_of_repeats_at_once_one_runs(registry, at_once, after):
     results = at_once(*[attempt] * 6)
     assert results.count(None) == 1
     assert results.count("idempotency_in_flight") == 5
+
+
+def test_a_reply_in_clear_is_told_until_all_is_sealed(registry):
+    """An older server's is; one that somebody put there afterwards is told to nobody."""
+    begin(registry)
+    complete(registry, StoredReply(201, b"of then", sealed=False))
+    assert conflict(registry).code == "idempotency_reply_lost"
+    in_clear.permit_where_nothing_is_sealed(registry.db)
+    assert begin(registry).body == b"of then"
+    assert sealing_up.seal_up(registry.db, registry.store) == 0
+    assert begin(registry).body == b"of then"
+    registry.clock.advance(24 * 3600 + 1)
+    idempotency.purge(registry.db)
+    sealing_up.seal_up(registry.db, registry.store)
+    with registry.db.read() as session:
+        assert not in_clear.is_permitted(session)

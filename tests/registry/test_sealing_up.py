@@ -6,20 +6,26 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from maas_client.types import PageQuery
+from reference_server.errors import NotFound
 from reference_server.registry import data_keys, job_runs, jobs, sealing_up, uploads, versions
+from reference_server.registry import in_clear as permission
 from reference_server.registry.jobs import NewJob
 from reference_server.registry.sealed_artifacts import open_reader
 from reference_server.registry.tables import (
+    AccountKeyRow,
     DataKeyRow,
     JobLineRow,
     JobRow,
+    StoreKeyRow,
     UploadChunkRow,
     UploadRow,
     VersionRow,
 )
+from reference_server.security.encryption import SealBrokenError
+from reference_server.security.master_keys import MasterKeyError
 
 MARK = b"what an older server wrote"
 
@@ -62,7 +68,9 @@ def old(registry, ada, package):
         session.execute(update(JobRow).where(JobRow.id == registry.jobs[1]).values(ended))
         line = JobLineRow(job_id=registry.jobs[1], number=1, at=registry.clock(), text=MARK.decode())
         session.add(line)
-        session.execute(DataKeyRow.__table__.delete())
+        for keys in (DataKeyRow, AccountKeyRow, StoreKeyRow):
+            session.execute(delete(keys))
+    permission.permit_where_nothing_is_sealed(registry.db)
     known = {shared, chunk, given}
     for name in registry.artifacts:
         if name not in known:
@@ -78,7 +86,7 @@ def everything(registry) -> bytes:
 
 def left(registry) -> tuple[int, int, int]:
     with registry.db.read() as session:
-        found = sealing_up.in_clear(session)
+        found = sealing_up.count(session)
     return found.versions, found.uploads, found.jobs
 
 
@@ -160,3 +168,74 @@ def test_what_changes_meanwhile_is_left_for_the_next_round(old, monkeypatch) -> 
     with old.db.read() as session:
         assert set(session.scalars(select(VersionRow.artifact))) == {"another"}
     assert not [name for name in old.artifacts if name.startswith("package-")]
+
+
+def plant(registry) -> None:
+    """Put clear things in the place of sealed ones, as somebody with the database and without a key can."""
+    planted = in_clear(registry, "planted.zip", registry.content)
+    with registry.db.write() as session:
+        session.execute(update(VersionRow).values(artifact=planted, data_key=None))
+        session.execute(update(UploadRow).values(data_key=None))
+        session.execute(
+            update(JobRow).values(data_key=None, sealed=None, state="queued", request={"said": "planted"})
+        )
+        session.execute(update(JobLineRow).values(sealed=None, text="planted"))
+
+
+def assert_refused(registry) -> None:
+    """See that nothing of what was planted is read, run or sealed."""
+    target = versions.serving_target(registry.db, registry.ada, "words", "1")
+    with pytest.raises(SealBrokenError, match="stands in clear"):
+        registry.open_package_of(target)
+    with (
+        pytest.raises(NotFound),
+        uploads.whole(registry.db, registry.store, registry.ada.account_id, registry.upload.id),
+    ):
+        pass
+    shown = jobs.get(registry.db, registry.ada.account_id, registry.jobs[1])
+    assert (shown.request, shown.error.code) == ({}, "job_damaged")
+    log = jobs.read_log(registry.db, registry.ada.account_id, registry.jobs[1], PageQuery())
+    assert "planted" not in log.data[0].text
+    assert job_runs.claim(registry.db, "one", lease=timedelta(seconds=9)) is None
+
+
+def test_once_all_is_sealed_nothing_in_clear_is_taken(old, caplog) -> None:
+    """Whoever can write the database and has no key cannot put a clear thing in the place of a sealed one."""
+    sealing_up.seal_up(old.db, old.store)
+    plant(old)
+    assert_refused(old)
+    assert sealing_up.seal_up(old.db, old.store) == 0
+    assert "somebody changed the database" in caplog.text
+    assert left(old) == (2, 1, 2)
+    permission.permit_where_nothing_is_sealed(old.db)
+    assert_refused(old)
+
+
+def test_the_permission_is_given_with_the_master_key_alone(old) -> None:
+    """One that was made up does not open; so it permits nothing."""
+    sealing_up.seal_up(old.db, old.store)
+    plant(old)
+    with old.db.write() as session:
+        master = session.scalar(select(AccountKeyRow.master))
+        session.add(StoreKeyRow(name="in clear", master=master, wrapped=bytes(60)))
+    with pytest.raises(MasterKeyError):
+        sealing_up.seal_up(old.db, old.store)
+    with pytest.raises(MasterKeyError):
+        old.open_package_of(versions.serving_target(old.db, old.ada, "words", "1"))
+    assert left(old) == (2, 1, 2)
+
+
+def test_a_sealed_job_that_was_changed_keeps_no_other_waiting(old) -> None:
+    """It fails, and the next one is taken."""
+    sealing_up.seal_up(old.db, old.store)
+    kept = {"resumable": True, "most_under_way": 9, "kept": timedelta(days=1)}
+    good = jobs.create(old.db, old.ada.account_id, NewJob(kind="test"), **kept)
+    with old.db.write() as session:
+        session.execute(update(JobRow).where(JobRow.id == old.jobs[0]).values(sealed=bytes(60)))
+        session.execute(
+            update(JobRow).where(JobRow.id == good.id).values(created_at=old.clock() + timedelta(1))
+        )
+    assert job_runs.claim(old.db, "one", lease=timedelta(seconds=9)) is None
+    shown = jobs.get(old.db, old.ada.account_id, old.jobs[0])
+    assert (shown.state, shown.error.code) == ("failed", "job_damaged")
+    assert job_runs.claim(old.db, "one", lease=timedelta(seconds=9)).job_id == good.id

@@ -159,6 +159,19 @@ def test_a_model_is_shared_with_a_bounded_number_of_accounts(words, monkeypatch)
     assert share(words, role="owner").role == "owner"
 
 
+def test_one_account_gives_another_a_bounded_number_of_models(words, monkeypatch, package):
+    """It cannot fill the other's catalogue; what others share with that one is counted apart."""
+    monkeypatch.setattr(shares, "MOST_OF_ONE_GIVER", 1)
+    share(words)
+    words.publish(words.ada, "second", package("second"))
+    full = code(lambda: shares.put(words.db, words.ada, "second", "bob", role="reader"))
+    assert full == "too_many_shares"
+    assert share(words, role="owner").role == "owner"
+    carol = words.account("carol")
+    words.publish(carol, "third", package("third"))
+    assert shares.put(words.db, carol, "third", "bob", role="reader").role == "reader"
+
+
 def test_whom_it_is_shared_with_may_leave(words):
     """A reader gives up their own share, and nobody else's."""
     words.account("carol")

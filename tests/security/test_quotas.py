@@ -115,18 +115,22 @@ def test_several_workers_together_never_give_out_more(store):
             assert given <= 100
             if turn % 2:
                 quotas.exchange()
-    # Fewer rows than there are workers cannot be shared.
+    # More than a share is asked for once a second, and here no time passes.
     assert 98 <= given <= 100
-    assert take(workers[0], 1).wait == 12 * 3600
+    for quotas in workers:
+        quotas.exchange()
+    store.now += timedelta(seconds=1)
+    assert take(workers[0], 3).wait == 12 * 3600 - 1
 
 
 def test_a_share_that_is_used_up_is_renewed_in_a_second(store):
     """Who has to wait for another share is not sent away until tomorrow."""
     quotas = store.quotas(processes=2)
     assert take(quotas, 50).wait == 0
-    assert take(quotas, 10).wait == 1.0
-    quotas.exchange()
     assert take(quotas, 10).wait == 0
+    assert take(quotas, 20).wait == 1.0
+    quotas.exchange()
+    assert take(quotas, 20).wait == 0
 
 
 def test_a_caller_who_meets_one_worker_alone_gets_nearly_all(store):
@@ -199,3 +203,48 @@ def test_who_has_not_called_for_long_is_forgotten(store):
     quotas.exchange()
     assert quotas._days == {}
     assert take(quotas, 100).wait > 0
+
+
+def test_a_call_larger_than_a_share_gets_what_nobody_has_claimed(store):
+    """With two workers each has half: one that gets all the calls can still spend all of it."""
+    first, second = store.quotas(2, 0), store.quotas(2, 1)
+    assert take(first, 80).wait == 0
+    first.exchange()
+    assert take(second, 21).wait == 12 * 3600
+    store.now += timedelta(seconds=1)
+    assert take(second, 10).wait == 0
+    store.now += timedelta(seconds=10)
+    first.exchange()
+    assert take(second, 10).wait == 0
+    second.exchange()
+    assert store.used() == 100
+
+
+def test_what_another_worker_holds_is_waited_for_and_not_until_midnight(store):
+    """It gives back what it does not use; the two never give out more than there is."""
+    first, second = store.quotas(2, 0), store.quotas(2, 1)
+    take(first, 1)
+    refused = take(second, 80)
+    assert (refused.wait, refused.full) == (10, 12 * 3600)
+    store.now += timedelta(seconds=11)
+    first.exchange()
+    first.exchange()
+    assert take(second, 80).wait == 0
+    second.exchange()
+    store.now += timedelta(seconds=1)
+    assert take(second, 20).wait == 12 * 3600 - 12
+    store.now += timedelta(seconds=1)
+    assert take(second, 19).wait == 0
+
+
+def test_who_has_spent_all_makes_no_write_of_every_call(store):
+    """More than a share is asked for once a second."""
+    quotas = store.quotas(2, 0)
+    take(quotas, 90)
+    quotas.take([("ada", 100)], 20)
+    asked = store.asked
+    for _ in range(20):
+        assert quotas.take([("ada", 100)], 10, may_wait=True) is not None
+        quotas.give_back(["ada"], 10)
+        assert take(quotas, 11).wait > 0
+    assert store.asked <= asked + 1

@@ -180,7 +180,9 @@ def test_without_redis_each_worker_counts_its_share_and_says_so_once(caplog):
     limit = RateLimit(
         SharedBuckets(link, LocalBuckets(processes=2)), per_minute=1 / 60, burst=4, what="tries"
     )
-    stored = StoredQuotas(lambda claims: [Grant(0, 5) for _ in claims], processes=2, clock=lambda: NOON)
+    stored = StoredQuotas(
+        lambda claims: [Grant(each.used, 5, 0) for each in claims], processes=2, clock=lambda: NOON
+    )
     quotas = SharedQuotas(link, stored, clock=lambda: NOON)
     with caplog.at_level(logging.ERROR, "reference_server"):
         limit.take("ada")

@@ -73,18 +73,36 @@ def test_the_canary(demo):
         model.aliases.rollback("default", note="as it was")
 
 
-def test_the_notebook(demo, monkeypatch):
-    """Every cell runs, and the committed file holds no outputs."""
-    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
+def executed(demo, name, monkeypatch):
+    """Return a notebook with its outputs, after a look that the committed file holds none."""
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    for name, value in demo.environment.items():
-        monkeypatch.setenv(name, value)
+    for variable, value in demo.environment.items():
+        monkeypatch.setenv(variable, value)
+    # A kernel shows plots where it may choose the backend itself.
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     monkeypatch.setenv("MAAS_BASE_URL", demo.url)
     monkeypatch.setenv("MAAS_API_KEY", demo.ready["api_key"])
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    output = "".join(part.get("text", "") for cell in notebook.cells for part in cell.get("outputs", ()))
+    return [part for cell in notebook.cells for part in cell.get("outputs", ())]
+
+
+def test_the_notebook(demo, monkeypatch):
+    """Every cell runs."""
+    output = "".join(part.get("text", "") for part in executed(demo, "quickstart.ipynb", monkeypatch))
     assert "version 1:" in output
     assert "the input 'text' is missing" in output
+
+
+def test_the_notebook_that_explains(demo, monkeypatch):
+    """Words in colours, two versions, what counts, and three plots; without a word on standard error."""
+    outputs = executed(demo, "explain.ipynb", monkeypatch)
+    assert not [part for part in outputs if part.output_type == "stream"]
+    shown = [part.data for part in outputs]
+    html = "".join(data.get("text/html", "") for data in shown)
+    for said in (">dull</span>", "speaks for ", "rank correlation", "mean of |value|"):
+        assert said in html
+    assert sum("image/png" in data for data in shown) == 3
 
 
 @pytest.mark.timeout(180)

@@ -1,6 +1,7 @@
 """Limits and registration as people use them, on a real server with two workers."""
 
 import json
+import re
 import time
 from contextlib import suppress
 
@@ -48,6 +49,7 @@ def test_an_operator_makes_lists_and_revokes_invitations(pair, say):
     assert (made["email"], made["state"], made["secret"][:9]) == ("bob@example.com", "open", "maas_inv_")
     listed = say(*invitations, "list", *data).stdout
     assert made["prefix"] in listed
+    assert all(re.search(r" \d\d:\d\d:\d\d UTC  inv_", line) for line in listed.splitlines())
     assert " used " in listed
     assert made["secret"] not in listed
     say(*invitations, "revoke", made["id"], *data)

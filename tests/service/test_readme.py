@@ -71,7 +71,7 @@ def test_the_commands_of_the_user_run(reader, text_package, tmp_path):
             if re.match(r"(echo .*\| )?maas ", line):
                 reader("sh", "-c", line.replace("my_model/", str(package)))
                 ran += 1
-    assert ran == 9
+    assert ran == 10
 
 
 def test_the_inline_commands_exist():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference_server.training.linear import Bags, LinearClassifier
+from reference_server.training.linear import Bags, LinearClassifier, Matrix
 from reference_server.training.losses import CrossEntropy
 
 rows_of_ids = st.lists(st.lists(st.integers(0, 5), max_size=5), max_size=6)
@@ -109,12 +109,46 @@ def test_bags_cannot_be_changed(bags):
         bags.ids = bags.ids[:0]
 
 
-def test_dense_bags_are_a_matrix():
-    """Logits over them are the matrix by the weights, and a row can be taken out."""
-    random = np.random.default_rng(0)
-    matrix = random.normal(size=(5, 3))
-    model = LinearClassifier(3, 2)
-    model.weights, model.bias = random.normal(size=(2, 3)), random.normal(size=2)
+@pytest.fixture
+def matrix():
+    return np.random.default_rng(0).normal(size=(7, 6))
+
+
+def test_rows_of_a_matrix_can_be_taken_out(model, matrix):
+    """Logits are the matrix by the weights, and rows may come in any order."""
     expected = matrix @ model.weights.T + model.bias
-    np.testing.assert_allclose(model.logits(Bags.dense(matrix)), expected)
-    np.testing.assert_allclose(model.logits(Bags.dense(matrix).take(np.array([4, 1]))), expected[[4, 1]])
+    np.testing.assert_allclose(model.logits(Matrix(matrix)), expected)
+    taken = Matrix(matrix).take(np.array([4, 1]))
+    assert len(taken) == 2
+    np.testing.assert_allclose(model.logits(taken), expected[[4, 1]])
+
+
+@given(rows_of_ids.filter(len), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_bags_and_their_matrix_have_one_gradient(rows, seed):
+    """However rows are kept, the derivative is the same, repeated ids added up."""
+    random = np.random.default_rng(seed)
+    bags = Bags.of(arrays(rows), random.uniform(0.1, 3, 6))
+    outer = random.normal(size=(len(rows), 3))
+    model = LinearClassifier(6, 3)
+    sparse, full = model.gradient(bags, outer), model.gradient(Matrix(dense(bags)), outer)
+    np.testing.assert_allclose(sparse.dense(6), full.dense(6), atol=1e-12)
+    np.testing.assert_allclose(sparse.dense(6), spread(sparse, (3, 6)), atol=1e-12)
+    np.testing.assert_array_equal(sparse.bias, full.bias)
+
+
+@pytest.mark.parametrize("kept_as", ["bags", "matrix"])
+def test_the_penalised_gradient_is_the_finite_difference(  # noqa: PLR0917 - fixtures
+    model, bags, targets, matrix, differences, kept_as
+):
+    """λ/2 · ‖W‖² is added to the loss, and the bias goes free."""
+    rows, loss, l2 = bags if kept_as == "bags" else Matrix(matrix), CrossEntropy(), 0.3
+    gradient = model.gradient(rows, loss.gradient(model.logits(rows), targets), l2=l2)
+
+    def value():
+        return loss.value(model.logits(rows), targets) + l2 / 2 * (model.weights**2).sum()
+
+    np.testing.assert_allclose(
+        spread(gradient, model.weights.shape), differences(value, model.weights), atol=1e-8
+    )
+    np.testing.assert_allclose(gradient.bias, differences(value, model.bias), atol=1e-8)

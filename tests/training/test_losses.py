@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reference_server.training.losses import CrossEntropy, SquaredError, softmax
+from reference_server.training.losses import CrossEntropy, MeanSquaredError, balanced, softmax
 
 cases = st.tuples(st.integers(1, 6), st.integers(2, 5), st.integers(0, 2**32 - 1))
 
@@ -85,22 +85,74 @@ def test_the_arguments_stay_as_they_are():
     np.testing.assert_array_equal(logits, before)
 
 
-def test_squared_error_is_half_the_mean_square():
-    """Two rows by hand: off by 1 and by 3."""
+def test_mean_squared_error_by_hand():
+    """Two rows: off by 1 and by 3."""
     outputs, targets = np.array([[2.0], [1.0]]), np.array([1.0, 4.0])
-    assert SquaredError().value(outputs, targets) == pytest.approx((1 + 9) / 4)
-    np.testing.assert_allclose(SquaredError().gradient(outputs, targets), [[0.5], [-1.5]])
+    assert MeanSquaredError().value(outputs, targets) == pytest.approx((1 + 9) / 2)
+    np.testing.assert_allclose(MeanSquaredError().gradient(outputs, targets), [[1], [-3]])
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_the_gradient_of_the_squared_error_is_its_slope(seed):
+@given(st.integers(1, 8), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_gradient_of_the_squared_error_is_its_slope(differences, rows, seed):
     """Central differences, at any point."""
     random = np.random.default_rng(seed)
-    outputs, targets, step = random.normal(size=(4, 1)), random.normal(size=4), 1e-6
-    slopes = np.zeros_like(outputs)
-    for row in range(4):
-        shift = np.zeros_like(outputs)
-        shift[row] = step
-        up, down = (SquaredError().value(outputs + sign * shift, targets) for sign in (1, -1))
-        slopes[row] = (up - down) / (2 * step)
-    np.testing.assert_allclose(SquaredError().gradient(outputs, targets), slopes, atol=1e-6)
+    outputs, targets, loss = random.normal(size=(rows, 1)), random.normal(size=rows), MeanSquaredError()
+    slopes = differences(lambda: loss.value(outputs, targets), outputs)
+    np.testing.assert_allclose(loss.gradient(outputs, targets), slopes, atol=1e-8)
+
+
+smoothed = st.tuples(cases, st.floats(0, 0.9), st.booleans())
+
+
+def loss_for(smoothing, weighted, classes):
+    weights = np.linspace(0.5, 2, classes) if weighted else None
+    return CrossEntropy(label_smoothing=smoothing, class_weights=weights)
+
+
+@given(smoothed)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_with_smoothing_and_weights_the_gradient_is_the_finite_difference(differences, case):
+    """In any mixture of the two."""
+    drawing, smoothing, weighted = case
+    logits, targets = drawn(drawing)
+    loss = loss_for(smoothing, weighted, logits.shape[1])
+    expected = differences(lambda: loss.value(logits, targets), logits)
+    np.testing.assert_allclose(loss.gradient(logits, targets), expected, rtol=1e-5, atol=1e-8)
+
+
+@given(smoothed)
+@settings(deadline=None)
+def test_smoothing_and_weights_are_the_definition(case):
+    """The mean of w(y) · -Σ q log p, every term written out."""
+    drawing, smoothing, weighted = case
+    logits, targets = drawn(drawing)
+    classes = logits.shape[1]
+    weights = np.linspace(0.5, 2, classes) if weighted else np.ones(classes)
+    log_p = np.log(softmax(logits))
+    terms = [
+        weights[target]
+        * -sum(
+            ((1 - smoothing) * (index == target) + smoothing / classes) * row[index]
+            for index in range(classes)
+        )
+        for row, target in zip(log_p, targets, strict=True)
+    ]
+    assert loss_for(smoothing, weighted, classes).value(logits, targets) == pytest.approx(np.mean(terms))
+
+
+def test_smoothing_makes_certainty_cost():
+    """Its minimum is where p is q: there the gradient is zero, and beyond it the loss rises again."""
+    loss, targets = CrossEntropy(label_smoothing=0.2), np.array([0])
+    best = np.log([[0.9, 0.1]])
+    np.testing.assert_allclose(loss.gradient(best, targets), 0, atol=1e-15)
+    assert loss.value(best, targets) < loss.value(np.log([[0.999, 0.001]]), targets)
+
+
+def test_balanced_weights_make_classes_count_alike():
+    """Three rows of one class and one of another: each class gets half of all weight, whose mean is 1."""
+    targets = np.array([0, 0, 0, 1])
+    weights = balanced(targets, 2)
+    np.testing.assert_allclose(weights, [2 / 3, 2])
+    assert weights[targets].mean() == pytest.approx(1)
+    assert balanced(targets, 3)[2] == pytest.approx(4 / 3)  # a class without rows is no division by zero

@@ -37,6 +37,7 @@ class Embedding:
         self._options = package.manifest.postprocessing
         self._output = output_spec(package, runner).name
         self._input = text_input(package, runner)
+        self.mask_token = self._input.mask_token
         self._inputs = Inputs("embedding", {TEXT: ("string", check_text(package))})
         _check_pooling(package, runner)
         self.signature = TaskSignature(

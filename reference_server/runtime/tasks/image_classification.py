@@ -35,11 +35,13 @@ class ImageClassification:
         self._runner = runner
         self._input, kind = _graph_input(runner, options)
         self._scores = ClassScores(package, runner)
+        self.labels = self._scores.labels
+        self.reader = ImageReader(options, kind)
         described = (
             "A PNG or JPEG in base64, or its pixels: rows of numbers, or of [red, green, blue], 0 to 255."
         )
         self._inputs = Inputs(
-            "image classification", {IMAGE: ("base64 string", ImageReader(options, kind))}, {"top_k": top_k}
+            "image classification", {IMAGE: ("base64 string", self.reader)}, {"top_k": top_k}
         )
         self.signature = TaskSignature(
             inputs=[InputSpec(name=IMAGE, type="image", description=described)], outputs=SCORES

@@ -42,7 +42,7 @@ class ImageReader:
     """
 
     def __init__(self, options: ImagePreprocessing, kind: type[np.generic]) -> None:
-        self._options = options
+        self.options = options
         self._kind = kind
         self._mean = np.array(options.mean, np.float32)
         self._std = np.array(options.std, np.float32)
@@ -53,31 +53,42 @@ class ImageReader:
         Raises:
             InputFault: It is no picture that is taken here.
         """
-        picture = _from_pixels(value) if isinstance(value, list) else _from_file(_content(value))
-        return self._tensor(self._resized(picture))
+        return self._tensor(self._resized(_picture(value)))
+
+    def size(self, value: Any) -> tuple[int, int]:  # noqa: ANN401 - as above
+        """Return the width and the height of a picture as it was sent, turned upright, in pixels.
+
+        Raises:
+            InputFault: As above.
+        """
+        return _picture(value).size
 
     def _resized(self, picture: Image.Image) -> Image.Image:
-        mode = "L" if self._options.mode == "L" else "RGB"
+        mode = "L" if self.options.mode == "L" else "RGB"
         picture = picture.convert(mode)
-        size = (self._options.width, self._options.height)
+        size = (self.options.width, self.options.height)
         if picture.size == size:
             return picture
-        if self._options.fit == "crop":
+        if self.options.fit == "crop":
             return ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-        if self._options.fit == "pad":
+        if self.options.fit == "pad":
             return ImageOps.pad(picture, size, Image.Resampling.BILINEAR)
         return picture.resize(size, Image.Resampling.BILINEAR)
 
     def _tensor(self, picture: Image.Image) -> Tensor:
         pixels = np.asarray(picture, np.float32)
-        if self._options.mode == "BGR":
+        if self.options.mode == "BGR":
             pixels = pixels[:, :, ::-1]
-        scaled = (pixels * np.float32(self._options.scale) - self._mean) / self._std
-        if self._options.layout != "NHW" and scaled.ndim < _AXES_WITH_COLOUR:
+        scaled = (pixels * np.float32(self.options.scale) - self._mean) / self._std
+        if self.options.layout != "NHW" and scaled.ndim < _AXES_WITH_COLOUR:
             scaled = scaled[:, :, None]
-        if self._options.layout == "NCHW":
+        if self.options.layout == "NCHW":
             scaled = scaled.transpose(2, 0, 1)
         return np.ascontiguousarray(scaled, self._kind)
+
+
+def _picture(value: Any) -> Image.Image:  # noqa: ANN401 - any JSON value, or a file's bytes
+    return _from_pixels(value) if isinstance(value, list) else _from_file(_content(value))
 
 
 def _content(value: object) -> bytes | bytearray:

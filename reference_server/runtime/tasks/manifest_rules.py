@@ -16,8 +16,8 @@ _SCORES = frozenset({"output", "activation"})
 _USED: dict[str, frozenset[str]] = {
     "embedding": _TEXT | {"output", "pooling", "normalize"},
     "image-classification": _SCORES | {"image"},
-    "tabular-classification": _SCORES | {"columns"},
-    "tabular-regression": frozenset({"columns", "output", "unit"}),
+    "tabular-classification": _SCORES | {"columns", "background"},
+    "tabular-regression": frozenset({"columns", "background", "output", "unit"}),
     "tensor": frozenset(),
     "text-classification": _TEXT | _SCORES,
 }

@@ -10,6 +10,7 @@ import numpy as np
 
 from maas_client.types import InputSpec, OutputSpec, TaskSignature
 from reference_server.errors import Unprocessable
+from reference_server.runtime.tasks.backgrounds import Background, read_background
 from reference_server.runtime.tasks.class_scores import SCORES, ClassScores
 from reference_server.runtime.tasks.faults import json_type
 from reference_server.runtime.tasks.instances import InputFault, Inputs, top_k
@@ -58,6 +59,17 @@ class _Columns:
             with np.errstate(over="ignore"):
                 return {self._matrix.name: np.array(columns, np.float64).T.astype(kind, order="C")}
         return {name: self._own_input(self._specs[name], batch.columns[name]) for name in self._names}
+
+    def background(self, package: Package) -> Background | None:
+        """Return the rows that stand for columns left out, if the package ships some that the graph takes.
+
+        Raises:
+            Unprocessable: Code `model_rejected`: they are damaged, or do not fit the columns.
+        """
+        found = read_background(package, self.checks)
+        if found is not None:
+            self.feeds(found.batch)
+        return found
 
     def _one_input(self, columns: Sequence[Column]) -> TensorSpec | None:
         if len(self._specs) != 1:
@@ -112,6 +124,8 @@ class TabularClassification:
         self._columns = _Columns(package, runner, "tabular classification")
         self._scores = ClassScores(package, runner)
         self._inputs = Inputs("tabular classification", self._columns.checks, {"top_k": top_k})
+        self.labels = self._scores.labels
+        self.background = self._columns.background(package)
         self.signature = TaskSignature(inputs=self._columns.signature, outputs=SCORES)
 
     def decode(
@@ -140,6 +154,7 @@ class TabularRegression:
         self._runner = runner
         self._columns = _Columns(package, runner, "tabular regression")
         self._inputs = Inputs("tabular regression", self._columns.checks)
+        self.background = self._columns.background(package)
         spec = output_spec(package, runner)
         if spec.datatype not in _FLOATS or spec.shape[1:] not in ([], [1], [-1]):
             raise _rejected(

@@ -27,6 +27,8 @@ class TextClassification:
         self._runner = runner
         self._scores = ClassScores(package, runner)
         self._input = text_input(package, runner)
+        self.labels = self._scores.labels
+        self.mask_token = self._input.mask_token
         self._inputs = Inputs(
             "text classification", {TEXT: ("string", check_text(package))}, {"top_k": top_k}
         )

@@ -45,6 +45,10 @@ _INTEGERS: dict[str, np.dtype[Any]] = {"INT32": np.dtype(np.int32), "INT64": np.
 class TextInput(Protocol):
     """Turns texts into a graph's inputs."""
 
+    @property
+    def mask_token(self) -> str | None:
+        """What stands for a word that is hidden, where the tokenizer has such a token."""
+
     def chunks(
         self, texts: Sequence[str], *, deadline: float | None
     ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
@@ -121,6 +125,8 @@ class StringInput:
         invariant: Whether rows may share a run.
     """
 
+    mask_token: str | None = None
+
     def __init__(self, spec: TensorSpec, *, invariant: bool) -> None:
         if len(spec.shape) > 2 or spec.shape[1:] not in ([], [1], [-1]):  # noqa: PLR2004 - [batch, 1]
             raise _rejected(f"the graph's strings have the shape {spec.shape}; expected [-1] or [-1, 1]")
@@ -157,6 +163,7 @@ class TokenInput:
         self._budget = _one_by_one(_TOKEN_BUDGET, ids, invariant=invariant)
         self._tokenizer = _tokenizer(package, limit=self._width)
         self._pads = {"input_ids": _pad_id(self._tokenizer)}
+        self.mask_token = _mask_token(self._tokenizer)
         self._tokenizer.no_padding()
 
     def chunks(
@@ -223,6 +230,12 @@ def _pad_id(tokenizer: Tokenizer) -> int:
         return int(tokenizer.padding["pad_id"])
     found = (tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>"))
     return next((identifier for identifier in found if identifier is not None), 0)
+
+
+def _mask_token(tokenizer: Tokenizer) -> str | None:
+    """Return the token that stood for hidden words in training; BERT's and RoBERTa's kinds name it so."""
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    return next((name for name in ("[MASK]", "<mask>") if name in special), None)
 
 
 def _described(tensors: TensorSignature) -> str:

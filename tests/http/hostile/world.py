@@ -76,6 +76,13 @@ class World:
         return {"inputs": [TEXT], "targets": ["positive"]}
 
     @property
+    def fine_tune(self) -> dict[str, object]:
+        """Rows of two labels, and the model that they are to make."""
+        inputs = [{"text": f"a {word} day"} for word in ("good", "bad", "fun", "dull")]
+        rows = {"inputs": inputs, "targets": ["up", "down", "up", "down"]}
+        return {"name": f"{self.name}-tuned", "train": rows, "validation": 0}
+
+    @property
     def well_formed(self) -> dict[str, Any]:
         """A body that succeeds, by the operation that takes it."""
         prediction, inference = TEXT, {"inputs": [TENSOR]}
@@ -92,8 +99,11 @@ class World:
             "predict.predict_version": prediction,
             "evaluate.evaluate": self.evaluation,
             "evaluate.evaluate_version": self.evaluation,
+            "explain.explain": {"inputs": TEXT, "budget": 16},
+            "explain.explain_version": {"inputs": TEXT, "budget": 16},
             "open-inference.infer": inference,
             "open-inference.infer_version": inference,
+            "fine-tunes.create": self.fine_tune,
             "embeddings.create": {"model": self.vectors, "input": "a good day"},
             "versions.publish": self.packages[1],
             "uploads.begin": self.upload,
