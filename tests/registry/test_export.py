@@ -120,6 +120,7 @@ def test_an_export_of_a_new_account_is_empty(registry, ada):
         "usage": [],
         "shares": {},
         "shared_with_me": [],
+        "captures": {},
     }
 
 
