@@ -34,7 +34,7 @@ def snippets(
     )
 
 
-def requests_snippet(
+def with_requests(
     model: str, example: Mapping[str, Any], base_url: str, *, version: int | None = None
 ) -> str:
     """Return the same call as a program that needs nothing but requests; see `snippets`."""

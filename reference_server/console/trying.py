@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import orjson
 
-from maas_client._snippets import requests_snippet, snippets
+from maas_client._snippets import snippets, with_requests
 from maas_client.types import VERSION_NUMBER, ErrorBody, ExplainReply, Model, PredictReply
 from reference_server.console import charts, heat_map
 from reference_server.console.api import Refused
@@ -129,7 +129,7 @@ def _render(
         shown=None if explained is None else heat_map.shown(explained, values),
         curves=None if explained is None else charts.curves(explained),
         sdk=snippets(model.id, called, url, version=number),
-        requests=requests_snippet(model.id, called, url, version=number),
+        requests=with_requests(model.id, called, url, version=number),
         refused=refused,
     )
 
