@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # The view boxes' size: what is drawn is scaled to the page, texts with it.
 WIDTH, HEIGHT = 320, 160
-_LEFT, _TOP, _RIGHT, _BOTTOM = 34, 10, 10, 24
+# At the left the longest number of four digits fits, such as -1.235e-05.
+_LEFT, _TOP, _RIGHT, _BOTTOM = 66, 10, 10, 24
 _MOST_DAYS = 31
 
 

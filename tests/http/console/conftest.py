@@ -1,12 +1,15 @@
 """A server with the console in this process, and browsers of sorts: cookies and forms, nothing else."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html import unescape
+from itertools import count
 
 import pytest
 
+from reference_server.errors import NotFound
 from reference_server.registry import jobs, sessions
 from reference_server.registry.jobs import NewJob
 from reference_server.security import credentials
@@ -14,6 +17,8 @@ from reference_server.security import credentials
 PASSWORD = "correct horse battery"
 HOSTILE = "<script>alert('x')</script>"
 ORIGIN = "http://localhost"
+# Of models: the site outlives the tests of a file.
+NUMBERS = count()
 
 
 @dataclass
@@ -137,10 +142,9 @@ def eve(site):
 @pytest.fixture
 def model(site):
     """Return a function that makes a private model of ada's with two versions, and returns its name."""
-    count = iter(range(1000))
 
     def make(package=None, *, versions=2):
-        name = f"own-{next(count)}-{id(count)}"
+        name = f"own-{next(NUMBERS)}"
         for _ in range(versions):
             made = site.publish(site.ada, name, package or site.package, query="again=true")
             assert made.status == 201, made.json
@@ -169,16 +173,21 @@ def account_id(site):
 
 @pytest.fixture
 def make_job(site, account_id):
-    """Return a function that makes a job of ada's; it is queued, and nothing takes it."""
+    """Return what makes a job of ada's; it is queued, nothing takes it, and in the end it is cancelled."""
+    services, made = site.services, []
 
     def make():
         kept = timedelta(days=1)
         new = NewJob(kind="evaluate")
-        return jobs.create(
-            site.services.database, account_id, new, resumable=True, most_under_way=1000, kept=kept
-        ).id
+        made.append(
+            jobs.create(services.database, account_id, new, resumable=True, most_under_way=1000, kept=kept).id
+        )
+        return made[-1]
 
-    return make
+    yield make
+    for job in made:
+        with suppress(NotFound):
+            jobs.cancel(services.database, services.artifacts, account_id, job)
 
 
 @pytest.fixture

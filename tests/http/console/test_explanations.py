@@ -95,7 +95,7 @@ def test_curves_share_a_scale_from_the_least_to_the_most_score():
         random_sufficiency=0.2,
     )
     drawn = charts.curves(explained(word("good", 0, 0.4), faithfulness=measured))
-    assert drawn.deletion == "34.0,10.0 172.0,136.0 310.0,136.0"
-    assert drawn.insertion == "34.0,136.0 172.0,10.0 310.0,10.0"
+    assert drawn.deletion == "66.0,10.0 188.0,136.0 310.0,136.0"
+    assert drawn.insertion == "66.0,136.0 188.0,10.0 310.0,10.0"
     assert (drawn.bottom, drawn.top) == (0.5, 0.9)
     assert charts.curves(explained()) is None
