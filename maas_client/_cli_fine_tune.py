@@ -142,7 +142,8 @@ def fine_tune(
     """Train a head on DATA and publish it as the next version of NAME.
 
     BASE is a model of the task `embedding`; `-` learns from the words themselves, or from columns of numbers.
-    DATA is a CSV, TSV, JSON lines or parquet file. An interrupt leaves the job at work: `maas job ID --cancel`.
+    DATA is a CSV, TSV, JSON lines or parquet file. An interrupt leaves the job at work: `maas job ID
+    --cancel` ends it.
     """
     with options.client() as client:
         job = client.fine_tunes.create(

@@ -102,7 +102,7 @@ def _csv(file: Path, delimiter: str) -> Records:
                 rows.append({name: cell for name, cell in row.items() if cell is not None})
                 places.append(place)
         except csv.Error as error:
-            raise ArgumentError(f"line {reader.line_num} of {file.name} is no CSV: {error}") from error
+            raise ArgumentError(f"line {reader.reader.line_num} of {file.name} is no CSV: {error}") from error
     return Records(names, rows, places, are_texts=True)
 
 

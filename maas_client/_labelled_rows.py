@@ -216,7 +216,7 @@ def _target_fault(target: object, loss: LossName) -> str | None:
     if loss == "mse":
         fault = _number_fault(target)
         return fault and f"the label {fault}, as the loss is mse"
-    if not isinstance(target, str):
+    if not isinstance(target, str) or not target:
         told = "; numbers go with loss='mse'" if isinstance(target, float) else ""
         return f"the label is {_shown(target)}, expected a string{told}"
     if not 1 <= len(target) <= MAX_LABEL_CHARACTERS or not target.isprintable():

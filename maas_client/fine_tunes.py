@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -69,8 +70,10 @@ class LossCurve(Sequence[TrainingPoint]):
     @property
     def lowest(self) -> TrainingPoint | None:
         """The point of the lowest validation loss, which early stopping goes back to; None without any."""
-        watched = [point for point in self._points if point.validation_loss is not None]
-        return min(watched, key=lambda point: point.validation_loss or 0.0, default=None)
+        watched = [
+            (point.validation_loss, point) for point in self._points if point.validation_loss is not None
+        ]
+        return min(watched, key=operator.itemgetter(0), default=(None, None))[1]
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a frame of pandas or polars
         """Return a row for each epoch as a data frame of pandas, or else polars.
