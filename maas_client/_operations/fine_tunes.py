@@ -40,19 +40,16 @@ def create(options: FineTuneOptions, parts: Mapping[str, Rows]) -> Operation[Job
     """Ask for a fine-tune.
 
     Args:
-        options: As `options_of` returns them.
+        options: As `options_of` returns them, with the shares of parts that are not rows.
         parts: The rows by part; `train` is one of them.
     """
     told = options.model_dump(mode="json", exclude_unset=True)
-    # The server lets rows go before a share; `FineTuneCreate` has one field for both.
-    shares = {name: told.pop(name) for name in ("validation", "test") if name in told}
     count = sum(map(len, parts.values()))
     rows = b",".join(_part(name, part) for name, part in parts.items())
-    left = {name: share for name, share in shares.items() if name not in parts}
-    body = as_json({**told, **left}, "an option")[:-1] + b"," + rows + b"}"
+    body = as_json(told, "an option")[:-1] + b"," + rows + b"}"
     if count <= MOST_ROWS_AT_ONCE and len(body) <= MOST_BYTES_AT_ONCE:
         return _operation(_FINE_TUNES, _FINE_TUNES, body)
-    query = urlencode({"rows": count, "options": json.dumps({**told, **left}, ensure_ascii=False)})
+    query = urlencode({"rows": count, "options": json.dumps(told, ensure_ascii=False)})
     return _operation(_LARGE, f"{_LARGE}?{query}", b"{" + rows + b"}")
 
 

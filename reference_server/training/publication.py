@@ -59,7 +59,7 @@ def publish(
         query=query_of(options, lineage),
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,
-        base=base and (base.model_id, base.version),
+        base=None if base is None else (base.model_id, base.version),
     )
     if is_new:
         _tell(context, options, found, is_first=before is None)
