@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +32,7 @@ from reference_server.training.packaging import Base, package_of
 from reference_server.training.rows import Data, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -90,18 +92,34 @@ def embeddings_of(
         rows: NDArray[np.float32] = np.load(kept, allow_pickle=False)
         return rows
     log(f"Embedding {len(sentences.texts):,} sentences once ...")
-    parts, told = [], time.monotonic()
-    for start in range(0, len(sentences.texts), _CHUNK_ROWS):
-        instances = [{"text": text} for text in sentences.texts[start : start + _CHUNK_ROWS]]
-        parts.append(task.predict(task.decode(instances, {})).tensors["embedding"])
-        if time.monotonic() - told > _SECONDS_BETWEEN_WORDS:
-            told = time.monotonic()
-            log(f"  {start:,} of {len(sentences.texts):,}")
-    rows = np.concatenate(parts)
+    rows = np.concatenate(list(_embedded(sentences.texts, task, log=log)))
     file = io.BytesIO()
     np.save(file, rows, allow_pickle=False)
     downloads.write_atomically(kept, file.getvalue())
     return rows
+
+
+def _embedded(
+    texts: Sequence[str], task: Task, *, log: Callable[[str], None]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the embeddings of a chunk of texts after the other, with a chunk on each core at a time.
+
+    The base is quantised by the whole run's scale, so that each text runs alone, on one thread: what it gives
+    does not depend on how many cores there are.
+    """
+
+    def embed(start: int) -> NDArray[np.float32]:
+        instances = [{"text": text} for text in texts[start : start + _CHUNK_ROWS]]
+        rows: NDArray[np.float32] = task.predict(task.decode(instances, {})).tensors["embedding"]
+        return rows
+
+    told, starts = time.monotonic(), range(0, len(texts), _CHUNK_ROWS)
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        for start, rows in zip(starts, cores.map(embed, starts), strict=True):
+            yield rows
+            if time.monotonic() - told > _SECONDS_BETWEEN_WORDS:
+                told = time.monotonic()
+                log(f"  {start + len(rows):,} of {len(texts):,}")
 
 
 def split(sentences: Sentences, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
