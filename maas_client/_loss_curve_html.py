@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from maas_client.fine_tunes import FineTuned, LossCurve
     from maas_client.types import TrainingPoint
 
-_WIDTH, _HEIGHT = 460, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 108, 10, 24
+_WIDTH, _HEIGHT = 480, 170
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 132, 10, 24
+_SAMPLE = 18
 _TRAIN, _VALIDATION = "#0072b2", "#d55e00"
 # Brightness between the two pages' own, so that the same line is seen on both.
 _GREY = "rgba(128,128,128,.45)"
@@ -160,18 +161,25 @@ def _polyline(place: _Place, line: _Line) -> str:
 
 
 def _names(place: _Place, lines: Sequence[_Line]) -> str:
-    """Return each line's name and last value at its end, moved apart where they would meet."""
+    """Return each line's name and last value at its end, moved apart where they would meet.
+
+    They are in the page's colour behind a sample of the line: coloured text of this size is hard to read.
+    """
     ends = sorted(((place.down(line.points[-1][1]), line) for line in lines), key=lambda end: end[0])
     shown, above = "", -math.inf
     for y, line in ends:
         above = max(y, above + _LEAST_APART)
-        text = f"{line.name} {line.points[-1][1]:.3g}"
-        shown += _text(_WIDTH - _RIGHT + 6, above + 4, text, colour=line.colour)
+        start = _WIDTH - _RIGHT + 6
+        shown += (
+            f'<polyline points="{start},{above:.1f} {start + _SAMPLE},{above:.1f}" fill="none" '
+            f'stroke="{line.colour}" stroke-width="2" stroke-dasharray="{line.dashes}"></polyline>'
+        )
+        shown += _text(start + _SAMPLE + 5, above + 4, f"{line.name} {line.points[-1][1]:.3g}")
     return shown
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "currentColor") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor">{escape(text)}</text>'
 
 
 def _td(text: str) -> str:
