@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         VersionWarning,
     )
     from maas_client.explanations import Explanation, Explanations
+    from maas_client.fine_tunes import FineTuned
     from maas_client.predictions import (
         ClassificationPrediction,
         InferResult,
@@ -94,6 +95,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Explanations",
+    "FineTuned",
     "GatewayTimeoutError",
     "GoneError",
     "InferResult",
@@ -141,6 +143,7 @@ _HOMES = {
     "ClassificationPrediction": "predictions",
     "Explanation": "explanations",
     "Explanations": "explanations",
+    "FineTuned": "fine_tunes",
     "InferResult": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",

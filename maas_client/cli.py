@@ -652,6 +652,7 @@ from maas_client import (  # noqa: E402
     _cli_capture,  # noqa: F401
     _cli_erasures,  # noqa: F401
     _cli_explain,  # noqa: F401
+    _cli_fine_tune,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401

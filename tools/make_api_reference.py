@@ -60,6 +60,7 @@ PAGES = (
             "_aliases",
             "_model_handle",
             "_jobs",
+            "_fine_tunes",
             "_traffic",
             "_capture",
             "_audit",
@@ -78,6 +79,8 @@ PAGES = (
             "AliasesResource",
             "JobsResource",
             "Job",
+            "FineTunesResource",
+            "FineTuneJob",
             "TrafficResource",
             "CaptureResource",
             "CapturedResource",
@@ -90,8 +93,8 @@ PAGES = (
     Page(
         "results",
         "Results",
-        "What predictions, explanations, inferences and recommendations return.",
-        ("predictions", "explanations", "recommendations"),
+        "What predictions, explanations, training, inferences and recommendations return.",
+        ("predictions", "explanations", "fine_tunes", "recommendations"),
     ),
     Page(
         "differences",

@@ -24,6 +24,7 @@ FILES = (
     "jobs",
     "evaluation",
     "explanations",
+    "fine_tunes",
     "traffic",
     "shares",
     "capture",

@@ -351,6 +351,8 @@ class VersionRow(Base):
     the package before it was sealed; null in rows of before it was kept, until somebody downloads it.
     `batch_invariant` is null in rows of before it was measured. `parent` may name a version that was deleted
     since; `measured_metrics` is what the owner measured after the publish, null for nothing.
+    `withheld_by` names models by their ids: those whose weights it holds, and without the right to download
+    which nobody gets its package; null for none.
     """
 
     __tablename__ = "versions"
@@ -375,6 +377,7 @@ class VersionRow(Base):
     origin: Mapped[str] = mapped_column(String(32))
     parent: Mapped[int | None]
     lineage: Mapped[dict[str, JsonValue]]
+    withheld_by: Mapped[list[str] | None]
     state: Mapped[str] = mapped_column(String(16), default="active")
     state_since: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(Text, default="")
