@@ -58,7 +58,9 @@ def served_load(url: str, key: str, pid: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure in turn and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     with ExitStack() as stack:
@@ -73,7 +75,9 @@ def main() -> None:
         pairs = [(served_load(url, key, pid), raw_load(graph)) for _ in range(rounds)]
     print(f"{graph.stat().st_size / MEGABYTE:.0f} MB, medians of {rounds} rounds")
     print(f"{'':24} wall ms   processor ms")
-    for name, times in zip(("this server, sealed", "ONNX Runtime, in clear"), zip(*pairs, strict=True), strict=True):
+    for name, times in zip(
+        ("this server, sealed", "ONNX Runtime, in clear"), zip(*pairs, strict=True), strict=True
+    ):
         wall, cpu = (1000 * statistics.median(one) for one in zip(*times, strict=True))
         print(f"{name:24} {wall:7.0f} {cpu:14.0f}")
     ratio = statistics.median(served[0] / raw[0] for served, raw in pairs)

@@ -18,6 +18,7 @@ from reference_server.http.warming import in_use, warm
 from reference_server.registry import (
     aliases,
     deletion,
+    facts,
     packages,
     publishing,
     states,
@@ -42,7 +43,10 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 def get(call: Call, model: str, version: str) -> Version:
     """Return a version by its number, an alias, or `latest`, with an example call of it."""
     found = versions.get(call.services.database, call.by, model, version)
-    example = snippets(found.model, found.manifest.example, base_url(call), version=found.version)
+    explained = found.task if facts.is_explainable(found.manifest.model_dump(mode="json")) else None
+    example = snippets(
+        found.model, found.manifest.example, base_url(call), version=found.version, explained=explained
+    )
     return found.model_copy(update={"snippets": example})
 
 
