@@ -141,7 +141,7 @@ def test_the_guides_run(demo, guide, tmp_path, request):
 def test_the_documentation_leads_to_files_that_exist():
     """No link within the documentation is broken."""
     for page in (ROOT / "docs").rglob("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        for target in re.findall(r'(?:\]\(|src="|srcset=")([^)#:"]+)', page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
