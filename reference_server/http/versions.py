@@ -43,9 +43,14 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 def get(call: Call, model: str, version: str) -> Version:
     """Return a version by its number, an alias, or `latest`, with an example call of it."""
     found = versions.get(call.services.database, call.by, model, version)
-    explained = found.task if facts.is_explainable(found.manifest.model_dump(mode="json")) else None
+    manifest = found.manifest
+    can_be = facts.is_explainable(found.task, manifest.model_dump(mode="json"))
     example = snippets(
-        found.model, found.manifest.example, base_url(call), version=found.version, explained=explained
+        found.model,
+        manifest.example,
+        base_url(call),
+        version=found.version,
+        explained=found.task if can_be else None,
     )
     return found.model_copy(update={"snippets": example})
 

@@ -70,12 +70,12 @@ def metrics_of(
     return [*own, *(metric for metric in packed if _subject(metric) not in known)]
 
 
-def is_explainable(manifest: Mapping[str, JsonValue]) -> bool:
+def is_explainable(task: str, manifest: Mapping[str, JsonValue]) -> bool:
     """Tell whether an explanation can take parts of an instance away: a row's columns need a background."""
-    if manifest["task"] in _TABLES:
+    if task in _TABLES:
         preprocessing = manifest.get("preprocessing")
         return isinstance(preprocessing, dict) and preprocessing.get("background") is not None
-    return manifest["task"] in _PARTED
+    return task in _PARTED
 
 
 def _subject(metric: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:
