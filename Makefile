@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-finetune test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers \
-	bench-cold bench-memory bench-gpu bench-jobs bench-sdk explain-errors overload screenshots format clean
+	bench-cold bench-memory bench-gpu bench-jobs bench-sdk explain-errors explain-pictures overload screenshots \
+	format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +124,9 @@ bench-jobs: $(INSTALLED)-bench ## Measure how much slower serving is while a job
 
 explain-errors: $(INSTALLED)-bench ## Measure the error of explanations against their budget (minutes; docs/interpretability)
 	$(BIN)/python benchmarks/explain_errors.py
+
+explain-pictures: $(INSTALLED)-test ## Make the pictures of docs/interpretability.md anew, with Debian's Chromium
+	$(BIN)/python tools/explanation_pictures.py
 
 bench-sdk: $(INSTALLED)-test ## Measure what the SDK costs: importing, a first client, each call
 	$(BIN)/python benchmarks/sdk.py

@@ -291,6 +291,20 @@ def token_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def embedding_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small encoder: the masked mean of vectors of words, scaled to length 1."""
+    return write_package(
+        tmp_path_factory.mktemp("packages") / "vectors",
+        token_graph(),
+        task="embedding",
+        labels=[],
+        tokenizer=tokenizer_json(),
+        preprocessing={"max_tokens": 16},
+        postprocessing={"normalize": True},
+    )
+
+
 def make_wheel(project: str, version: str, members: Mapping[str, bytes]) -> bytes:
     """Return a wheel that pip takes, with these files in it."""
     info = f"{project}-{version}.dist-info"

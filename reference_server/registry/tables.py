@@ -74,6 +74,7 @@ class Base(DeclarativeBase):
         list[str]: JSON,
         list[int]: JSON,
         list[list[int]]: JSON,
+        list[list[float]]: JSON,
         list[dict[str, float]]: JSON,
         bytes: LargeBinary,
     }
@@ -479,7 +480,8 @@ class JobRow(Base):
     While it runs, `owner` is the process that runs it and `leased_until` when that counts as dead unless it
     says otherwise before. `input` and `checkpoint` are names in the artifact store, gone when it has ended.
     What was asked, the result and the message of an error are together in `sealed`; `request`, `result` and
-    `error_message` hold them in rows of before that, and nothing now.
+    `error_message` hold them in rows of before that, and nothing now. `taken` are the rows of a day that were
+    counted for it when it was asked for (`row_counts.Taken`), until it has ended.
     """
 
     __tablename__ = "jobs"
@@ -515,6 +517,19 @@ class JobRow(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     owner: Mapped[str | None] = mapped_column(String(128))
     leased_until: Mapped[datetime | None]
+    taken: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class JobExplanationsRow(Base):
+    """Explanations that a job made, until a worker counts them among its own: `[seconds, rows]` of each."""
+
+    __tablename__ = "job_explanations"
+
+    job_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(200))
+    version: Mapped[int]
+    device: Mapped[str] = mapped_column(String(64))
+    made: Mapped[list[list[float]]]
 
 
 class JobLineRow(Base):

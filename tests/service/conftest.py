@@ -12,6 +12,7 @@ import time
 import warnings
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,8 @@ from click.testing import CliRunner
 import maas_client
 from maas_client import cli as user_cli
 from reference_server import cli as server_cli
+from reference_server.catalogue import trained
+from reference_server.catalogue.table import find
 from reference_server.registry import accounts
 from reference_server.security.passwords import Passwords
 from reference_server.settings import Settings
@@ -238,6 +241,32 @@ def demo(tmp_path_factory):
     """The demo's server, trained on this repository's own sentences because it has no network."""
     with serving(tmp_path_factory.mktemp("demo"), "--demo", MAAS_SERVER_JOB_PROCESSES="1") as running:
         yield running
+
+
+class _Installed:
+    """What scikit-learn carries, from where it is installed: the same data as in the wheel that is pinned."""
+
+    def read(self, distribution, member):
+        (package,) = find_spec("sklearn").submodule_search_locations
+        return (Path(package).parent / member).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def listed(demo, tmp_path_factory, embedding_package):
+    """The demo's server with `iris`, `diabetes`, `digits` and `minilm`, which need no network here.
+
+    The first three are trained as `maas-server models add` does; `minilm` is a small encoder.
+    """
+    folder = tmp_path_factory.mktemp("listed")
+    with demo.client(api_key=demo.ready["api_key"]) as client:
+        for name in ("iris", "diabetes", "digits"):
+            package = folder / name
+            package.mkdir()
+            for file, content in getattr(trained, name)(find(name), _Installed()).items():
+                (package / file).write_bytes(content)
+            client.models.publish(package, name=name)
+        client.models.publish(embedding_package, name="minilm")
+    return demo
 
 
 @pytest.fixture
