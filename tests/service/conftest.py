@@ -99,7 +99,8 @@ class Running:
         client = self.client()
         password = secrets.token_urlsafe(16)
         email = f"{name}-{secrets.token_hex(4)}@example.com"
-        settings = Settings(data_dir=self.folder / "data")
+        url = self.environment.get("MAAS_SERVER_DATABASE_URL")
+        settings = Settings(data_dir=self.folder / "data", database_url=url)
         database = open_database(settings)
         accounts.create(
             database,
