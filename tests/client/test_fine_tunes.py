@@ -125,6 +125,16 @@ def test_much_goes_as_a_stream(fake, client, monkeypatch):
     assert made.rows == {"train": 20, "validation": 20}
 
 
+def test_a_server_that_takes_few_rows_in_a_call_gets_a_stream(fake, client):
+    """Not one that takes so few in all."""
+    fake.fail(errors.TooLargeError("fewer", code="too_many_rows", param="train"))
+    assert client.fine_tunes.create(name="moods", train=TRAIN).result.version == 1
+    assert [call.route for call in fake.calls] == ["POST /v1/fine-tunes", "POST /v1/fine-tunes/large"]
+    fake.fail(errors.TooLargeError("fewer", code="too_many_rows", param="rows"))
+    with pytest.raises(errors.TooLargeError):
+        client.fine_tunes.create(name="moods", train=TRAIN)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -294,6 +304,7 @@ def test_curves_of_any_shape_are_shown(points):
     curve = LossCurve(points)
     for shown in (said(curve), str(curve)):
         assert shown
+        assert "1epoch" not in shown
     picture, _, _ = curve._repr_html_().rpartition("</svg>")
     assert "nan" not in picture.partition(" style=")[2]
 
