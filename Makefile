@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-finetune test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers \
-	bench-memory bench-gpu bench-jobs bench-sdk explain-errors overload screenshots format clean
+	bench-cold bench-memory bench-gpu bench-jobs bench-sdk explain-errors overload screenshots format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.install
 
 bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
 	$(BIN)/python benchmarks/serving/memory.py
+
+bench-cold: $(INSTALLED)-bench ## Measure what it costs to load a large sealed model
+	$(BIN)/python benchmarks/serving/cold_load.py
 
 OVERLOAD_SECONDS := 60
 overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that it goes on (OVERLOAD_SECONDS=60; build/bench)

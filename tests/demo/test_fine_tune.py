@@ -1,4 +1,4 @@
-"""What `make demo-finetune` does beside training: embeddings, once and in order; pictures of the loss."""
+"""What `make demo-finetune` does beside training: embeddings in order, made once; pictures of the loss."""
 
 from __future__ import annotations
 
