@@ -151,19 +151,18 @@ class Training:
         batches = math.ceil(len(seen["train"]) / options.batch_size)
         best, lowest, waited = self._head, math.inf, 0
         for epoch in range(1, options.epochs + 1):
-            order, rate_now = chance.sample(seen["train"], len(seen["train"])), self._rate
+            order = chance.sample(seen["train"], len(seen["train"]))
             for batch in range(batches):
                 done = ((epoch - 1) * batches + batch) / (batches * options.epochs)
-                rate_now = self._rate * fallen(options.schedule, done)
                 rows = order[batch * options.batch_size : (batch + 1) * options.batch_size]
-                step(self._head, self._gradient(rows), rate_now)
+                step(self._head, self._gradient(rows), self._rate * fallen(options.schedule, done))
             watched = self._loss(seen["validation"]) if "validation" in seen else None
             self.curve.append(
                 {
                     "epoch": epoch,
                     "loss": self._loss(seen["train"]),
                     "validation_loss": watched,
-                    "learning_rate": rate_now,
+                    "learning_rate": self._rate * fallen(options.schedule, epoch / options.epochs),
                 }
             )
             if not self._watches or watched is None:
