@@ -71,7 +71,8 @@ def made_of(made: FineTuned) -> str:
 def told(point: TrainingPoint) -> str:
     """Return where a training is, in a line."""
     watched = "" if point.validation_loss is None else f", validation {point.validation_loss:.4g}"
-    return f"epoch {point.epoch:,}: loss {point.loss:.4g}{watched}"
+    right = "" if point.validation_accuracy is None else f", {point.validation_accuracy:.1%} right"
+    return f"epoch {point.epoch:,}: loss {point.loss:.4g}{watched}{right}"
 
 
 def drawn(curve: LossCurve) -> str:

@@ -225,6 +225,9 @@ def test_the_loss_is_seen_while_it_falls():
     from maas_client import _job_ends
 
     assert _job_ends.told(RUNNING) == "epoch 3: loss 0.2, validation 0.6"
+    right = RUNNING.model_copy(deep=True)
+    right.interim["curve"][-1]["validation_accuracy"] = 0.875
+    assert _job_ends.told(right) == "epoch 3: loss 0.2, validation 0.6, 87.5% right"
     assert _job_ends.told(RUNNING.model_copy(update={"kind": "evaluate"})) == ""
     assert list(LossCurve.of_job(RUNNING.model_copy(update={"interim": None}))) == []
 
@@ -329,10 +332,17 @@ def test_the_curve_is_a_table(client):
     job = client.fine_tunes.create(name="moods", train=TRAIN, epochs=4)
     frame = job.to_frame()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == ["epoch", "loss", "validation_loss", "learning_rate"]
+    assert list(frame.columns) == [
+        "epoch",
+        "loss",
+        "validation_loss",
+        "validation_accuracy",
+        "learning_rate",
+    ]
     assert frame["epoch"].tolist() == [1, 2, 3, 4]
     assert frame["loss"].is_monotonic_decreasing
     assert job.result.to_frame().equals(frame)
+    assert frame["validation_accuracy"].iloc[-1] == job.result["accuracy"]
 
 
 @pytest.mark.usefixtures("_without_a_screen")
