@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -289,6 +290,15 @@ def test_a_notebook_shows_the_curve_and_nothing_that_runs(client):
     hostile = made.model_copy(update={"model": HOSTILE, "labels": [HOSTILE], "warnings": [HOSTILE]})
     assert HOSTILE in said(hostile)
     assert "accuracy" in said(hostile)
+
+
+def test_names_at_the_lines_ends_do_not_meet():
+    """Nor do they reach the epochs below, where both losses end at the lowest value."""
+    ends = [TrainingPoint(epoch=n, loss=2.0 - n, validation_loss=2.0 - n, learning_rate=0.1) for n in (1, 2)]
+    found = re.findall(r'y="([\d.]+)"[^>]*>(train|validation|epoch)', LossCurve(ends)._repr_html_())
+    places = {name: float(y) for y, name in found}
+    assert abs(places["train"] - places["validation"]) >= 12
+    assert max(places["train"], places["validation"]) <= places["epoch"] - 12
 
 
 @pytest.mark.parametrize(
