@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -64,6 +65,14 @@ def environment(folder, **more):
     return {**kept, **own, **more}
 
 
+def is_member(process, supervisor):
+    """Tell whether a supervisor started a process as a worker or for jobs, however it does so here."""
+    with suppress(psutil.NoSuchProcess):
+        command = " ".join(process.cmdline())
+        return "spawn_main" in command or ("forkserver" in command and process.ppid() != supervisor)
+    return False
+
+
 @dataclass
 class Running:
     """A server that somebody started."""
@@ -77,9 +86,23 @@ class Running:
     def url(self):
         return self.ready["url"]
 
+    def family(self):
+        """Return every process below the supervisor, as they are now."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     def workers(self):
         """Return the processes that answer requests, as they are now."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        usual = psutil.Process(self.process.pid).nice()
+        return [each for each in self._members() if each.nice() == usual]
+
+    def job_processes(self):
+        """Return the processes that take jobs: those that stand back."""
+        usual = psutil.Process(self.process.pid).nice()
+        return [each for each in self._members() if each.nice() > usual]
+
+    def _members(self):
+        # Beside them there are what forks them, what cleans up after them, and trials of packages.
+        return [each for each in self.family() if is_member(each, self.process.pid)]
 
     def output(self):
         return (self.folder / "out.txt").read_text(encoding="utf-8")
@@ -185,11 +208,11 @@ def serving(folder, *options, **more):
             assert time.monotonic() < until, running.output()
             time.sleep(0.02)
         running.ready = json.loads((folder / "ready.json").read_text())
-        family = running.workers()
+        family = running.family()
         yield running
     finally:
         if process.poll() is None:
-            family = running.workers()
+            family = running.family()
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
@@ -200,6 +223,33 @@ def serving(folder, *options, **more):
             process.kill()
             process.wait()
         assert not alive, "the server left processes behind"
+
+
+@pytest.fixture
+def owner(running):
+    """Return a client that is logged in as a new account of the module's server."""
+    with running.account("owner") as client:
+        yield client
+
+
+@pytest.fixture
+def another(package_writer, text_graph):
+    """Return a maker of packages of other content each time."""
+    count = itertools.count()
+    return lambda **options: package_writer(text_graph(), example=f"good day {next(count)}", **options)
+
+
+@pytest.fixture
+def three_versions(owner, another):
+    """Return what publishes three versions of the model `words`, the last with labels of its own."""
+
+    def publish(*last_labels):
+        for number in (1, 2, 3):
+            labels = ("negative", "positive") if number < 3 else last_labels
+            owner.models.publish(another(labels=labels), name="words", notes=f"Note {number}.")
+        return owner.model("words")
+
+    return publish
 
 
 @pytest.fixture
