@@ -163,6 +163,9 @@ def test_a_killed_worker_is_replaced(serve):
         if forks.pid != running.process.pid:
             forks.kill()
             replaced(running, successor)
+            # It saw that nobody supervises it any more.
+            _, alive = psutil.wait_procs([successor], timeout=15)
+            assert not alive
 
 
 def replaced(running, worker):
