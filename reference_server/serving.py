@@ -59,8 +59,6 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Prepare | Non
     _check_tls(settings)
     _check_open_files(settings)
     context = processes.context()
-    # Before several workers do so at once, and not here: what a store needs would stay in memory.
-    processes.call(context, open_store, settings)
     instance = secrets.token_hex(12)
 
     def prepared() -> Mapping[str, str]:
@@ -68,6 +66,8 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Prepare | Non
 
     with _listen(settings) as listener, metrics_folder(settings.workers) as folder:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+        # Before several workers do so at once, and not here: what a store needs would stay in memory.
+        processes.call(context, open_store, settings)
         supervisor = Supervisor(settings, listener, instance, folder, context)
         announcement = _Announcement(settings, instance, ready_file, prepared, supervisor)
         announcement.start()

@@ -275,6 +275,12 @@ def package_writer(tmp_path: Path) -> Write:
     return write
 
 
+@pytest.fixture(scope="session", name="write_package")
+def folder_writer() -> Write:
+    """Return `write_package`, for what several tests share."""
+    return write_package
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a store without rows, to be copied: to make one takes a quarter of a second."""

@@ -20,19 +20,15 @@ def connect(url):
     return socket.create_connection((parts.hostname, parts.port), timeout=20)
 
 
-def test_the_ready_file_is_there_with_the_server_and_gone_without(serve):
-    """It names URL and process while requests are answered, and an ended server leaves none."""
-    with serve() as running:
+def test_sigterm_says_not_ready_first_and_lets_accepted_requests_finish(serve):
+    """/healthz is 503 during the grace period, while a slow sender's request still gets its answer.
+
+    The ready file names URL and process while requests are answered, and an ended server leaves none.
+    """
+    with serve(MAAS_SERVER_GRACE_SECONDS="2") as running, connect(running.url) as slow:
         assert set(running.ready) == {"url", "pid"}
         assert running.ready["pid"] == running.process.pid
         assert f"Serving on {running.url}" in running.output()
-        assert running.stop() == 0
-        assert not (running.folder / "ready.json").exists()
-
-
-def test_sigterm_says_not_ready_first_and_lets_accepted_requests_finish(serve):
-    """/healthz is 503 during the grace period, while a slow sender's request still gets its answer."""
-    with serve(MAAS_SERVER_GRACE_SECONDS="2") as running, connect(running.url) as slow:
         body = json.dumps({"email": "a@example.com", "password": "x" * 12}).encode()
         head = "POST /v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
@@ -46,12 +42,17 @@ def test_sigterm_says_not_ready_first_and_lets_accepted_requests_finish(serve):
         slow.sendall(body[5:])
         assert slow.recv(65536).startswith(b"HTTP/1.1 401")
         assert running.process.wait(20) == 0
+        assert not (running.folder / "ready.json").exists()
 
 
-def test_what_runs_when_the_port_closes_is_answered(serve, text_package):
-    """Callers that are in the middle of predictions see either an answer or a refused connection."""
-    with serve(MAAS_SERVER_GRACE_SECONDS="0.3") as running, running.account("busy") as client:
+def test_sigterm_under_load_loses_no_request(serve, text_package):
+    """On kept connections each answer in the grace period is announced as the last; none is cut.
+
+    Callers of the SDK, in the middle of predictions, see either an answer or a refused connection.
+    """
+    with serve(MAAS_SERVER_GRACE_SECONDS="1") as running, running.account("busy") as client:
         client.models.publish(text_package, name="words")
+        key = client.keys.create("load", scopes=["predict"]).secret.get_secret_value()
         answered, broken = [], []
 
         def call():
@@ -63,38 +64,24 @@ def test_what_runs_when_the_port_closes_is_answered(serve, text_package):
                         broken.append(error)
                         return
 
-        key = client.keys.create("load", scopes=["predict"]).secret.get_secret_value()
-        callers = [threading.Thread(target=call) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        time.sleep(0.3)
-        assert running.stop() == 0
-        for caller in callers:
-            caller.join(20)
-        assert set(answered) == {"positive"}
-        assert {type(error).__name__ for error in broken} <= {
-            "NotSentError",
-            "UnavailableError",
-            "DroppedError",
-        }
-
-
-def test_sigterm_under_load_loses_no_request(serve, text_package):
-    """On kept connections each answer in the grace period is announced as the last; none is cut."""
-    with serve(MAAS_SERVER_GRACE_SECONDS="1") as running, running.account("busy") as client:
-        client.models.publish(text_package, name="words")
-        key = client.keys.create("load", scopes=["predict"]).secret.get_secret_value()
-        callers = [KeptConnection(running.url, key) for _ in range(8)]
+        kept = [KeptConnection(running.url, key) for _ in range(4)]
+        callers = [*kept, *(threading.Thread(target=call) for _ in range(4))]
         for caller in callers:
             caller.start()
         time.sleep(0.5)
         assert running.stop() == 0
         for caller in callers:
             caller.join(20)
-        assert not any(caller.lost for caller in callers), [caller.lost for caller in callers]
-        assert all(caller.answered > 1 for caller in callers)
+        assert not any(caller.lost for caller in kept), [caller.lost for caller in kept]
+        assert all(caller.answered > 1 for caller in kept)
         # Each was told, and found nobody where it went then.
-        assert all(caller.farewells for caller in callers)
+        assert all(caller.farewells for caller in kept)
+        assert set(answered) == {"positive"}
+        assert {type(error).__name__ for error in broken} <= {
+            "NotSentError",
+            "UnavailableError",
+            "DroppedError",
+        }
 
 
 class KeptConnection(threading.Thread):
