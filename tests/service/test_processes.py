@@ -15,6 +15,12 @@ import pytest
 import requests
 
 
+@pytest.fixture
+def serve(serve_anew):
+    """Return what starts the command itself: its start and end are what is tested here."""
+    return serve_anew
+
+
 def connect(url):
     parts = urlsplit(url)
     return socket.create_connection((parts.hostname, parts.port), timeout=20)
