@@ -1,7 +1,8 @@
-"""Servers that begin as copies of a process that has loaded everything: `maas-server serve` but for its loading.
+"""Servers that begin as copies of a process that has loaded everything: the command but for its loading.
 
-Supervisor, workers and what forks them are those of the command; only where a new interpreter would begin and
-load the same once more, a copy of this one goes on. `test_processes.py` and the demo start the command itself.
+Supervisor, workers and what forks them are those of `maas-server serve`. Only where a new interpreter would
+begin and load the same once more, a copy of this one goes on. `test_processes.py` and the demo start the
+command itself.
 """
 
 from __future__ import annotations
