@@ -116,7 +116,7 @@ def calls(url: str, key: str) -> dict[str, Call]:
     }
 
 
-def started(model: maas_client._resources.ModelHandle) -> Job[Evaluation]:
+def started(model: maas_client._model_handle.ModelHandle) -> Job[Evaluation]:
     """Return a job that runs, and will for longer than a turn."""
     job = model.evaluate_in_background([{"x": 1.0}] * JOB_ROWS, [1.0] * JOB_ROWS)
     while not job.refresh().progress.done:

@@ -28,18 +28,14 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    from maas_client._async_account import AsyncAccountResource, AsyncKeysResource, AsyncSessionsResource
     from maas_client._async_audit import AsyncAuditResource
     from maas_client._async_jobs import AsyncJob, AsyncJobsResource
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncListing
-    from maas_client._async_resources import (
-        AsyncAccountResource,
-        AsyncKeysResource,
-        AsyncModelHandle,
-        AsyncModelsResource,
-        AsyncServiceResource,
-        AsyncSessionsResource,
-    )
+    from maas_client._async_model_handle import AsyncModelHandle
+    from maas_client._async_models import AsyncModelsResource
+    from maas_client._async_service import AsyncServiceResource
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._operations._operation import Operation, Result
@@ -162,35 +158,35 @@ class AsyncClient:
     @property
     def service(self) -> AsyncServiceResource:
         """The service itself; open to anyone."""
-        from maas_client._async_resources import AsyncServiceResource
+        from maas_client._async_service import AsyncServiceResource
 
         return AsyncServiceResource(self._send)
 
     @property
     def account(self) -> AsyncAccountResource:
         """Your account."""
-        from maas_client._async_resources import AsyncAccountResource
+        from maas_client._async_account import AsyncAccountResource
 
         return AsyncAccountResource(self._send)
 
     @property
     def sessions(self) -> AsyncSessionsResource:
         """Your log-in sessions."""
-        from maas_client._async_resources import AsyncSessionsResource
+        from maas_client._async_account import AsyncSessionsResource
 
         return AsyncSessionsResource(self._send)
 
     @property
     def keys(self) -> AsyncKeysResource:
         """Your API keys."""
-        from maas_client._async_resources import AsyncKeysResource
+        from maas_client._async_account import AsyncKeysResource
 
         return AsyncKeysResource(self._send)
 
     @property
     def models(self) -> AsyncModelsResource:
         """The catalogue."""
-        from maas_client._async_resources import AsyncModelsResource
+        from maas_client._async_models import AsyncModelsResource
 
         return AsyncModelsResource(self._send)
 
@@ -247,7 +243,7 @@ class AsyncClient:
             sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
                 gets the same version. Your key decides when it is left out.
         """
-        from maas_client._async_resources import AsyncModelHandle
+        from maas_client._async_model_handle import AsyncModelHandle
 
         sticky_id = checked_sticky_id(sticky_id)
         send = self._send if sticky_id is None else partial(self._send, sticky_id=sticky_id)

@@ -12,7 +12,7 @@ from maas_client.errors import ArgumentError, NotFoundError
 from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
-    from maas_client._async_resources import AsyncKeysResource
+    from maas_client._async_account import AsyncKeysResource
     from maas_client._config import Settings
 
 

@@ -29,22 +29,18 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    from maas_client._account import AccountResource, KeysResource, SessionsResource
     from maas_client._audit import AuditResource
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
     from maas_client._frames import Frame
     from maas_client._jobs import Job, JobsResource
     from maas_client._lanes import Source
     from maas_client._listing import Listing
+    from maas_client._model_handle import ModelHandle
+    from maas_client._models import ModelsResource
     from maas_client._operations._operation import Operation, Result
     from maas_client._progress import Progress
-    from maas_client._resources import (
-        AccountResource,
-        KeysResource,
-        ModelHandle,
-        ModelsResource,
-        ServiceResource,
-        SessionsResource,
-    )
+    from maas_client._service import ServiceResource
     from maas_client.explanations import Explanation, Explanations
     from maas_client.predictions import AnyPrediction, Outcome, Predictions
     from maas_client.types import Account, ExplainMethod, SessionCreated, UsageEntry
@@ -163,35 +159,35 @@ class Client:
     @property
     def service(self) -> ServiceResource:
         """The service itself; open to anyone."""
-        from maas_client._resources import ServiceResource
+        from maas_client._service import ServiceResource
 
         return ServiceResource(self._send)
 
     @property
     def account(self) -> AccountResource:
         """Your account."""
-        from maas_client._resources import AccountResource
+        from maas_client._account import AccountResource
 
         return AccountResource(self._send)
 
     @property
     def sessions(self) -> SessionsResource:
         """Your log-in sessions."""
-        from maas_client._resources import SessionsResource
+        from maas_client._account import SessionsResource
 
         return SessionsResource(self._send)
 
     @property
     def keys(self) -> KeysResource:
         """Your API keys."""
-        from maas_client._resources import KeysResource
+        from maas_client._account import KeysResource
 
         return KeysResource(self._send)
 
     @property
     def models(self) -> ModelsResource:
         """The catalogue."""
-        from maas_client._resources import ModelsResource
+        from maas_client._models import ModelsResource
 
         return ModelsResource(self._send)
 
@@ -248,7 +244,7 @@ class Client:
             sticky_id: Whom you call for, 1 to 200 characters: where versions share the traffic, the same id
                 gets the same version. Your key decides when it is left out.
         """
-        from maas_client._resources import ModelHandle
+        from maas_client._model_handle import ModelHandle
 
         sticky_id = checked_sticky_id(sticky_id)
         send = self._send if sticky_id is None else partial(self._send, sticky_id=sticky_id)

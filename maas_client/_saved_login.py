@@ -13,8 +13,8 @@ from maas_client.errors import ArgumentError, NotFoundError
 from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
+    from maas_client._account import KeysResource
     from maas_client._config import Settings
-    from maas_client._resources import KeysResource
 
 
 def save(keys: KeysResource, settings: Settings) -> None:

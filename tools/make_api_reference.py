@@ -41,6 +41,9 @@ class Page:
     only: tuple[str, ...] = ()
 
 
+# Bases that say nothing to a reader: what classes share inside.
+UNSAID = frozenset(("Generic[Item]", "Resource", "OfModel"))
+
 PAGES = (
     Page(
         "client",
@@ -48,7 +51,21 @@ PAGES = (
         "`Client`, and what hangs off it: `client.models`, `client.model(name)`, `client.keys` and so on. "
         "`AsyncClient` has the same names with the same arguments; there, methods that ask the server are "
         "awaited, and what is iterated over is iterated over with `async for`.",
-        ("_client", "_resources", "_jobs", "_traffic", "_capture", "_audit", "_listing", "_calls"),
+        (
+            "_client",
+            "_service",
+            "_account",
+            "_models",
+            "_versions",
+            "_aliases",
+            "_model_handle",
+            "_jobs",
+            "_traffic",
+            "_capture",
+            "_audit",
+            "_listing",
+            "_calls",
+        ),
         (
             "Client",
             "ServiceResource",
@@ -160,7 +177,7 @@ def described(thing: griffe.Object) -> Iterator[str]:
         yield from function(thing)
         return
     yield f"## `{thing.name}`"
-    bases = ", ".join(f"`{base}`" for base in thing.bases if str(base) != "Generic[Item]")
+    bases = ", ".join(f"`{base}`" for base in thing.bases if str(base) not in UNSAID)
     if bases:
         yield f"A kind of {bases}."
     made = thing.members.get("__init__")

@@ -14,7 +14,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "maas_client"
 FILES = (
     "client",
-    "resources",
+    "resource",
+    "service",
+    "account",
+    "models",
+    "versions",
+    "aliases",
+    "model_handle",
     "jobs",
     "evaluation",
     "explanations",

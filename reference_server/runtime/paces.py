@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 # Of the newest run in a model's pace: some ten runs after a change the estimate has followed it.
 _WEIGHT = 0.2
+# A run that took longer counts as so many times the pace: a machine that stood still for a while must not have
+# calls refused afterwards. What has truly become slower is followed within some runs.
+_MOST_RISE = 4.0
 _MOST_MODELS = 1000
 
 
@@ -24,7 +27,7 @@ class Paces:
         """Take note of a run of some rows."""
         each = seconds / max(1, rows)
         before = self._seconds.pop(id(model), each)
-        self._seconds[id(model)] = before + _WEIGHT * (each - before)
+        self._seconds[id(model)] = before + _WEIGHT * (min(each, _MOST_RISE * before) - before)
         if len(self._seconds) > _MOST_MODELS:
             self._seconds.popitem(last=False)
 

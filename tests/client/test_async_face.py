@@ -11,32 +11,36 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import maas_client
-from maas_client import AsyncClient, Client, _async_jobs, _async_resources, _jobs, _resources, errors
+from maas_client import AsyncClient, Client, errors
 
 ROOT = Path(__file__).parents[2]
 KEY = "maas_key_0123456789abcdefghijklmnopqrstuvwxyz"
+MODULES = {
+    "service": ("ServiceResource",),
+    "account": ("AccountResource", "SessionsResource", "KeysResource"),
+    "models": ("ModelsResource",),
+    "model_handle": ("ModelHandle",),
+    "versions": ("VersionsResource",),
+    "aliases": ("AliasesResource",),
+    "traffic": ("TrafficResource",),
+    "jobs": ("Job", "JobsResource"),
+}
 PAIRS = [
     (Client, AsyncClient),
     *(
-        (getattr(_resources, name), getattr(_async_resources, f"Async{name}"))
-        for name in (
-            "ServiceResource",
-            "AccountResource",
-            "SessionsResource",
-            "KeysResource",
-            "ModelsResource",
-            "ModelHandle",
-            "VersionsResource",
-            "AliasesResource",
-            "TrafficResource",
+        (
+            getattr(import_module(f"maas_client._{module}"), name),
+            getattr(import_module(f"maas_client._async_{module}"), f"Async{name}"),
         )
+        for module, names in MODULES.items()
+        for name in names
     ),
-    *((getattr(_jobs, name), getattr(_async_jobs, f"Async{name}")) for name in ("Job", "JobsResource")),
 ]
 
 

@@ -1,0 +1,543 @@
+# Made from _async_model_handle.py by tools/make_sync_face.py: change that file, then run `make format`.
+"""The asynchronous face of one model, and of what is done with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from maas_client import _history
+from maas_client._aliases import AliasesResource
+from maas_client._calls import NOT_GIVEN, Budget
+from maas_client._capture import CapturedResource, CaptureResource
+from maas_client._operations import (
+    _names,
+    explain,
+    models,
+    open_inference,
+    predict,
+    traffic,
+)
+from maas_client._operations._operation import DEFAULT_TIMEOUT
+from maas_client._pins import PinnedSend
+from maas_client._resource import holds
+from maas_client._shares import SharesResource
+from maas_client._traffic import TrafficResource
+from maas_client._versions import VersionsResource
+from maas_client.errors import (
+    InvalidReplyError,
+    StatusError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
+
+    from maas_client._calls import Peer, Timeout
+    from maas_client._frames import Frame
+    from maas_client._jobs import Job, Stream
+    from maas_client._lanes import Source
+    from maas_client._listing import Listing, Send
+    from maas_client._progress import Progress
+    from maas_client.comparisons import VersionsCompared
+    from maas_client.explanations import Explanation, Explanations, ExplanationsCompared
+    from maas_client.predictions import (
+        AnyPrediction,
+        InferResult,
+        Outcome,
+        Predictions,
+    )
+    from maas_client.types import (
+        Comparison,
+        Erasure,
+        Evaluation,
+        ExplainMethod,
+        Model,
+        ModelEvent,
+        ModelMetadata,
+        Served,
+    )
+
+
+class ModelHandle:
+    """One model by name; nothing is asked of the server until a method is called.
+
+    Pinned to a version, it calls that one where no other is named, and warns (`VersionWarning`) once of each
+    newer version that becomes `default`.
+    """
+
+    def __init__(self, send: Send, stream: Stream, name: str, peer: Peer, pin: int | None = None) -> None:
+        self._send = send
+        self._stream = stream
+        self._peer = peer
+        self.name = _names.model(name)
+        self.pinned = pin
+        self._run: Send = send if pin is None else PinnedSend(send, self.name, pin)
+
+    def __repr__(self) -> str:
+        pinned = "" if self.pinned is None else f", pin={self.pinned}"
+        return f"ModelHandle({self.name!r}{pinned})"
+
+    def pin(self, version: int) -> ModelHandle:
+        """Return a handle that stays with a version, by its number, whatever `default` becomes.
+
+        It asks nothing more of the server for that: answers tell which version `default` points to.
+        """
+        return ModelHandle(self._send, self._stream, self.name, self._peer, version)
+
+    @property
+    def versions(self) -> VersionsResource:
+        """Its versions."""
+        return VersionsResource(self._send, self.name)
+
+    @property
+    def aliases(self) -> AliasesResource:
+        """Its aliases."""
+        return AliasesResource(self._send, self.name)
+
+    @property
+    def shares(self) -> SharesResource:
+        """The accounts that it is shared with."""
+        return SharesResource(self._send, self.name)
+
+    @property
+    def capture(self) -> CaptureResource:
+        """Whether inputs and outputs of its calls are stored for its owners."""
+        return CaptureResource(self._send, self.name)
+
+    @property
+    def captured(self) -> CapturedResource:
+        """The calls that were captured."""
+        return CapturedResource(self._send, self.name)
+
+    @property
+    def traffic(self) -> TrafficResource:
+        """Which versions share the calls that name none, and which get copies."""
+        return TrafficResource(self._send, self.name)
+
+    def served(self, *, at: datetime | str | None = None) -> Served:
+        """Return which versions served calls that named none at a time, and who had made it so, when and why.
+
+        Args:
+            at: When, with a time zone: a datetime, or text such as `2026-11-27T09:30:00Z`; now when left out.
+
+        Raises:
+            ArgumentError: `at` is no time, or has no zone.
+            NotFoundError: The model had no version yet.
+        """
+        return self._send(traffic.served(self.name, at))
+
+    def comparison(self, a: int, b: int, *, since: int = 0) -> Comparison:
+        """Compare two versions by live traffic, with 95 % intervals; for the model's owner and publishers.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            since: Only what was seen since this revision of the traffic; everything by default.
+        """
+        return self._send(traffic.comparison(self.name, a, b, since=since))
+
+    def compare(
+        self,
+        a: int,
+        b: int,
+        inputs: Iterable[Mapping[str, object]],
+        targets: Iterable[object] | None = None,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> VersionsCompared:
+        """Compare two versions on inputs of your own: agreement, quality, latency, with 95 % intervals.
+
+        Args:
+            a: The version to compare with.
+            b: The version that is compared.
+            inputs: Instances by input name, such as `[{"text": "…"}]`.
+            targets: The right label or value of each; without them nothing is said of quality.
+            parameters: Options of the task.
+            batch_size: Rows in each call.
+            seed: Of the bootstrap; the same seed gives the same interval.
+            timeout: Seconds in total, for each call.
+
+        Raises:
+            ArgumentError: There are no inputs, another number of targets, or the model has no use for them.
+        """
+        from maas_client import comparisons
+
+        rows, wanted = comparisons.checked_sample(inputs, targets)
+        outcomes: list[list[Outcome]] = []
+        for version in (a, b):
+            found = self.predict_many(
+                rows,
+                version=version,
+                parameters=parameters,
+                concurrency=1,
+                batch_size=batch_size,
+                timeout=timeout,
+            )
+            outcomes.append(list(found))
+        return comparisons.compared(a, b, (outcomes[0], outcomes[1]), wanted, seed)
+
+    def get(self) -> Model:
+        """Return the model with its description and measured metrics."""
+        return self._send(models.get(self.name))
+
+    def history(
+        self, *, kind: str | None = None, after: int | None = None, page_size: int | None = None
+    ) -> Listing[ModelEvent]:
+        """List what happened to the model, when and by whom, newest first.
+
+        Args:
+            kind: Only events of this kind, such as `alias_moved`.
+            after: Only events after the one of this `seq`.
+            page_size: How many to fetch at a time, 1 to 1000.
+        """
+        return _history.listing(self._send, self.name, kind=kind, after=after, page_size=page_size)
+
+    def delete(self) -> Erasure | None:
+        """Erase the model for good, with its versions, aliases and history; returns as `models.delete`."""
+        return self._send(models.delete(self.name))
+
+    def predict(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> AnyPrediction:
+        """Run the model on one instance, as `client.predict` does."""
+        given = predict.merged(inputs, values)
+        return self._run(
+            predict.predict(self.name, given, version=self._chosen(version), parameters=parameters),
+            timeout=timeout,
+        )
+
+    def predict_batch(
+        self,
+        instances: Iterable[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Predictions:
+        """Run the model on several instances in one call, as `client.predict_batch` does."""
+        operation = predict.predict_batch(
+            self.name, instances, version=self._chosen(version), parameters=parameters
+        )
+        return self._run(operation, timeout=timeout)
+
+    def metadata(self, *, version: int | str | None = None) -> ModelMetadata:
+        """Return the model's tensors and versions, by the Open Inference Protocol."""
+        return self._run(open_inference.model_metadata(self.name, version=self._chosen(version)))
+
+    def ready(self, *, version: int | str | None = None) -> bool:
+        """Return whether the model can be called, by the Open Inference Protocol."""
+        return holds(self._run, open_inference.model_ready(self.name, version=self._chosen(version)))
+
+    def infer(
+        self,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        version: int | str | None = None,
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> InferResult:
+        """Run the model on tensors, by the Open Inference Protocol: here, on Triton, KServe or MLServer.
+
+        Tensors travel in binary form where the server takes them so, which the first call finds out, and as
+        JSON elsewhere. It needs numpy (`pip install 'maas-client[tensors]'`).
+
+        Args:
+            inputs: Arrays by input name. An array is sent as the dtype that it has: `np.float32` is FP32.
+                Nested lists are sent as what the model's metadata says, for which it is asked first.
+            version: A version; the server's own choice when left out.
+            outputs: The outputs to return; all of them when left out.
+            parameters: Those of the whole request.
+            timeout: Seconds in total, for this call and what it has to find out.
+
+        Returns:
+            The outputs by name: `result["y"]` is a numpy array.
+
+        Raises:
+            ArgumentError: An input is ragged, of a dtype that the protocol lacks, out of its datatype's
+                range, or not finite and the server takes JSON only.
+            StatusError: The server refuses, for example another datatype or shape.
+        """
+        budget = Budget(timeout, DEFAULT_TIMEOUT)
+        metadata = None
+        if open_inference.needs_metadata(inputs):
+            operation = open_inference.model_metadata(self.name, version=self._chosen(version))
+            metadata = self._run(operation, timeout=budget)
+        ask = partial(
+            open_inference.infer,
+            self.name,
+            inputs,
+            version=self._chosen(version),
+            outputs=outputs,
+            parameters=parameters,
+            metadata=metadata,
+        )
+        if self._peer.takes_binary is not None:
+            return self._run(ask(binary=self._peer.takes_binary), timeout=budget)
+        try:
+            result = self._run(ask(binary=True, is_trial=True), timeout=budget)
+        except (StatusError, InvalidReplyError) as error:
+            if not open_inference.may_lack_binary(error):
+                raise
+        else:
+            self._peer.takes_binary = True
+            return result
+        result = self._run(ask(binary=False), timeout=budget)
+        self._peer.takes_binary = False
+        return result
+
+    def explain(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> Explanation:
+        """Tell why the model says what it says about one instance, as `client.explain` does."""
+        given = predict.merged(inputs, values)
+        options = explain.Options(
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            parameters=parameters,
+        )
+        operation = explain.explain(self.name, given, options, version=self._chosen(version))
+        return self._run(operation, timeout=timeout)
+
+    def explain_many(
+        self,
+        inputs: Iterable[object],
+        *,
+        columns: Mapping[str, str] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Job[Explanations]:
+        """Have many instances explained by a job, as `client.explain_many` does."""
+        from maas_client._explanations import Explaining
+
+        options = explain.Options(
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            parameters=parameters,
+        )
+        work = Explaining(self._run, self.name, options)
+        return work.job(self._stream, inputs, columns=columns, version=self._chosen(version), timeout=timeout)
+
+    def compare_explanations(
+        self,
+        a: int | str,
+        b: int | str,
+        /,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        target: str | None = None,
+        method: ExplainMethod = "auto",
+        budget: int = 256,
+        time_budget: float | None = None,
+        seed: int = 0,
+        against: Mapping[str, object] | str | None = None,
+        faithfulness: bool = True,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+        **values: object,
+    ) -> ExplanationsCompared:
+        """Explain two versions' answers to the same instance, with the same target and seed, side by side.
+
+        Args:
+            a: The version to compare with: a number or an alias.
+            b: The version that is compared.
+            inputs: As all that follow, see `client.explain`.
+            target: The label or output to explain; what a predicts when left out, for both.
+            method: How the attributions are found.
+            budget: The most evaluations, of each version.
+            time_budget: Seconds to spend, on each version.
+            seed: The same for both.
+            against: The other side of a similarity.
+            faithfulness: Whether to measure how far each can be trusted.
+            parameters: Options of the task.
+            timeout: Seconds in total, for both.
+            values: Inputs by name, such as `text="…"`.
+
+        Raises:
+            UnprocessableError: The inputs do not fit one of the two, or it has no such target.
+            NotFoundError: There is no such version, or the server explains nothing.
+        """
+        from maas_client._explanations import Explaining
+
+        options = explain.Options(
+            target=target,
+            method=method,
+            budget=budget,
+            time_budget=time_budget,
+            seed=seed,
+            against=against,
+            faithfulness=faithfulness,
+            parameters=parameters,
+        )
+        work = Explaining(self._run, self.name, options)
+        return work.compared(a, b, predict.merged(inputs, values), timeout=timeout)
+
+    def evaluate(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Evaluation:
+        """Hold the model's answers against what is true, and measure how good they are.
+
+        More than 2,000 rows go through a job, which this waits for; that needs the scope `jobs`. Nothing of
+        the rows is kept.
+
+        Args:
+            inputs: The inputs of each row by name; or plain values, where the model has one input.
+            targets: For each row the true label, or the true value of a regression.
+            version: A number or an alias; what the alias `default` points to when left out.
+            parameters: Options of the task.
+            progress: For a job: True for a bar, with the extra `progress`; or a function of the rows done and
+                their total.
+            timeout: Seconds in total; 300 for a call, and as long as it takes for a job, where nothing else
+                is said.
+
+        Returns:
+            Each metric with its 95 % interval, the confusion matrix and the calibration: for a
+            classification accuracy, macro-F1, cross-entropy (nats) and expected calibration error, for a
+            regression mean squared error, mean absolute error and R².
+
+        Raises:
+            UnprocessableError: A row does not fit the model; the message names it.
+            PermissionDeniedError: There are many rows and the key lacks the scope `jobs`.
+            JobError: The job ended without a result.
+        """
+        from maas_client._evaluation import Evaluations
+
+        work = Evaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
+        return work.measured(inputs, targets, progress=progress, timeout=timeout)
+
+    def evaluate_in_background(
+        self,
+        inputs: Iterable[object],
+        targets: Iterable[object],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Job[Evaluation]:
+        """Have the model evaluated by a job, and return that at once; arguments as in `evaluate`.
+
+        `job.wait()` returns the evaluation; `client.jobs.get(job.id)` finds the job from elsewhere.
+        """
+        from maas_client._evaluation import Evaluations
+
+        work = Evaluations(
+            self._run, self._stream, self.name, version=self._chosen(version), parameters=parameters
+        )
+        return work.job(inputs, targets, timeout=timeout)
+
+    def predict_many(
+        self,
+        instances: Source[Mapping[str, object]],
+        *,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        ordered: bool = True,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Iterator[Outcome]:
+        """Run the model on any number of instances, as `client.predict_many` does."""
+        from maas_client._bulk import BulkWork
+
+        work = BulkWork(
+            model=self.name,
+            instances=instances,
+            version=self._chosen(version),
+            parameters=parameters,
+            concurrency=concurrency,
+            ordered=ordered,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+        return work.outcomes(self._run)
+
+    def predict_frame(
+        self,
+        frame: Frame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        version: int | str | None = None,
+        parameters: Mapping[str, object] | None = None,
+        concurrency: int = 4,
+        batch_size: int | None = None,
+        progress: Progress = False,
+        checkpoint: str | PathLike[str] | None = None,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> Frame:
+        """Run the model on every row of a data frame, as `client.predict_frame` does."""
+        from maas_client import _frames
+
+        table = _frames.table(frame)
+        if columns is None:
+            columns = table.columns_for((self.get()).signature)
+        outcomes = self.predict_many(
+            table.instances(columns),
+            version=version,
+            parameters=parameters,
+            concurrency=concurrency,
+            batch_size=batch_size,
+            progress=progress,
+            checkpoint=checkpoint,
+            timeout=timeout,
+        )
+        return table.with_outcomes(list(outcomes))
+
+    def _chosen(self, version: int | str | None) -> int | str | None:
+        return self.pinned if version is None else version
