@@ -96,7 +96,8 @@ def _answer(answer: Connection, function: Callable[..., object], arguments: tupl
     listen_to_signals()
     end_with_parent()
     try:
-        result = function(*arguments), None
+        returned = function(*arguments)
     except Exception as error:  # noqa: BLE001 - raised again by whoever called
-        result = None, error
-    answer.send(result)
+        answer.send((None, error))
+    else:
+        answer.send((returned, None))
