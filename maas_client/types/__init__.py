@@ -25,6 +25,25 @@ if TYPE_CHECKING:
         SessionCreate,
         SessionCreated,
     )
+    from maas_client.types.advice import (
+        Advice,
+        AdviceApply,
+        AdviceInterval,
+        AdviceMachine,
+        AdviceMetric,
+        AdviceObjective,
+        AdviceProgress,
+        AdviceQuality,
+        AdviceRecommendation,
+        AdviceRequest,
+        AdviceSetting,
+        AdviceVariant,
+        AppliedAdvice,
+        HardwareAdvice,
+        NotMeasured,
+        StaticAdvice,
+        StaticFinding,
+    )
     from maas_client.types.aliases import Alias, AliasChange, AliasMove, AliasRollback
     from maas_client.types.audit import (
         AdminAuditQuery,
@@ -212,10 +231,23 @@ __all__ = [
     "AccountExport",
     "AccountName",
     "AdminAuditQuery",
+    "Advice",
+    "AdviceApply",
+    "AdviceInterval",
+    "AdviceMachine",
+    "AdviceMetric",
+    "AdviceObjective",
+    "AdviceProgress",
+    "AdviceQuality",
+    "AdviceRecommendation",
+    "AdviceRequest",
+    "AdviceSetting",
+    "AdviceVariant",
     "Alias",
     "AliasChange",
     "AliasMove",
     "AliasRollback",
+    "AppliedAdvice",
     "Attribution",
     "AuditAct",
     "AuditEntry",
@@ -261,6 +293,7 @@ __all__ = [
     "FineTuneOptions",
     "FineTuneQuery",
     "FineTuneRows",
+    "HardwareAdvice",
     "Health",
     "HistoryQuery",
     "ImagePreprocessing",
@@ -296,6 +329,7 @@ __all__ = [
     "ModelUpdate",
     "ModelUsage",
     "Network",
+    "NotMeasured",
     "Notes",
     "Origin",
     "OutputSpec",
@@ -335,6 +369,8 @@ __all__ = [
     "SharedModel",
     "SignatureDifference",
     "Snippets",
+    "StaticAdvice",
+    "StaticFinding",
     "Tag",
     "TaskSignature",
     "TensorMetadata",
@@ -368,6 +404,11 @@ _NAMES = {
     "accounts": (
         "SCOPES Account AccountCreate Invitation Key KeyCreate KeyCreated KeyRotate PasswordChange Scope "
         "Session SessionCreate SessionCreated"
+    ),
+    "advice": (
+        "Advice AdviceApply AdviceInterval AdviceMachine AdviceMetric AdviceObjective AdviceProgress "
+        "AdviceQuality AdviceRecommendation AdviceRequest AdviceSetting AdviceVariant AppliedAdvice "
+        "HardwareAdvice NotMeasured StaticAdvice StaticFinding"
     ),
     "aliases": "Alias AliasChange AliasMove AliasRollback",
     "audit": "AdminAuditQuery AuditAct AuditEntry AuditHead AuditOutcome AuditQuery",
