@@ -196,8 +196,10 @@ def test_json_refuses_bytes_that_are_no_text():
     ("shape", "said"),
     [
         ([-1], "whole numbers from 0 up"),
-        ([2**62, 4], r"fewer than 2\^63 elements"),
-        ([0, 2**62, 4], r"fewer than 2\^63 elements"),
+        ([2**62, 4], r"fewer than 2\^60 elements"),
+        ([0, 2**62, 4], r"fewer than 2\^60 elements"),
+        # Two bytes each are more than numpy counts, though there are none.
+        ([0, 2**62], r"fewer than 2\^60 elements"),
         ([1] * 65, "at most 64 dimensions"),
         ([1.0], "whole numbers"),
         ([True], "whole numbers"),
