@@ -22,6 +22,7 @@ from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
+    advice,
     aliases,
     audit,
     capture,
@@ -101,6 +102,7 @@ ROUTES = (
     evaluate.routes,
     explain.routes,
     fine_tunes.routes,
+    advice.routes,
     jobs.routes,
     open_inference.routes,
     open_inference_models.routes,

@@ -175,6 +175,14 @@ class ModelPool:
         self._closed = False
         self._trims_left = 0
 
+    def provider(self, wanted: str) -> ExecutionProvider:
+        """Return what runs a model that wants `cpu`, `cuda` or `auto`.
+
+        Raises:
+            ExecutionProviderError: CUDA is wanted, and does not work.
+        """
+        return self._providers(wanted)
+
     def find(self, digest: str) -> LoadedModel | None:
         """Return a model that is in memory, and count it as used."""
         with self._lock:
