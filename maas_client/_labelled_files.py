@@ -88,7 +88,7 @@ def _csv(file: Path, delimiter: str) -> Records:
     # A byte order mark, as spreadsheets write it, is no part of the first column's name.
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, delimiter=delimiter, restkey="", strict=True)
-        names = list(reader.fieldnames or ())
+        names = _head(reader, file)
         rows: list[Mapping[str, object]] = []
         places = []
         try:
@@ -104,6 +104,18 @@ def _csv(file: Path, delimiter: str) -> Records:
         except csv.Error as error:
             raise ArgumentError(f"line {reader.reader.line_num} of {file.name} is no CSV: {error}") from error
     return Records(names, rows, places, are_texts=True)
+
+
+def _head(reader: csv.DictReader[str], file: Path) -> list[str]:
+    try:
+        names = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise ArgumentError(f"the head of {file.name} is no CSV: {error}") from error
+    if not names:
+        raise ArgumentError(f"{file.name!r} is empty; its first line is to name the columns")
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise ArgumentError(f"the head of {file.name} names the column {twice[0]!r} twice; keep one")
+    return names
 
 
 def _json_lines(file: Path) -> Records:

@@ -64,7 +64,6 @@ from reference_server.registry import receipts
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.callers import Defaults
-from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
 from reference_server.runtime.turns import Turns
@@ -298,6 +297,9 @@ def open_services(
         has_job_processes: Whether processes that take jobs were started beside this one.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
+    # With it comes ONNX Runtime, and with that a thread, before which processes are forked (`loaded.py`).
+    from reference_server.runtime.execution_providers import Providers
+
     database = open_database(settings)
     pool = ModelPool(
         providers=Providers(

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from reference_server.runtime import cuda_parts
 from reference_server.runtime.ort_errors import ORT_ERRORS, describe
+from reference_server.runtime.runner import ExecutionProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,10 +37,6 @@ OPTIMIZATIONS = {
 }
 
 _OTHERWISE = "or choose the provider `cpu`"
-
-
-class ExecutionProviderError(RuntimeError):
-    """The execution provider that was asked for cannot run here; the message says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
