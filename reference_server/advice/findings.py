@@ -72,7 +72,8 @@ def _old_opset(opset: int) -> Iterator[StaticFinding]:
             count=1,
             where=[f"opset {opset}"],
             why=f"the graph is written for opset {opset}: before {_GOOD_OPSET}, quantised weights have "
-            "one scale for a whole tensor instead of one for each channel, and fewer optimisations know its nodes",
+            "one scale for a whole tensor instead of one for each channel, and fewer optimisations know its "
+            "nodes",
             remedy=f"export it anew with opset_version={_GOOD_OPSET + 4}, or convert it with "
             f"onnx.version_converter.convert_version(model, {_GOOD_OPSET + 4}), and compare the results",
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,8 @@ _CONTRIB = "com.microsoft"
 # ConvInteger has no kernel for int8 weights on x86.
 _NOT_DYNAMIC = frozenset({"Conv"})
 _MOST_REASON_CHARACTERS = 300
+# Those of the library that infer shapes by way of files.
+_MODULES = ("base_quantizer", "onnx_quantizer", "quant_utils")
 
 
 class CannotBeMade(Exception):  # noqa: N818 - a finding, told with the result
@@ -277,9 +280,7 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 @contextmanager
 def _library_without_files() -> Iterator[None]:
     """Let the library infer shapes in memory: it would write the weights to a temporary file, in clear."""
-    from onnxruntime.quantization import onnx_quantizer, quantize
-
-    modules = (onnx_quantizer, quantize)
+    modules = [import_module(f"onnxruntime.quantization.{each}") for each in _MODULES]
     name = "save_and_reload_model_with_shape_infer"
     before = [getattr(module, name) for module in modules]
     for module in modules:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maas_client.types import AdviceVariant, NotMeasured
-from reference_server.advice import choice, quality, resident
+from reference_server.advice import choice, quality
 from reference_server.advice.graphs import MAKERS, CannotBeMade
-from reference_server.advice.pairs import Pairs, take
+from reference_server.advice.pairs import LEAST_PAIRS, Pairs, take
 from reference_server.advice.settings import ORIGINAL, Candidate, candidates, changes_of, combined
-from reference_server.advice.trials import Meter, Trial, open_trial
+from reference_server.advice.trials import BudgetSpentError, Meter, Trial, open_trial
 from reference_server.errors import ServiceError
 from reference_server.runtime.batch_invariance import rows_first
 
@@ -75,6 +75,7 @@ class Bench:
     _graphs: dict[str, bytes] = field(init=False, default_factory=dict)
     _calls: list[float] = field(init=False, default_factory=list)
     _bursts: tuple[int, float] = field(init=False, default=(0, 0.0))
+    _to_come: int = field(init=False, default=1)
 
     def begin(self, setting: AdviceSetting, *, batch_invariant: bool | None) -> None:
         """Load the original and run it over the sample.
@@ -110,8 +111,10 @@ class Bench:
         self, wanted: Sequence[Candidate], *, share: float = _FIRST_SHARE
     ) -> Iterator[AdviceVariant | None]:
         """Measure candidates one after the other; None of each that cannot be."""
-        for candidate in wanted:
+        for number, candidate in enumerate(wanted):
+            self._to_come = len(wanted) - number + 1 + _MOST_AGAIN
             yield self._noted(candidate, share * self.seconds / len(wanted))
+        self._to_come = 1 + _MOST_AGAIN
 
     def together(
         self, variants: Sequence[AdviceVariant], objective: AdviceObjective, *, max_quality_loss: float
@@ -191,7 +194,7 @@ class Bench:
     ) -> AdviceVariant | None:
         try:
             return self._measured(candidate, seconds, known)
-        except (CannotBeMade, ServiceError) as error:
+        except (CannotBeMade, BudgetSpentError, ServiceError) as error:
             # One that this machine or this graph cannot have is a result too.
             self.not_measured.append(NotMeasured(name=candidate.name, reason=str(error)))
             return None
@@ -217,41 +220,59 @@ class Bench:
             calls, bursts, rows = self._timed(trial, seconds)
         finally:
             trial.close()
-            del trial.runner
-            resident.settled()
         return self._variant(candidate, trial, graph, found, calls, bursts, rows)
 
     def _timed(self, trial: Trial, seconds: float) -> tuple[Pairs, Pairs, int]:
-        rows = self._burst_rows(trial)
-        if not self.meter.allows(2 + 2 * rows):
-            raise CannotBeMade(
-                f"the budget of {self.meter.budget:,} rows is spent; ask for a larger budget or fewer rows"
-            )
-        calls = take(
-            self.original.call,
-            trial.call,
-            seconds=seconds / 2,
-            timer=self.timer,
-            may_go_on=lambda: self.meter.allows(2),
-        )
-        bursts = take(
+        """Take pairs of calls and pairs of bursts, within this one's share of the rows that are left."""
+        calls_rows = self.meter.left // (3 * self._to_come)
+        calls = self._pairs(self.original.call, trial.call, seconds / 2, rows=1, most_rows=calls_rows)
+        bursts_rows = 2 * calls_rows
+        rows = self._burst_rows(trial, bursts_rows // (2 * LEAST_PAIRS))
+        bursts = self._pairs(
             lambda number: self.original.burst(number, rows),
             lambda number: trial.burst(number, rows),
-            seconds=seconds / 2,
-            timer=self.timer,
-            may_go_on=lambda: self.meter.allows(2 * rows),
+            seconds / 2,
+            rows=rows,
+            most_rows=bursts_rows,
         )
         self._calls += calls.original
         before, took = self._bursts
         self._bursts = before + rows * len(bursts), took + sum(bursts.original)
         return calls, bursts, rows
 
-    def _burst_rows(self, trial: Trial) -> int:
-        """Return how many rows a burst has, the same ones for both; whole batches for each lane."""
+    def _pairs(
+        self,
+        original: Callable[[int], float],
+        variant: Callable[[int], float],
+        seconds: float,
+        *,
+        rows: int,
+        most_rows: int,
+    ) -> Pairs:
+        """Take pairs of runs of so many rows each.
+
+        Raises:
+            BudgetSpentError: Not even one is within the budget.
+        """
+        if 2 * rows > self.meter.left:
+            raise BudgetSpentError(
+                f"the budget of {self.meter.budget:,} rows is spent; ask for a larger one, or send fewer rows"
+            )
+        last = max(self.meter.left - most_rows, 0)
+        return take(
+            original,
+            variant,
+            seconds=seconds,
+            timer=self.timer,
+            may_go_on=lambda: self.meter.left - 2 * rows >= last,
+        )
+
+    def _burst_rows(self, trial: Trial, most: int) -> int:
+        """Return how many rows a burst has, the same ones for both: whole batches for each lane."""
         settings = (self.original.setting, trial.setting)
         least = max(each.batch_rows * each.lanes for each in settings)
         wanted = math.ceil(_BURST_SECONDS / max(median(self._calls), 1e-9))
-        return least * math.ceil(min(wanted, _MOST_BURST_ROWS) / least)
+        return least * max(1, min(wanted, most, _MOST_BURST_ROWS) // least)
 
     def _variant(  # noqa: PLR0917 - what a variant tells of
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 from reference_server.runtime.memory import give_back_memory
@@ -14,7 +13,6 @@ _RESET_PEAK = "5"
 
 def settled() -> int | None:
     """Return the bytes that are held once what is free has gone back; None where the system does not tell."""
-    gc.collect()
     give_back_memory()
     return _read("VmRSS")
 

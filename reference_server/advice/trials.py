@@ -13,13 +13,17 @@ from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import build_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from maas_client._package import Package
     from maas_client.types import AdviceSetting
     from reference_server.advice.sample import Sample
     from reference_server.runtime.execution_providers import ExecutionProvider
     from reference_server.runtime.tasks import Batch, Task
+
+
+class BudgetSpentError(Exception):
+    """No rows are left to measure with."""
 
 
 @dataclass(slots=True)
@@ -40,10 +44,10 @@ class Meter:
         self.check()
         self.rows += rows
 
-    def allows(self, rows: int) -> bool:
-        """Tell whether so many rows more are within the budget."""
-        self.check()
-        return self.rows + rows <= self.budget
+    @property
+    def left(self) -> int:
+        """How many rows of the budget are left."""
+        return max(0, self.budget - self.rows)
 
 
 @dataclass(slots=True)
@@ -89,13 +93,13 @@ class Trial:
         starts = range(number * rows, (number + 1) * rows, size)
         batches = [self.sample.some(start, min(size, (number + 1) * rows - start)) for start in starts]
         self.meter.counted(rows)
-        lanes = self._pool()
+        lanes, count = self._pool(), self.setting.lanes
         began = self.timer()
         if lanes is None:
-            for batch in batches:
-                self.task.predict(batch)
+            self._run(batches)
         else:
-            for _ in lanes.map(self.task.predict, batches):
+            # Each lane's share at once: handing over costs more than a small model's run.
+            for _ in lanes.map(self._run, [batches[lane::count] for lane in range(count)]):
                 pass
         return self.timer() - began
 
@@ -104,6 +108,10 @@ class Trial:
         if self._lanes is not None:
             self._lanes.shutdown()
         self.runner.close()
+
+    def _run(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self.task.predict(batch)
 
     def _pool(self) -> ThreadPoolExecutor | None:
         if self._lanes is None and self.setting.lanes > 1:
