@@ -58,7 +58,7 @@ class AppliableAdvice(MeasuredAdvice):
             JobError, DeadlineError: As `wait()` of a job raises them.
         """
         if variant is None and self.recommendation.variant is None:
-            raise ArgumentError(f"nothing is recommended ({self.recommendation.reason}); name a variant")
+            raise ArgumentError(f"{self.recommendation.reason}; to apply one all the same, name its variant")
         names = [each.name for each in self.variants if each.applicable]
         if variant is not None and variant not in names:
             raise ArgumentError(f"variant is {variant!r}, expected one of {', '.join(names)}")

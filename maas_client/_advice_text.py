@@ -28,7 +28,7 @@ def rows_of(advice: MeasuredAdvice) -> list[Sequence[str]]:
             f"{each.throughput_rows_per_second:,.0f}",
             _NONE if each.memory_bytes is None else f"{each.memory_bytes / 1e6:,.1f}",
             f"{each.load_ms:,.0f}",
-            _NONE if each.quality is None else f"{each.quality.loss:.4g}",
+            _NONE if each.quality is None else f"{each.quality.loss + 0.0:.4g}",
             _NONE if each.quality is None else f"{each.quality.agreement:.1%}",
             "yes" if each.pareto else "",
         )
@@ -49,8 +49,9 @@ def of_advice(advice: MeasuredAdvice) -> list[str]:
 
 def recommended(advice: MeasuredAdvice) -> str:
     """Return the recommendation in a sentence."""
-    variant = advice.recommendation.variant
-    return f"{'leave it as it is' if variant is None else f'use {variant}'}: {advice.recommendation.reason}"
+    variant, reason = advice.recommendation.variant, advice.recommendation.reason
+    # Where nothing is better the reason says all.
+    return reason if variant is None else f"use {variant}: {reason}"
 
 
 def notes(advice: MeasuredAdvice) -> list[str]:

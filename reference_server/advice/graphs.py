@@ -7,6 +7,7 @@ gives the same bytes.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from contextlib import contextmanager
 from importlib import import_module
@@ -119,7 +120,7 @@ def int8_dynamic(graph: bytes) -> bytes:
     if not any(True for _ in _large_weights(model.graph)):
         raise CannotBeMade(_no_weights())
     with _library_without_files(), _telling("onnxruntime.quantization"):
-        model = update_opset_version(_with_shapes(model), QuantType.QInt8)
+        model = update_opset_version(_marked(model), QuantType.QInt8)
         quantizer = onnx_quantizer.ONNXQuantizer(
             model,
             per_channel=False,
@@ -132,7 +133,7 @@ def int8_dynamic(graph: bytes) -> bytes:
             nodes_to_quantize=[],
             nodes_to_exclude=[],
             op_types_to_quantize=[each for each in IntegerOpsRegistry if each not in _NOT_DYNAMIC],
-            extra_options={"MatMulConstBOnly": True},
+            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
         )
         quantizer.quantize_model()
         made = quantizer.model.model
@@ -269,25 +270,37 @@ def _operators(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def _marked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Tell the library that shapes were inferred, which it only wants to know types by; those are told it.
+
+    `onnx.shape_inference` ends the process on some graphs, such as ones with a `Tokenizer`.
+    """
     from onnxruntime.quantization.quant_utils import add_infer_metadata
 
-    found: onnx.ModelProto = onnx.shape_inference.infer_shapes(model)
-    add_infer_metadata(found)
-    return found
+    add_infer_metadata(model)
+    return model
+
+
+def _is_serious(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
 
 
 @contextmanager
 def _library_without_files() -> Iterator[None]:
-    """Let the library infer shapes in memory: it would write the weights to a temporary file, in clear."""
+    """Keep the library from inferring shapes: it would write the weights to a temporary file, in clear.
+
+    It warns, by the root logger, of each tensor whose type it then takes as float32.
+    """
     modules = [import_module(f"onnxruntime.quantization.{each}") for each in _MODULES]
     name = "save_and_reload_model_with_shape_infer"
     before = [getattr(module, name) for module in modules]
     for module in modules:
-        setattr(module, name, _with_shapes)
+        setattr(module, name, _marked)
+    logging.getLogger().addFilter(_is_serious)
     try:
         yield
     finally:
+        logging.getLogger().removeFilter(_is_serious)
         for module, function in zip(modules, before, strict=True):
             setattr(module, name, function)
 
