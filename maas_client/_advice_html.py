@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 480, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 120, 14, 34
+_NAME_WIDTH, _NAME_HEIGHT = 110.0, 12.0
 FRONT, REST = "#0072b2", "#d55e00"
 _GREY = "rgba(128,128,128,.45)"
 
@@ -28,7 +29,9 @@ _GREY = "rgba(128,128,128,.45)"
 def of_advice(advice: MeasuredAdvice) -> str:
     """Return the recommendation, the table, the picture and what to know."""
     title = f"<b>{escape(_cut(advice.model))} version {advice.version}</b>, for {escape(advice.objective)}"
-    head = "".join(f'<th style="{_CELL}">{escape(name.lower())}</th>' for name in _advice_text.HEAD)
+    head = "".join(
+        f'<th style="{_CELL}">{escape(name.lower().replace(" mb", " MB"))}</th>' for name in _advice_text.HEAD
+    )
     rows = "".join(
         f"<tr>{''.join(f'<td style={_CELL!r}>{escape(_cut(cell))}</td>' for cell in row)}</tr>"
         for row in _advice_text.rows_of(advice)
@@ -36,7 +39,9 @@ def of_advice(advice: MeasuredAdvice) -> str:
     told = f"<p>{escape(_advice_text.recommended(advice))}</p>"
     table = f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>'
     notes = "".join(map(_note, _advice_text.notes(advice)))
-    return f"<div>{title}{told}{table}{drawn(advice.variants)}{notes}</div>"
+    picture = drawn(advice.variants)
+    meaning = _note("circles are on the Pareto front: nothing beats them in everything") if picture else ""
+    return f"<div>{title}{told}{table}{picture}{meaning}{notes}</div>"
 
 
 def drawn(variants: Sequence[AdviceVariant]) -> str:
@@ -46,11 +51,12 @@ def drawn(variants: Sequence[AdviceVariant]) -> str:
         return ""
     times, sizes = [time for _, time, _ in points], [size for _, _, size in points]
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    marks = []
+    marks, names = [], list[tuple[float, float]]()
     for each, time, size in points:
         x = _LEFT + share(time, min(times), max(times)) * (right - _LEFT)
         y = bottom - share(size, min(sizes), max(sizes)) * (bottom - _TOP)
-        marks.append(_mark(each, x, y))
+        names.append(_free(x + 8, y + 4, names))
+        marks.append(_mark(each, x, y, names[-1]))
     corner = f"{_LEFT},{_TOP} {_LEFT},{bottom} {right},{bottom}"
     axes = f'<polyline points="{corner}" fill="none" stroke="{_GREY}"></polyline>'
     ends = (
@@ -67,14 +73,21 @@ def drawn(variants: Sequence[AdviceVariant]) -> str:
     )
 
 
-def _mark(variant: AdviceVariant, x: float, y: float) -> str:
+def _free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return where a name may stand: lower, where it would cover another."""
+    while any(abs(x - other) < _NAME_WIDTH and abs(y - below) < _NAME_HEIGHT for other, below in taken):
+        y += _NAME_HEIGHT
+    return x, y
+
+
+def _mark(variant: AdviceVariant, x: float, y: float, name: tuple[float, float]) -> str:
     title = f"<title>{escape(variant.title)}</title>"
     if variant.pareto:
         shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{FRONT}">{title}</circle>'
     else:
         corner = f'x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"'
         shape = f'<rect {corner} fill="none" stroke="{REST}" stroke-width="2">{title}</rect>'
-    return shape + _text(x + 8, y + 4, variant.name)
+    return shape + _text(*name, variant.name)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:

@@ -126,7 +126,7 @@ def test_the_notebook_that_asks_for_advice(demo, monkeypatch):
     assert not [part for part in outputs if part.output_type == "stream" and part.name == "stderr"]
     shown = [part.data for part in outputs if part.output_type != "stream"]
     html = "".join(data.get("text/html", "") for data in shown)
-    for said in ("for latency", "original", "<svg", "memory mb"):
+    for said in ("for latency", "original", "<svg", "memory MB"):
         assert said in html
     assert sum("image/png" in data for data in shown) == 1
     printed = "".join(part.get("text", "") for part in outputs)
