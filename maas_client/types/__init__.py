@@ -405,6 +405,11 @@ _NAMES = {
         "SCOPES Account AccountCreate Invitation Key KeyCreate KeyCreated KeyRotate PasswordChange Scope "
         "Session SessionCreate SessionCreated"
     ),
+    "advice": (
+        "Advice AdviceApply AdviceInterval AdviceMachine AdviceMetric AdviceObjective AdviceProgress "
+        "AdviceQuality AdviceRecommendation AdviceRequest AdviceSetting AdviceVariant AppliedAdvice "
+        "HardwareAdvice NotMeasured StaticAdvice StaticFinding"
+    ),
     "aliases": "Alias AliasChange AliasMove AliasRollback",
     "audit": "AdminAuditQuery AuditAct AuditEntry AuditHead AuditOutcome AuditQuery",
     "base": "Item Page PageQuery Reply Request",
