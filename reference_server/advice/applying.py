@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from maas_client._package import Package
-    from maas_client.types import JobReply, Manifest, Serving, Version
+    from maas_client.types import AdviceQuality, JobReply, Manifest, Serving, Version
     from reference_server.jobs.context import Context
 
 KIND = "apply-advice"
@@ -199,11 +199,15 @@ def _manifest(manifest: Manifest, task: ApplyTask) -> Manifest:
     metrics = manifest.metrics
     if not _keeps_weights(task):
         quality = task.variant.quality
-        metrics = [
-            Metric(name=each.name, value=each.variant, dataset=_DATASET, rows=quality.rows)
-            for each in (quality.metrics if quality else ())
-        ]
+        metrics = [] if quality is None else _metrics(quality)
     return manifest.model_copy(update={"serving": _serving(manifest.serving, task), "metrics": metrics})
+
+
+def _metrics(quality: AdviceQuality) -> list[Metric]:
+    return [
+        Metric(name=each.name, value=each.variant, dataset=_DATASET, rows=quality.rows)
+        for each in quality.metrics
+    ]
 
 
 def _serving(serving: Serving, task: ApplyTask) -> Serving:
@@ -228,25 +232,14 @@ def _keeps_weights(task: ApplyTask) -> bool:
 def _lineage(task: ApplyTask, version: int) -> dict[str, JsonValue]:
     """Return what is told of how a version was made: from what, as what, and what was measured of it."""
     variant = task.variant
-    quality = variant.quality and variant.quality.model_dump(mode="json")
-    ratios = {
-        "latency": variant.latency and variant.latency.model_dump(mode="json"),
-        "time_per_row": variant.time_per_row and variant.time_per_row.model_dump(mode="json"),
-    }
+    measured = {"p50_ms", "p99_ms", "throughput_rows_per_second", "memory_bytes", "latency", "time_per_row"}
     return {
         "derived_from": derived_from(version, variant),
         "job": task.advice,
         "base": {"version": version, "digest": task.digest},
         "variant": variant.name,
         "setting": variant.setting.model_dump(mode="json"),
-        "measured": {
-            "p50_ms": variant.p50_ms,
-            "p99_ms": variant.p99_ms,
-            "throughput_rows_per_second": variant.throughput_rows_per_second,
-            "memory_bytes": variant.memory_bytes,
-            **ratios,
-            "quality": quality,
-        },
+        "measured": variant.model_dump(mode="json", include={*measured, "quality"}),
         "machine": task.machine.model_dump(mode="json"),
         "software": {"onnx": installed("onnx"), "onnxruntime": task.machine.onnxruntime},
     }

@@ -64,8 +64,10 @@ def int8_weights(graph: bytes) -> bytes:
         axis = axes[tensor.name] % values.ndim if opset >= _PER_CHANNEL_OPSET else None
         whole, scales = _quantised(values, axis)
         kept, scale = names.free(f"{tensor.name}_int8"), names.free(f"{tensor.name}_scale")
-        options = {} if axis is None else {"axis": axis}
-        nodes.append(helper.make_node("DequantizeLinear", [kept, scale], [tensor.name], **options))
+        node = helper.make_node("DequantizeLinear", [kept, scale], [tensor.name])
+        if axis is not None:
+            node.attribute.append(helper.make_attribute("axis", axis))
+        nodes.append(node)
         tensor.CopyFrom(numpy_helper.from_array(whole, kept))
         model.graph.initializer.append(numpy_helper.from_array(scales, scale))
     if not nodes:

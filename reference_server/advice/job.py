@@ -7,7 +7,6 @@ import platform
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import onnxruntime as ort
 from pydantic import Field, JsonValue, ValidationError
 
 from maas_client._package import GRAPH
@@ -33,9 +32,8 @@ from reference_server.jobs.models import find_version
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Asked, Measured
 from reference_server.registry import packages, versions
-from reference_server.runtime.execution_providers import CPU, ExecutionProviderError
 from reference_server.runtime.pool import estimate_memory, model_unloaded
-from reference_server.runtime.sessions import OnnxRunner
+from reference_server.runtime.runner import ExecutionProviderError
 from reference_server.runtime.tasks import build_task
 from reference_server.settings import usable_cores
 
@@ -266,6 +264,8 @@ def _setting(context: Context, serving: Serving, provider: ExecutionProvider) ->
 
 
 def _providers(context: Context, now: ExecutionProvider) -> Callable[[str], ExecutionProvider]:
+    from reference_server.runtime.execution_providers import CPU
+
     def of(device: str) -> ExecutionProvider:
         if device == now.device:
             return now
@@ -286,6 +286,8 @@ def _sample(
     Raises:
         Unprocessable: Naming every row at fault.
     """
+    from reference_server.runtime.sessions import OnnxRunner
+
     inputs = given.inputs or [package.manifest.example]
     runner = OnnxRunner(package.read(GRAPH), provider=provider, batch_invariant=batch_invariant)
     try:
@@ -299,8 +301,10 @@ def _sample(
 
 
 def _machine(context: Context, bench: Bench, busy: float | None) -> AdviceMachine:
-    devices = list(dict.fromkeys([CPU.device, bench.original.setting.device]))
-    if devices == [CPU.device]:
+    import onnxruntime as ort
+
+    devices = list(dict.fromkeys(["cpu", bench.original.setting.device]))
+    if devices == ["cpu"]:
         try:
             devices.append(context.services.pool.provider("cuda").device)
         except ExecutionProviderError as error:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from reference_server.advice import resident
 from reference_server.runtime.batch_invariance import Recorder, is_invariant
-from reference_server.runtime.sessions import OnnxRunner
 from reference_server.runtime.tasks import build_task
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from maas_client.types import AdviceSetting
     from reference_server.advice.sample import Sample
     from reference_server.runtime.execution_providers import ExecutionProvider
+    from reference_server.runtime.sessions import OnnxRunner
     from reference_server.runtime.tasks import Batch, Task
 
 
@@ -135,6 +135,9 @@ def open_trial(  # noqa: PLR0917 - what a trial is made of
     Raises:
         ServiceError: It cannot be loaded or run.
     """
+    # ONNX Runtime begins threads when it is imported, and this file is imported before a fork.
+    from reference_server.runtime.sessions import OnnxRunner
+
     before = resident.settled()
     began = timer()
     runner = OnnxRunner(
