@@ -77,7 +77,9 @@ def _scaling(found: Sequence[AdviceVariant], use: _Use) -> str | None:
         return None
     speedup = _median(narrow, use.ratio) / _median(wide, use.ratio)
     judged = (
-        "more cores would bring more" if speedup >= _WELL_USED * many / few else "more would bring little"
+        "more cores would bring more"
+        if speedup >= _WELL_USED * many / few
+        else "more cores would bring little"
     )
     return f"{use.what} with {many} {use.of} is {speedup:.2f} times as fast as with {few}: {judged}"
 
