@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from maas_client._client import Client
     from maas_client._jobs import Job
     from maas_client._receipts import verify_receipt
+    from maas_client.advice import MeasuredAdvice
     from maas_client.errors import (
         ArgumentError,
         AuthenticationError,
@@ -106,6 +107,7 @@ __all__ = [
     "JobFailedError",
     "JobInterruptedError",
     "MaasError",
+    "MeasuredAdvice",
     "ModelDeprecationWarning",
     "NotFoundError",
     "NotSentError",
@@ -144,6 +146,7 @@ _HOMES = {
     "Explanation": "explanations",
     "Explanations": "explanations",
     "FineTuned": "fine_tunes",
+    "MeasuredAdvice": "advice",
     "InferResult": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from maas_client import _labelled_rows
 from maas_client._async_jobs import AsyncJob
 from maas_client._async_listing import AsyncListing
-from maas_client._calls import NOT_GIVEN
+from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._labelled_rows import Meaning
 from maas_client._operations import fine_tunes as operations
 from maas_client._operations import jobs
 from maas_client._progress import check_progress
-from maas_client.errors import ArgumentError
+from maas_client.errors import ArgumentError, TooLargeError
 from maas_client.fine_tunes import FineTuned, LossCurve, progress_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from maas_client._calls import Timeout
     from maas_client._labelled_rows import Rows
     from maas_client._progress import Progress
-    from maas_client.types import JobReply, JobState, LabelledRows, LossName, Visibility
+    from maas_client.types import FineTuneOptions, JobReply, JobState, LabelledRows, LossName, Visibility
 
     # Data frames of pandas and polars are iterable too; what of these it is, is looked at.
     Data: TypeAlias = str | PathLike[str] | LabelledRows | Iterable[object]
@@ -177,11 +177,20 @@ class AsyncFineTunesResource:
             set_default=set_default,
             **shares,
         )
-        known = await self._send(operations.create(options, parts), timeout=timeout)
-        job = AsyncFineTuneJob(self._send, self._stream, known)
+        job = AsyncFineTuneJob(self._send, self._stream, await self._asked(options, parts, timeout))
         if wait is not False:
             await job.wait(None if wait is True else wait, progress=progress)
         return job
+
+    async def _asked(self, options: FineTuneOptions, parts: Mapping[str, Rows], timeout: Timeout) -> JobReply:
+        budget = Budget(timeout, operations.TIMEOUT)
+        try:
+            return await self._send(operations.create(options, parts), timeout=budget)
+        except TooLargeError as error:
+            # Its operator lets a call have fewer rows than most do; as a stream it may have more.
+            if (error.code, error.param) != ("too_many_rows", "train"):
+                raise
+            return await self._send(operations.create(options, parts, streamed=True), timeout=budget)
 
     def list(self, *, state: JobState | None = None, page_size: int | None = None) -> AsyncListing[JobReply]:
         """List your fine-tunes, newest first, as long as their jobs are kept.

@@ -30,9 +30,15 @@ def of_model(model: Model) -> str:
     card = _display.of_fields(model.id, facts)
     if model.snippets is None:
         return card
+    shown = {
+        "Python": model.snippets.python,
+        "Shell": model.snippets.curl,
+        "Why it says that": model.snippets.explain_python,
+    }
     blocks = "".join(
         f'<div>{title}</div><div style="{_CODE}">{escape(text)}</div>'
-        for title, text in (("Python", model.snippets.python), ("Shell", model.snippets.curl))
+        for title, text in shown.items()
+        if text
     )
     return f"<div>{card}{blocks}</div>"
 

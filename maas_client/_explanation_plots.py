@@ -252,7 +252,8 @@ def _bar(
         edgecolor="white",
         linewidth=0,
         xerr=error,
-        error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": "#444444"},
+        # As the figures, which whoever has dark plots made light.
+        error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": _matplotlib().rcParams["text.color"]},
     )
 
 

@@ -18,6 +18,8 @@ IMPORTANCE_COLUMNS = ("FEATURE", "INPUT", "MEAN |VALUE|", "95 % INTERVAL", "MEAN
 _ROUNDING = 1e-6
 _NOTHING = 5e-4
 _LARGE = 1000
+# Of fewer features many random orders begin with the right ones.
+_FEW = 6
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -71,8 +73,12 @@ def faithfulness_told(explanation: Explanation) -> list[str]:
         f"With those alone it {_moved(measured.sufficiency)}, with as many random ones it "
         f"{_moved(measured.random_sufficiency)}."
     )
+    if _beats_chance(measured):
+        return [taken, kept]
     doubt = f"That is not clearly more than chance: do not rely on which {unit} come first here."
-    return [taken, kept] if _beats_chance(measured) else [taken, kept, doubt]
+    if len(explanation.attributions) < _FEW:
+        doubt = f"That is not clearly more than chance, which often does as well with so few {unit}."
+    return [taken, kept, doubt]
 
 
 def curves_told(measured: Faithfulness) -> list[tuple[str, str]]:

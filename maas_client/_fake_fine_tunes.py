@@ -9,23 +9,18 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
-from typing import Any, TypeAlias
+from typing import Any
 
 from maas_client._fake_descent import STEPS, Head, Vector, fallen, softmax
+from maas_client._fake_features import Embed, Inputs, learnt
 from maas_client._intervals import rate
 from maas_client.errors import UnprocessableError
 from maas_client.types import FineTuneOptions, LabelledRows
 
-Inputs: TypeAlias = dict[str, Any]
-Embed: TypeAlias = Callable[[Inputs], Sequence[float]]
-
-_WORD = re.compile(r"\w+")
-_MOST_WORDS = 1000
 _BAG_RATES = {"sgd": 20.0, "momentum": 2.0, "adam": 0.03}
 _DENSE_RATES = {"sgd": 0.05, "momentum": 0.005, "adam": 0.003}
 _BINS = 15
@@ -63,7 +58,7 @@ class Training:
             numbers = [float(str(target)) for target in train.targets]
             self._scale = fmean(numbers), pstdev(numbers) or 1.0
         self._hold_out()
-        self._features, self._width, self._kind = _learnt(self.parts["train"].inputs, self.embed)
+        self._features, self._width, self._kind = learnt(self.parts["train"].inputs, self.embed)
         outputs = max(1, len(self.labels))
         self._head = Head([[0.0] * self._width for _ in range(outputs)], [0.0] * outputs)
         self._descend()
@@ -151,19 +146,20 @@ class Training:
         batches = math.ceil(len(seen["train"]) / options.batch_size)
         best, lowest, waited = self._head, math.inf, 0
         for epoch in range(1, options.epochs + 1):
-            order, rate_now = chance.sample(seen["train"], len(seen["train"])), self._rate
+            order = chance.sample(seen["train"], len(seen["train"]))
             for batch in range(batches):
                 done = ((epoch - 1) * batches + batch) / (batches * options.epochs)
-                rate_now = self._rate * fallen(options.schedule, done)
                 rows = order[batch * options.batch_size : (batch + 1) * options.batch_size]
-                step(self._head, self._gradient(rows), rate_now)
+                step(self._head, self._gradient(rows), self._rate * fallen(options.schedule, done))
             watched = self._loss(seen["validation"]) if "validation" in seen else None
+            right = self._right(self.parts["validation"]) if "validation" in seen else []
             self.curve.append(
                 {
                     "epoch": epoch,
                     "loss": self._loss(seen["train"]),
                     "validation_loss": watched,
-                    "learning_rate": rate_now,
+                    "validation_accuracy": fmean(right) if right else None,
+                    "learning_rate": self._rate * fallen(options.schedule, epoch / options.epochs),
                 }
             )
             if not self._watches or watched is None:
@@ -232,6 +228,15 @@ class Training:
                     gradient.weights[output][index] += each * value / len(rows)
         return gradient
 
+    def _right(self, rows: LabelledRows) -> list[bool]:
+        """Tell which rows are told right; nothing of numbers."""
+        if not self.labels:
+            return []
+        return [
+            self.answer(inputs)["label"] == target
+            for inputs, target in zip(rows.inputs, rows.targets, strict=True)
+        ]
+
     def _evaluated(self, rows: LabelledRows) -> dict[str, Any]:
         said = [self.answer(inputs) for inputs in rows.inputs]
         measured = {"task": self.task, "rows": len(said), "device": "cpu", "resamples": 0, "seed": 0}
@@ -244,7 +249,7 @@ class Training:
                 **measured,
                 "metrics": [_metric("mean_absolute_error", fmean(errors), None, "the target's unit")],
             }
-        right = [each["label"] == target for each, target in zip(said, rows.targets, strict=True)]
+        right = self._right(rows)
         share = rate(sum(right), len(right))
         interval = (share.low, share.high) if share else None
         counts = Counter(
@@ -275,37 +280,6 @@ def from_call(
     )
     parts = {part: LabelledRows.model_validate(each) for part, each in rows.items()}
     return FineTuneOptions.model_validate(told), parts
-
-
-def _learnt(inputs: Sequence[Inputs], embed: Embed | None) -> tuple[Callable[[Inputs], Vector], int, str]:
-    """Return what makes features, how many there are, and their kind."""
-    if embed is not None:
-        width = len(embed(inputs[0]))
-        return lambda row: dict(enumerate(map(float, embed(row)))), width, "embeddings"
-    if isinstance(inputs[0].get("text"), str):
-        words = Counter(word for row in inputs for word in _words(row))
-        known = {word: index for index, (word, _) in enumerate(words.most_common(_MOST_WORDS))}
-        return lambda row: _bag(_words(row), known), max(1, len(known)), "ngrams"
-    names = list(inputs[0])
-    columns = {name: [float(row[name]) for row in inputs] for name in names}
-    scales = {name: (fmean(column), pstdev(column) or 1.0) for name, column in columns.items()}
-
-    def scaled(row: Inputs) -> Vector:
-        return {
-            index: (float(row[name]) - scales[name][0]) / scales[name][1] for index, name in enumerate(names)
-        }
-
-    return scaled, len(names), "columns"
-
-
-def _words(row: Inputs) -> list[str]:
-    return _WORD.findall(str(row["text"]).lower())
-
-
-def _bag(words: Iterable[str], known: Mapping[str, int]) -> Vector:
-    """Return the words that are known as a vector of length 1."""
-    found = {known[word] for word in words if word in known}
-    return dict.fromkeys(sorted(found), 1 / math.sqrt(len(found))) if found else {}
 
 
 def _taken(rows: LabelledRows, numbers: Sequence[int]) -> LabelledRows:

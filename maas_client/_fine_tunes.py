@@ -6,14 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from maas_client import _labelled_rows
-from maas_client._calls import NOT_GIVEN
+from maas_client._calls import NOT_GIVEN, Budget
 from maas_client._jobs import Job
 from maas_client._labelled_rows import Meaning
 from maas_client._listing import Listing
 from maas_client._operations import fine_tunes as operations
 from maas_client._operations import jobs
 from maas_client._progress import check_progress
-from maas_client.errors import ArgumentError
+from maas_client.errors import ArgumentError, TooLargeError
 from maas_client.fine_tunes import FineTuned, LossCurve, progress_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from maas_client._labelled_rows import Rows
     from maas_client._listing import Send
     from maas_client._progress import Progress
-    from maas_client.types import JobReply, JobState, LabelledRows, LossName, Visibility
+    from maas_client.types import FineTuneOptions, JobReply, JobState, LabelledRows, LossName, Visibility
 
     # Data frames of pandas and polars are iterable too; what of these it is, is looked at.
     Data: TypeAlias = str | PathLike[str] | LabelledRows | Iterable[object]
@@ -178,11 +178,20 @@ class FineTunesResource:
             set_default=set_default,
             **shares,
         )
-        known = self._send(operations.create(options, parts), timeout=timeout)
-        job = FineTuneJob(self._send, self._stream, known)
+        job = FineTuneJob(self._send, self._stream, self._asked(options, parts, timeout))
         if wait is not False:
             job.wait(None if wait is True else wait, progress=progress)
         return job
+
+    def _asked(self, options: FineTuneOptions, parts: Mapping[str, Rows], timeout: Timeout) -> JobReply:
+        budget = Budget(timeout, operations.TIMEOUT)
+        try:
+            return self._send(operations.create(options, parts), timeout=budget)
+        except TooLargeError as error:
+            # Its operator lets a call have fewer rows than most do; as a stream it may have more.
+            if (error.code, error.param) != ("too_many_rows", "train"):
+                raise
+            return self._send(operations.create(options, parts, streamed=True), timeout=budget)
 
     def list(self, *, state: JobState | None = None, page_size: int | None = None) -> Listing[JobReply]:
         """List your fine-tunes, newest first, as long as their jobs are kept.

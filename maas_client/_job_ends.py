@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from maas_client.advice import MeasuredAdvice
 from maas_client.errors import (
     ArgumentError,
     InvalidReplyError,
@@ -17,13 +18,15 @@ from maas_client.errors import (
 )
 from maas_client.explanations import Explanations
 from maas_client.fine_tunes import FineTuned, LossCurve
-from maas_client.types import ENDED_JOB_STATES, Evaluation, JobReply
+from maas_client.types import ENDED_JOB_STATES, AppliedAdvice, Evaluation, JobReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Results of other kinds, such as those of a newer server, stay the JSON object that they are.
 _RESULTS: dict[str, Callable[[object], object]] = {
+    "advise": MeasuredAdvice.model_validate,
+    "apply-advice": AppliedAdvice.model_validate,
     "evaluate": Evaluation.model_validate,
     "explain": Explanations.from_result,
     "fine-tune": FineTuned.model_validate,

@@ -111,10 +111,10 @@ def _csv(file: Path, delimiter: str) -> Records:
 
 def _csv_of(lines: IO[str], of: str, delimiter: str) -> Records:
     reader = csv.DictReader(lines, delimiter=delimiter, restkey="", strict=True)
+    names = _head(reader, of)
     rows: list[Mapping[str, object]] = []
     places = []
     try:
-        names = list(reader.fieldnames or ())
         for row in reader:
             place = f"line {reader.line_num} of {of}"
             if "" in row and "" not in names:
@@ -127,6 +127,18 @@ def _csv_of(lines: IO[str], of: str, delimiter: str) -> Records:
     except csv.Error as error:
         raise ArgumentError(f"line {reader.reader.line_num} of {of} is no CSV: {error}") from error
     return Records(names, rows, places, are_texts=True)
+
+
+def _head(reader: csv.DictReader[str], of: str) -> list[str]:
+    try:
+        names = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise ArgumentError(f"the head of {of} is no CSV: {error}") from error
+    if not names:
+        raise ArgumentError(f"{of!r} is empty; its first line is to name the columns")
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise ArgumentError(f"the head of {of} names the column {twice[0]!r} twice; keep one")
+    return names
 
 
 def _json_lines(file: Path) -> Records:

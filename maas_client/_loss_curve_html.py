@@ -71,7 +71,8 @@ def made_of(made: FineTuned) -> str:
 def told(point: TrainingPoint) -> str:
     """Return where a training is, in a line."""
     watched = "" if point.validation_loss is None else f", validation {point.validation_loss:.4g}"
-    return f"epoch {point.epoch:,}: loss {point.loss:.4g}{watched}"
+    right = "" if point.validation_accuracy is None else f", {point.validation_accuracy:.1%} right"
+    return f"epoch {point.epoch:,}: loss {point.loss:.4g}{watched}{right}"
 
 
 def drawn(curve: LossCurve) -> str:
@@ -136,7 +137,7 @@ def _axes(place: _Place) -> str:
     first = _text(place.across(place.first), bottom + 16, f"{place.first:,}", anchor="middle")
     if place.last == place.first:
         return f"{lines}{first}"
-    return f"{lines}{first}{_text(right, bottom + 16, f'epoch {place.last:,}', anchor='middle')}"
+    return f"{lines}{first}{_text(right, bottom + 16, f'epoch {place.last:,}', anchor='end')}"
 
 
 def _best(place: _Place, epoch: int) -> str:
@@ -166,16 +167,21 @@ def _names(place: _Place, lines: Sequence[_Line]) -> str:
     They are in the page's colour behind a sample of the line: coloured text of this size is hard to read.
     """
     ends = sorted(((place.down(line.points[-1][1]), line) for line in lines), key=lambda end: end[0])
-    shown, above = "", -math.inf
-    for y, line in ends:
-        above = max(y, above + _LEAST_APART)
-        start = _WIDTH - _RIGHT + 6
-        shown += (
-            f'<polyline points="{start},{above:.1f} {start + _SAMPLE},{above:.1f}" fill="none" '
-            f'stroke="{line.colour}" stroke-width="2" stroke-dasharray="{line.dashes}"></polyline>'
-        )
-        shown += _text(start + _SAMPLE + 5, above + 4, f"{line.name} {line.points[-1][1]:.3g}")
-    return shown
+    heights: list[float] = []
+    for y, _ in ends:
+        heights.append(max(y, heights[-1] + _LEAST_APART) if heights else y)
+    # Not below the axis, where the epochs stand.
+    lift = max(0.0, heights[-1] - (_HEIGHT - _BOTTOM))
+    return "".join(_name(line, y - lift) for y, (_, line) in zip(heights, ends, strict=True))
+
+
+def _name(line: _Line, y: float) -> str:
+    start = _WIDTH - _RIGHT + 6
+    sample = (
+        f'<polyline points="{start},{y:.1f} {start + _SAMPLE},{y:.1f}" fill="none" '
+        f'stroke="{line.colour}" stroke-width="2" stroke-dasharray="{line.dashes}"></polyline>'
+    )
+    return sample + _text(start + _SAMPLE + 5, y + 4, f"{line.name} {line.points[-1][1]:.3g}")
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:

@@ -37,7 +37,7 @@ def of_curve(curve: LossCurve) -> list[str]:
     heads = [f"{high:.3g}", *[""] * (_ROWS - 2), f"{low:.3g}"]
     margin = max(map(len, heads))
     drawn = [f"{head:>{margin}} │{''.join(row).rstrip()}" for head, row in zip(heads, grid, strict=True)]
-    ends = f"{first}{f'epoch {last}':>{max(1, width - len(str(first)))}}"
+    ends = f"{first} " + f"epoch {last}".rjust(width - len(f"{first} "))
     meaning = _TRAIN + " train" + (f", {_VALIDATION} validation" if curve.lowest else "")
     return [*drawn, f"{'':>{margin}} └{'─' * width}", f"{'':>{margin}}  {ends}", meaning]
 

@@ -648,6 +648,7 @@ def _time(moment: datetime | None) -> str:
 
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
+    _cli_advise,  # noqa: F401
     _cli_audit,  # noqa: F401
     _cli_capture,  # noqa: F401
     _cli_erasures,  # noqa: F401

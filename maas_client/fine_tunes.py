@@ -79,12 +79,12 @@ class LossCurve(Sequence[TrainingPoint]):
         """Return a row for each epoch as a data frame of pandas, or else polars.
 
         Returns:
-            The columns `epoch`, from 1, `loss`, `validation_loss` and `learning_rate`.
+            The columns `epoch`, from 1, `loss`, `validation_loss`, `validation_accuracy` and `learning_rate`.
 
         Raises:
             ModuleNotFoundError: Neither library is installed.
         """
-        names = ("epoch", "loss", "validation_loss", "learning_rate")
+        names = ("epoch", "loss", "validation_loss", "validation_accuracy", "learning_rate")
         rows = [{name: getattr(point, name) for name in names} for point in self._points]
         return _frames.of_rows(rows, what="to_frame")
 

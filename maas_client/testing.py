@@ -32,7 +32,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 from requests.structures import CaseInsensitiveDict
 
-from maas_client import _client, _fake_catalogue, _fake_explanations, _fake_fine_tunes, _transport
+from maas_client import (
+    _client,
+    _fake_catalogue,
+    _fake_explanations,
+    _fake_fine_tunes,
+    _transport,
+)
 from maas_client._operations._operation import Answer
 from maas_client.errors import MaasError, NotFoundError, UnprocessableError
 from maas_client.types import ErrorDetail
@@ -40,7 +46,7 @@ from maas_client.types import ErrorDetail
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from maas_client import AsyncClient, Client
+    from maas_client import AsyncClient, Client, _fake_features
     from maas_client._calls import Call
     from maas_client.types import FineTuneOptions
 
@@ -415,7 +421,7 @@ class FakeMaas:
         interim = {name: result[name] for name in ("curve", "warnings")}
         return self._done("fine-tune", result, rows=rows, interim=interim)
 
-    def _base(self, name: str, selector: str | None) -> tuple[dict[str, Any], _fake_fine_tunes.Embed]:
+    def _base(self, name: str, selector: str | None) -> tuple[dict[str, Any], _fake_features.Embed]:
         """Return what is told of a base, and what makes its vectors."""
         model = self._named(name)
         number = self._number(model, selector or "default")

@@ -102,8 +102,9 @@ class Housekeeping:
                     job_runs.recover(self._services.database, self._services.artifacts)
                 comparisons.flush(self._services.database, self._services.traffic.sums)
                 self._store_counts()
+                self._count_explanations()
                 self._services.captures.flush()
-                self._services.limits.stored.exchange()
+                self._services.limits.exchange()
                 if rounds % _PURGE_EVERY == 0:
                     sealing_up.seal_up(self._services.database, self._services.artifacts)
                     housekeeping.purge(self._services.database)
@@ -125,6 +126,11 @@ class Housekeeping:
                 self._services.targets.expire()
             for digest in gone:
                 pool.drop(digest)
+
+    def _count_explanations(self) -> None:
+        """Count what jobs explained as if this worker had: they have no metrics of their own."""
+        for each in job_runs.take_explanations(self._services.database):
+            self._services.metrics.model(each.key).explained.extend(each.made)
 
     def _store_counts(self) -> None:
         """Store what was counted; what cannot be stored now is kept for the next round."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,12 @@ class LimitCounters:
         calls: Predictions by credential, by the second.
         requests: Requests by the budgets' subjects, by the minute.
         rows: Instances by the budgets' subjects, by the day.
-        stored: Those in the store, which housekeeping tells of.
+        stored: Those in the store.
         logins: Tries to log in, by the minute.
         delays: What slows down guesses.
         registrations: Registrations by address, by the minute.
         link: To Redis, where there is one.
+        database: The store.
     """
 
     calls: RateLimit | LocalRateLimit
@@ -55,6 +57,15 @@ class LimitCounters:
     delays: LogInDelays
     registrations: RateLimit
     link: RedisLink | None
+    database: Database
+
+    def exchange(self) -> None:
+        """Tell the store what was used, and hear what others used and jobs gave back; once a second."""
+        self.stored.exchange()
+        if self.link is not None:
+            today = self.database.clock().astimezone(UTC).date()
+            for subject, rows in row_counts.take_given_back(self.database, today).items():
+                self.rows.give_back([subject], rows)
 
     def close(self) -> None:
         """Close the connection to Redis."""
@@ -108,6 +119,7 @@ def open_limits(
         delays=LogInDelays(failures, free=settings.log_in_free_tries),
         registrations=_by_minute(buckets, settings.registrations_per_minute, "registrations"),
         link=link,
+        database=database,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -205,8 +206,19 @@ def _word_logits(word: str) -> tuple[float, float]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first; within a file nothing moves."""
-    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS)))
+    """Put the files that take longest first, and tell which belong together; within a file nothing moves."""
+    demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in demo, _turn(item.path.relative_to(TESTS))))
+    for item in items:
+        # A file shares what it sets up, and all that use the demo's server share that.
+        group = "demo" if item.path in demo else item.path.relative_to(TESTS).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what stays: to mark it all again and again took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _turn(file: Path) -> int:
@@ -263,6 +275,12 @@ def package_writer(tmp_path: Path) -> Write:
     return write
 
 
+@pytest.fixture(scope="session", name="write_package")
+def folder_writer() -> Write:
+    """Return `write_package`, for what several tests share."""
+    return write_package
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a store without rows, to be copied: to make one takes a quarter of a second."""
@@ -288,6 +306,20 @@ def token_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=tokenizer_json(),
         preprocessing={"max_tokens": 16, "max_characters": 1000},
         postprocessing={"activation": "softmax"},
+    )
+
+
+@pytest.fixture(scope="session")
+def embedding_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small encoder: the masked mean of vectors of words, scaled to length 1."""
+    return write_package(
+        tmp_path_factory.mktemp("packages") / "vectors",
+        token_graph(),
+        task="embedding",
+        labels=[],
+        tokenizer=tokenizer_json(),
+        preprocessing={"max_tokens": 16},
+        postprocessing={"normalize": True},
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import maas_client
 from maas_client import AsyncClient, Client, errors, types
+from maas_client._advice import AdviceJob, AppliableAdvice
 from maas_client._async_fine_tunes import AsyncFineTuneJob
 from maas_client._async_listing import AsyncListing
 from maas_client._calls import Protocol
@@ -60,6 +61,10 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.fine_tunes.create(name="m", train=Path("a.csv"), class_weights={"x": 2}).state, str)
     assert_type(client.fine_tunes.get("job_1").result.metric("accuracy"), types.MeasuredMetric)
     assert_type(client.fine_tunes.list(), Listing[types.JobReply])
+    measuring = client.model("m").advise(objective="memory", sample=["a"], targets=["x"], wait=9.5)
+    assert_type((measuring, measuring.wait()), tuple[AdviceJob, AppliableAdvice])
+    assert_type(measuring.result.apply("int8-dynamic"), types.AppliedAdvice)
+    assert_type(client.model("m").static_advice(version=3), types.StaticAdvice)
     assert_type(client.jobs.list(state="running"), Listing[types.JobReply])
     assert_type(client.service.protocol(), Protocol)
     assert_type(client.model("m", pin=3).predict(text="a"), ClassificationPrediction | Prediction)

@@ -25,6 +25,7 @@ FILES = (
     "evaluation",
     "explanations",
     "fine_tunes",
+    "advice",
     "traffic",
     "shares",
     "capture",

@@ -36,18 +36,21 @@ def options_of(**given: object) -> FineTuneOptions:
     return build(FineTuneOptions, **given)
 
 
-def create(options: FineTuneOptions, parts: Mapping[str, Rows]) -> Operation[JobReply]:
+def create(
+    options: FineTuneOptions, parts: Mapping[str, Rows], *, streamed: bool = False
+) -> Operation[JobReply]:
     """Ask for a fine-tune.
 
     Args:
         options: As `options_of` returns them, with the shares of parts that are not rows.
         parts: The rows by part; `train` is one of them.
+        streamed: Whether to send even few rows as a stream.
     """
     told = options.model_dump(mode="json", exclude_unset=True)
     count = sum(map(len, parts.values()))
     rows = b",".join(_part(name, part) for name, part in parts.items())
     body = as_json(told, "an option")[:-1] + b"," + rows + b"}"
-    if count <= MOST_ROWS_AT_ONCE and len(body) <= MOST_BYTES_AT_ONCE:
+    if not streamed and count <= MOST_ROWS_AT_ONCE and len(body) <= MOST_BYTES_AT_ONCE:
         return _operation(_FINE_TUNES, _FINE_TUNES, body)
     query = urlencode({"rows": count, "options": json.dumps(told, ensure_ascii=False)})
     return _operation(_LARGE, f"{_LARGE}?{query}", b"{" + rows + b"}")

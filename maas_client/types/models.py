@@ -73,10 +73,17 @@ class ModelUsage(Reply):
 
 
 class Snippets(Reply):
-    """An example call that is ready to paste: a Python program and a shell command."""
+    """An example call that is ready to paste: a Python program and a shell command.
+
+    Args:
+        explain_python: The same for why the model says that; None where it cannot be explained.
+        explain_curl: Likewise.
+    """
 
     python: str
     curl: str
+    explain_python: str | None = None
+    explain_curl: str | None = None
 
 
 class Model(Reply):
@@ -111,6 +118,9 @@ class Model(Reply):
     )
     signature: TaskSignature | None = None
     example: dict[str, JsonValue] | None = None
+    explainable: bool = Field(
+        default=False, description="Whether `explain` says why it predicts what it does."
+    )
     size: int | None = Field(None, description="Bytes of the stored package.")
     performance: list[Performance] = Field([], description="As measured here, the quickest device first.")
     usage: ModelUsage | None = None

@@ -48,9 +48,12 @@ def run(visit: Visit, model: str) -> Answer:
     try:
         rows = _rows(labelled.records(form.csv(ROWS), ROWS), found, form.optional("target") or "label")
         body = {"inputs": rows.inputs, "targets": rows.targets, "background": True}
-        name = "evaluate.evaluate" if version is None else "evaluate.evaluate_version"
-        path = {"model": model} if version is None else {"model": model, "version": version}
-        job = visit.api.ask(name, JobReply, body=body, **path)
+        if version is None:
+            job = visit.api.ask("evaluate.evaluate", JobReply, body=body, model=model)
+        else:
+            job = visit.api.ask(
+                "evaluate.evaluate_version", JobReply, body=body, model=model, version=version
+            )
     except Refused as refused:
         return _render(visit, found, refused)
     return visit.go("jobs", job.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -130,9 +130,10 @@ def read_packages(environ: WSGIEnvironment, *, max_bytes: int, max_package_bytes
         stream, _ = received.receive({"content-type": kind})
     opened: list[FormFile] = []
 
-    def on_disk(*_: object, **__: object) -> FormFile:
+    def on_disk(*_: object, **__: object) -> IO[bytes]:
         opened.append(FormFile(max_bytes=max_package_bytes))
-        return opened[-1]
+        # The parser writes and seeks, which a spool can.
+        return cast("IO[bytes]", opened[-1])
 
     parser = FormDataParser(
         stream_factory=on_disk, max_form_memory_size=max_bytes, max_form_parts=_MOST_FIELDS
@@ -146,7 +147,8 @@ def read_packages(environ: WSGIEnvironment, *, max_bytes: int, max_package_bytes
             raise bodies.body_too_large(max_bytes) from None
         raise
     return Form(
-        MultiDict(fields), packages=MultiDict([(name, each.stream) for name, each in files.items(multi=True)])
+        MultiDict(fields),
+        packages=MultiDict([(name, cast("FormFile", each.stream)) for name, each in files.items(multi=True)]),
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reference_server.explain import segments
-from reference_server.explain.attribution import attribute
+from reference_server.explain.attribution import attribute, least_budget
 from reference_server.explain.budgets import Clock, kept_for_faithfulness, within_memory, within_time
-from reference_server.explain.faithfulness import faithfulness, reserve
+from reference_server.explain.faithfulness import LEAST_ORDERS, MOST_ORDERS, cost, faithfulness, reserve
 from reference_server.explain.game import Counted
 from reference_server.explain.hierarchy import MOST_WORDS, LongText
 from reference_server.explain.scoring import Scores
@@ -75,6 +75,7 @@ class Subject:
         masked: The instance with parts that can be left out; None of a long text.
         long: The words of a text that has too many for one go.
         mask: What stands for a hidden word of such a text.
+        notes: What to know of the instance.
     """
 
     instance: Batch
@@ -83,6 +84,7 @@ class Subject:
     masked: Maskable | None = None
     long: Sequence[Segment] = ()
     mask: str | None = None
+    notes: tuple[str, ...] = ()
 
     def target(self, turns: Turns) -> tuple[Target, float]:
         """Run the instance; return what is explained of it, and its score."""
@@ -111,6 +113,8 @@ class Explaining:
             return budget
         # Larger powers are beyond all budgets.
         coalitions: int = 2 ** min(len(masked.features), budget.bit_length())
+        if self.options.method == "fast":
+            coalitions = min(coalitions, _fast_cost(len(masked.features), self.options))
         return min(budget, self.subject.least_rows + (coalitions - 1) * len(masked.weights))
 
     def run(self, turns: Turns, *, timer: Callable[[], float], check: Callable[[], object]) -> Explained:
@@ -128,15 +132,22 @@ class Explaining:
         clock = Clock(timer, self.options.time_budget_ms)
         check()
         target, prediction = self.subject.target(turns)
-        under_way = _UnderWay(self.options, turns, clock, check, target, prediction)
+        under_way = _UnderWay(self.options, self.subject.notes, turns, clock, check, target, prediction)
         if self.subject.masked is None:
             return under_way.by_sentences(self.subject)
         return under_way.at_once(self.subject.masked)
 
 
+def _fast_cost(features: int, options: ExplainOptions) -> int:
+    """Return the most coalitions that leave-one-out scores, which is asked for because it is cheap."""
+    measured = cost(features, LEAST_ORDERS) if options.faithfulness else 0
+    return least_budget(features, "fast") + measured
+
+
 @dataclass(slots=True)
 class _UnderWay:
     options: ExplainOptions
+    notes: tuple[str, ...]
     turns: Turns
     clock: Clock
     check: Callable[[], object]
@@ -155,7 +166,7 @@ class _UnderWay:
         game = Counted(scores, budget=budget, check=self.check)
         kept = kept_for_faithfulness(count, budget, options.method) if options.faithfulness else 0
         found = attribute(game, count, method=options.method, budget=budget - kept, rng=self._rng(0))
-        trust = faithfulness(game, found.values, rng=self._rng(1)) if options.faithfulness else None
+        trust = self._trust(game, found.values) if options.faithfulness else None
         return self._explained(
             masked,
             method=found.method,
@@ -187,7 +198,7 @@ class _UnderWay:
             left = kept if self.clock.is_set or capped else options.budget - self.turns.rows
             # One of all coalitions is the whole text, which costs nothing.
             last = Counted(game(shares.masked), budget=left + 1, check=self.check)
-            trust = faithfulness(last, shares.values, rng=self._rng(1))
+            trust = self._trust(last, shares.values)
         return self._explained(
             shares.masked,
             method=shares.sentences.method,
@@ -204,6 +215,10 @@ class _UnderWay:
         masked = MaskedText(text, parts, mask=subject.mask)
         self.turns.run(masked.masked(np.eye(len(parts), dtype=np.bool_)))
 
+    def _trust(self, game: Counted, values: Floats) -> Trust | None:
+        orders = LEAST_ORDERS if self.options.method == "fast" else MOST_ORDERS
+        return faithfulness(game, values, rng=self._rng(1), orders=orders)
+
     def _rng(self, part: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, part])
 
@@ -219,6 +234,7 @@ class _UnderWay:
         notes: tuple[str, ...],
     ) -> Explained:
         unmeasured = self.options.faithfulness and trust is None
+        notes = (*self.notes, *notes)
         return Explained(
             target=self.target.name,
             method=method,

@@ -25,7 +25,8 @@ STEPS = 10
 """At most so many steps has a curve; `SHARES` are among them."""
 MOST_ORDERS = 50
 """So many rankings are drawn by chance where the budget allows it."""
-_LEAST_ORDERS = 3
+LEAST_ORDERS = 3
+"""Fewer rankings by chance have no spread that is worth telling."""
 _USUAL_ORDERS = 10
 _SHARE_OF_BUDGET = 0.25
 
@@ -87,6 +88,15 @@ class Trust:
     evaluations: int
 
 
+def cost(features: int, orders: int) -> int:
+    """Return the most evaluations that `faithfulness` takes with so many rankings by chance.
+
+    All features and none are known from the attribution, so the ends of curves cost nothing.
+    """
+    inner = len(_sizes(features)) - 2
+    return max(0, (2 + orders) * inner)
+
+
 def reserve(features: int, budget: int) -> int:
     """Return how many evaluations to keep back for `faithfulness`; 0 where the budget is too small for it.
 
@@ -96,21 +106,23 @@ def reserve(features: int, budget: int) -> int:
     """
     if 2**features <= budget:
         return 0
-    inner = len(_sizes(features)) - 2
-    least, most = (2 + _LEAST_ORDERS) * inner, (2 + _USUAL_ORDERS) * inner
+    least, most = cost(features, LEAST_ORDERS), cost(features, _USUAL_ORDERS)
     kernel = least_budget(features, "kernel")
     spare = budget - (kernel if budget >= kernel else least_budget(features, "fast"))
     wanted = min(max(least, int(budget * _SHARE_OF_BUDGET)), most, spare)
     return wanted if wanted >= least else 0
 
 
-def faithfulness(game: Counted, values: Floats, *, rng: np.random.Generator) -> Trust | None:
+def faithfulness(
+    game: Counted, values: Floats, *, rng: np.random.Generator, orders: int = MOST_ORDERS
+) -> Trust | None:
     """Return what the score does when features are taken away and put back in the order of their values.
 
     Args:
         game: What was explained; what is left of its budget is the most that is spent here.
         values: The attributions, `[features]`.
         rng: Draws the rankings by chance.
+        orders: The most of them, from 3.
 
     Returns:
         None where less is left than the curves and 3 rankings by chance take, at most 45 evaluations.
@@ -122,8 +134,8 @@ def faithfulness(game: Counted, values: Floats, *, rng: np.random.Generator) -> 
     if game.cost(own) > game.left:
         return None
     deleted, inserted = game(own).reshape(2, -1)
-    drawn = _by_chance(game, len(values), sizes, rng=rng)
-    if len(drawn) < _LEAST_ORDERS:
+    drawn = _by_chance(game, len(values), sizes, rng=rng, orders=orders)
+    if len(drawn) < LEAST_ORDERS:
         return None
     # What is left while a ranking is taken away from its end grows, read backwards, as one is put back. So
     # insertion needs no rankings of its own, and where the sizes round halves, it has one feature less.
@@ -151,10 +163,12 @@ def _without(order: Integers, sizes: Integers) -> Booleans:
     return np.asarray(ranks >= sizes[:, None])
 
 
-def _by_chance(game: Counted, features: int, sizes: Integers, *, rng: np.random.Generator) -> Floats:
+def _by_chance(
+    game: Counted, features: int, sizes: Integers, *, rng: np.random.Generator, orders: int
+) -> Floats:
     """Return what rankings by chance leave of the score, `[orders, points]`: as many as the budget allows."""
     scores: list[Floats] = []
-    while len(scores) < MOST_ORDERS:
+    while len(scores) < orders:
         coalitions = _without(rng.permutation(features), sizes)
         if game.cost(coalitions) > game.left:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from reference_server.explain.subjects import prepare
 from reference_server.loadables import loadable, operators_options
 from reference_server.metrics import Asked, Measured
 from reference_server.registry import versions
+from reference_server.registry.job_runs import Explanations
 from reference_server.runtime.pool import model_unloaded
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ _LOOK_SECONDS = 0.5
 # In texts most words are met once; whoever reads the list wants its head.
 _MOST_IMPORTANT = 1000
 _FAST = 1
+_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was explained so far, and how many seconds each took."""
+
+    explanations: list[ExplainReply]
+    seconds: list[float]
 
 
 class ExplanationsTask(Request):
@@ -63,10 +74,13 @@ def run(context: Context) -> ExplanationsReply:
     target = _target(context, task)
     loaded = _load(context, target)
     source = Source(target.model, target.version, target.digest, loaded.runner.device)
-    done = _explained(context, task, asked, loaded, source)
+    made = _explained(context, task, asked, loaded, source)
+    done = made.explanations
     evaluations = sum(each.evaluations for each in done)
-    measured = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=evaluations)})
-    context.counted[target.exact, target.version, loaded.runner.device] = measured
+    key = (target.exact, target.version, loaded.runner.device)
+    context.counted[key] = Measured(evaluations={context.caller.account_id: Asked(calls=1, rows=evaluations)})
+    took = zip(made.seconds, (each.evaluations for each in done), strict=True)
+    context.explained = Explanations(key, tuple(took))
     important = _important(done, seed=asked.seed, context=context)
     notes = []
     if len(important) > _MOST_IMPORTANT:
@@ -92,9 +106,11 @@ def _explained(
     asked: ExplanationsRequest,
     loaded: LoadedModel,
     source: Source,
-) -> list[ExplainReply]:
+) -> _Made:
     saved = context.restored()
-    done = [] if saved is None else _unpacked(saved)
+    made = _Made([], []) if saved is None else _unpacked(saved)
+    done = made.explanations
+    context.spent = sum(each.evaluations for each in done)
     if done:
         context.log(f"goes on after {len(done):,} of {task.rows:,} rows")
     context.begin(len(done), task.rows, unit="row")
@@ -104,12 +120,14 @@ def _explained(
         if context.timer() - looked >= _LOOK_SECONDS:
             _target(context, task)
             looked = context.timer()
+        began = context.timer()
         explained = _explain(context, loaded, row, asked.inputs[row], options)
+        made.seconds.append(round(context.timer() - began, _DIGITS))
         done.append(reply(explained, source, id_=f"{context.claim.job_id}.{row}", seed=asked.seed))
-        context.save(lambda: _packed(done), done=len(done))
+        context.save(lambda: _packed(made), done=len(done))
         context.progress(len(done), task.rows)
     _target(context, task)
-    return done
+    return made
 
 
 def _explain(
@@ -121,6 +139,7 @@ def _explain(
         context.check()
         began = context.timer()
         outputs = loaded.task.predict(batch)
+        context.spent += len(batch)
         return outputs, context.timer() - began
 
     turns = Turns(predict, row_seconds=loaded.compute_ms / 1000)
@@ -165,12 +184,18 @@ def _countable(explanation: ExplainReply) -> Iterator[tuple[str, str, float]]:
             yield each.feature.casefold(), each.input, each.value
 
 
-def _packed(done: Sequence[ExplainReply]) -> bytes:
-    return zlib.compress(orjson.dumps([each.model_dump(mode="json") for each in done]), _FAST)
+def _packed(made: _Made) -> bytes:
+    told = {
+        "explanations": [each.model_dump(mode="json") for each in made.explanations],
+        "seconds": made.seconds,
+    }
+    return zlib.compress(orjson.dumps(told), _FAST)
 
 
-def _unpacked(saved: bytes) -> list[ExplainReply]:
-    return [ExplainReply.model_validate(each) for each in orjson.loads(zlib.decompress(saved))]
+def _unpacked(saved: bytes) -> _Made:
+    told = orjson.loads(zlib.decompress(saved))
+    found = [ExplainReply.model_validate(each) for each in told["explanations"]]
+    return _Made(found, told["seconds"])
 
 
 def _target(context: Context, task: ExplanationsTask) -> ServingTarget:

@@ -10,7 +10,7 @@ from reference_server.explain.hierarchy import MOST_WORDS
 from reference_server.explain.images import MaskedPicture
 from reference_server.explain.scoring import Target, Turns, label_target, similarity_target, value_target
 from reference_server.explain.tables import masked_row
-from reference_server.explain.texts import MaskedText, words_of
+from reference_server.explain.texts import MaskedText, seen_words
 from reference_server.runtime.tasks.embedding import Embedding
 from reference_server.runtime.tasks.image_classification import ImageClassification
 from reference_server.runtime.tasks.image_inputs import IMAGE
@@ -49,7 +49,7 @@ def prepare(task: Task, inputs: Mapping[str, object], options: ExplainOptions) -
         )
     elif isinstance(task, TextClassification):
         aim = _label(task.labels, options)
-        subject = _text(batch, task.mask_token, aim, least_rows=1)
+        subject = _text(task, batch, aim, least_rows=1)
     elif isinstance(task, ImageClassification):
         subject = _picture(task, batch, inputs, options)
     elif isinstance(task, TabularClassification | TabularRegression):
@@ -64,12 +64,13 @@ def prepare(task: Task, inputs: Mapping[str, object], options: ExplainOptions) -
     return Explaining(subject, options)
 
 
-def _text(batch: Batch, mask: str | None, aim: Aim, *, least_rows: int) -> Subject:
-    text = cast("str", batch.columns[TEXT][0])
-    words = words_of(text)
+def _text(task: TextClassification | Embedding, batch: Batch, aim: Aim, *, least_rows: int) -> Subject:
+    text, mask = cast("str", batch.columns[TEXT][0]), task.mask_token
+    words, notes = seen_words(text, task.seen(text))
     if len(words) > MOST_WORDS:
-        return Subject(batch, aim, least_rows, long=words, mask=mask)
-    return Subject(batch, aim, least_rows, MaskedText(text, [[word] for word in words], mask=mask))
+        return Subject(batch, aim, least_rows, long=words, mask=mask, notes=notes)
+    masked = MaskedText(text, [[word] for word in words], mask=mask)
+    return Subject(batch, aim, least_rows, masked, notes=notes)
 
 
 def _similar(task: Embedding, batch: Batch, options: ExplainOptions) -> Subject:
@@ -86,7 +87,7 @@ def _similar(task: Embedding, batch: Batch, options: ExplainOptions) -> Subject:
         (outputs,) = turns.run(other)
         return similarity_target(options.target, outputs)
 
-    return _text(batch, task.mask_token, aim, least_rows=2)
+    return _text(task, batch, aim, least_rows=2)
 
 
 def _picture(

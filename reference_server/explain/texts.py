@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +72,38 @@ def words_of(text: str) -> list[Segment]:
             param=f"inputs.{TEXT}",
         )
     return found
+
+
+def seen_words(text: str, seen: int) -> tuple[list[Segment], tuple[str, ...]]:
+    """Return the words that a model gets to see, and what to say of the others.
+
+    Those beyond its window can be no features: with words before them away they would move into it, and be
+    given an effect that they do not have. So would the comma after the last word that is seen.
+
+    Args:
+        text: The text.
+        seen: How many of its characters the model sees.
+
+    Raises:
+        Unprocessable: The text has no words, or the model sees none of them.
+    """
+    found = words_of(text)
+    within = [word for word in found if word.start < seen]
+    if len(within) == len(found):
+        return found, ()
+    if not within:
+        raise Unprocessable(
+            f"the model sees the first {seen:,} characters of the text, and no word is in them",
+            code="nothing_to_explain",
+            param=f"inputs.{TEXT}",
+        )
+    away = len(found) - len(within)
+    note = (
+        f"The model sees the first {len(within):,} of the text's {len(found):,} words. The other {away:,} "
+        "are beyond its window: they have no effect and no values."
+    )
+    last = within[-1]
+    return [*within[:-1], replace(last, reach=max(last.end, seen))], (note,)
 
 
 def _feature(text: str, part: Sequence[Segment]) -> Feature:

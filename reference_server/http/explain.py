@@ -24,7 +24,7 @@ from reference_server.http.endpoints import Routes
 from reference_server.http.exchange import Answer, Call, Cold, Replied
 from reference_server.http.inference import Pending
 from reference_server.http.jobs import queued
-from reference_server.http.limiting import count_rows, give_back_rows
+from reference_server.http.limiting import count_rows, give_back_rows, taken_rows
 from reference_server.http.notices import with_notices
 from reference_server.registry import data_keys
 from reference_server.registry.jobs import NewJob
@@ -84,7 +84,8 @@ def explain_many(call: Call, model: str, query: ExplanationsQuery, body: IO[byte
     """Let a job explain many instances, and say what counts over all of them.
 
     The body is an `ExplanationsRequest`. It needs the scope `jobs` too. Of the rows of a day it takes as many
-    as the job may evaluate at most: `rows` times `budget`.
+    as the job may evaluate at most, `rows` times `budget`, and gives back what it has not evaluated when it
+    ends, however it ends.
     """
     target = call.services.targets.now(call.by, model, query.version)
     content = body.read()
@@ -143,6 +144,7 @@ def _queued(call: Call, target: ServingTarget, asked: ExplanationsRequest) -> Jo
     # What is asked may be a secret too, such as what a text is compared with: all of it is sealed.
     key, content = data_keys.fresh(), asked.model_dump_json().encode()
     request: dict[str, JsonValue] = {"rows": len(asked.inputs), "digest": target.digest}
+    taken = taken_rows(call)
     return queued(
         call,
         lambda: NewJob(
@@ -154,5 +156,6 @@ def _queued(call: Call, target: ServingTarget, asked: ExplanationsRequest) -> Jo
             key=key,
             total=len(asked.inputs),
             unit="row",
+            taken=taken,
         ),
     )

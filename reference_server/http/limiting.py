@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from reference_server.errors import TooManyRequests
 from reference_server.http.exchange import Cold
+from reference_server.registry.row_counts import Taken
 from reference_server.security.quotas import DAY_SECONDS
 from reference_server.security.rate_limits import per_minute
 
@@ -127,6 +129,15 @@ def give_back_rows(call: Call, rows: int) -> None:
     if counted is not None and counted.rows and rows > 0:
         call.services.limits.rows.give_back(counted.row_subjects, rows)
         counted.rows -= rows
+
+
+def taken_rows(call: Call) -> Taken | None:
+    """Return the rows of today that a call was counted for, for a job that may not need all of them."""
+    counted = call.counted
+    if counted is None or not counted.rows:
+        return None
+    today = call.services.database.clock().astimezone(UTC).date()
+    return Taken(tuple(counted.row_subjects), today, counted.rows)
 
 
 def settle(call: Call, status: int) -> Mapping[str, str]:

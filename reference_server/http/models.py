@@ -33,7 +33,9 @@ def get(call: Call, model: str) -> Model:
     found = models.get(call.services.database, call.by, model)
     if found.example is None:
         return found
-    return found.model_copy(update={"snippets": snippets(found.id, found.example, base_url(call))})
+    explained = found.task if found.explainable else None
+    example = snippets(found.id, found.example, base_url(call), explained=explained)
+    return found.model_copy(update={"snippets": example})
 
 
 @routes.route(

@@ -18,6 +18,7 @@ from reference_server.http.warming import in_use, warm
 from reference_server.registry import (
     aliases,
     deletion,
+    facts,
     packages,
     publishing,
     states,
@@ -42,7 +43,15 @@ def list_versions(call: Call, model: str, query: PageQuery) -> Page[Version]:
 def get(call: Call, model: str, version: str) -> Version:
     """Return a version by its number, an alias, or `latest`, with an example call of it."""
     found = versions.get(call.services.database, call.by, model, version)
-    example = snippets(found.model, found.manifest.example, base_url(call), version=found.version)
+    manifest = found.manifest
+    can_be = facts.is_explainable(found.task, manifest.model_dump(mode="json"))
+    example = snippets(
+        found.model,
+        manifest.example,
+        base_url(call),
+        version=found.version,
+        explained=found.task if can_be else None,
+    )
     return found.model_copy(update={"snippets": example})
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reference_server.metrics import Measured, ModelKey
     from reference_server.registry.artifacts import ArtifactStore
     from reference_server.registry.database import Database
-    from reference_server.registry.job_runs import Claim, Verdict
+    from reference_server.registry.job_runs import Claim, Explanations, Verdict
     from reference_server.runtime.pool import ModelPool
     from reference_server.security.callers import Caller
     from reference_server.settings import Settings
@@ -67,6 +67,8 @@ class Context:
         stopping: Tells whether the process is to end.
         timer: Seconds, monotonic.
         counted: What it asked of versions, which counts as its account's usage once it has succeeded.
+        explained: The explanations that it made, for the workers' metrics once it has succeeded.
+        spent: How many rows it has run of those that were taken from a day when it was asked for.
     """
 
     claim: Claim
@@ -75,6 +77,8 @@ class Context:
     stopping: Callable[[], bool]
     timer: Callable[[], float]
     counted: dict[ModelKey, Measured] = field(init=False, default_factory=dict)
+    explained: Explanations | None = field(init=False, default=None)
+    spent: int = field(init=False, default=0)
     _began: tuple[float, int] = field(init=False)
     _unit: str = field(init=False)
     _interim: Mapping[str, JsonValue] | None = field(init=False, default=None)

@@ -51,18 +51,27 @@ def _run(context: Context, kind: Kind) -> None:
     try:
         context.log(_beginning(claim))
         result = kind.run(context)
-        job_runs.succeed(database, artifacts, claim, result.model_dump(mode="json"), counted=context.counted)
+        job_runs.succeed(
+            database,
+            artifacts,
+            claim,
+            result.model_dump(mode="json"),
+            counted=context.counted,
+            explained=context.explained,
+            spent=context.spent,
+        )
     except Cancelled:
-        job_runs.cancel(database, artifacts, claim)
+        job_runs.cancel(database, artifacts, claim, spent=context.spent)
     except Stopping:
         job_runs.hand_back(database, artifacts, claim)
     except Lost:
         _log.warning("the job %s was taken over by another process", claim.job_id)
     except ServiceError as error:
-        job_runs.fail(database, artifacts, claim, code=error.code, message=error.message)
+        job_runs.fail(database, artifacts, claim, code=error.code, message=error.message, spent=context.spent)
     except Exception:  # noqa: BLE001 - logged whole, shown to nobody
         _log.exception("the job failed", extra={"fields": {"job_id": claim.job_id}})
         message = "the job failed; the fault is the server's and has been logged"
+        # Nobody pays for that.
         job_runs.fail(database, artifacts, claim, code="internal_error", message=message)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _ACCURACY = "accuracy"
+_TABLES = ("tabular-classification", "tabular-regression")
+# Texts have words and pictures regions; what the numbers of other tasks mean nobody says.
+_PARTED = ("text-classification", "embedding", "image-classification")
 _DEFAULT = (
     select(AliasRow.version)
     .where(AliasRow.model_id == bindparam("model"), AliasRow.name == "default")
@@ -65,6 +68,14 @@ def metrics_of(
     known = {_subject(metric) for metric in own}
     packed = [metric for metric in said if isinstance(metric, dict)] if isinstance(said, list) else []
     return [*own, *(metric for metric in packed if _subject(metric) not in known)]
+
+
+def is_explainable(task: str, manifest: Mapping[str, JsonValue]) -> bool:
+    """Tell whether an explanation can take parts of an instance away: a row's columns need a background."""
+    if task in _TABLES:
+        preprocessing = manifest.get("preprocessing")
+        return isinstance(preprocessing, dict) and preprocessing.get("background") is not None
+    return task in _PARTED
 
 
 def _subject(metric: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:

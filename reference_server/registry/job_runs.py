@@ -19,7 +19,13 @@ from sqlalchemy.orm import aliased
 from reference_server.registry import job_contents, measurements
 from reference_server.registry.job_contents import JobDamagedError, sealed_line
 from reference_server.registry.jobs import discard, end
-from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow
+from reference_server.registry.tables import (
+    AccountRow,
+    JobExplanationsRow,
+    JobLineRow,
+    JobProcessRow,
+    JobRow,
+)
 from reference_server.security.callers import ALL_SCOPES, Caller
 
 if TYPE_CHECKING:
@@ -78,6 +84,19 @@ class Claim:
     done: int
     total: int | None
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations:
+    """Explanations that a job made.
+
+    Args:
+        key: The exact name of the model, the version and the device.
+        made: What each took in seconds, and the rows that it ran.
+    """
+
+    key: ModelKey
+    made: tuple[tuple[float, int], ...]
 
 
 def claim(db: Database, owner: str, *, lease: timedelta) -> Claim | None:
@@ -179,27 +198,65 @@ def succeed(
     result: Mapping[str, JsonValue],
     *,
     counted: Mapping[ModelKey, Measured] = MappingProxyType({}),
+    explained: Explanations | None = None,
+    spent: int = 0,
 ) -> None:
-    """Give a job its result, and count once, however often it was resumed, what it asked of versions."""
+    """Give a job its result, and count once, however often it was resumed, what it asked of versions.
+
+    Args:
+        db: The store.
+        store: Where its artifacts are.
+        claim: The job.
+        result: What it made.
+        counted: What it asked, for its account's usage.
+        explained: Explanations that it made, for the workers' metrics.
+        spent: How many of the rows that were taken for it from a day it has run.
+    """
     useless: list[str] = []
     with db.write() as session:
         if (row := _own(session, claim)) is not None:
             job_contents.change(session, row, result=dict(result))
             row.done = row.done if row.total is None else row.total
-            useless = end(session, row, "succeeded", at=db.clock())
+            useless = end(session, row, "succeeded", at=db.clock(), spent=spent)
             if counted:
                 measurements.add(session, counted, at=db.clock())
+            if explained is not None:
+                model, version, device = explained.key
+                made = [list(each) for each in explained.made]
+                session.add(
+                    JobExplanationsRow(
+                        job_id=claim.job_id, model=model, version=version, device=device, made=made
+                    )
+                )
     discard(store, useless)
 
 
-def fail(db: Database, store: ArtifactStore, claim: Claim, *, code: str, message: str) -> None:
-    """End a job for reasons of its own."""
-    _end(db, store, claim, "failed", code=code, message=message)
+def take_explanations(db: Database) -> list[Explanations]:
+    """Return the explanations that jobs made since this was called last, in whichever worker."""
+    with db.read() as session:
+        if session.scalar(select(JobExplanationsRow.job_id).limit(1)) is None:
+            return []
+    with db.write() as session:
+        rows = session.scalars(delete(JobExplanationsRow).returning(JobExplanationsRow)).all()
+        return [
+            Explanations(
+                (row.model, row.version, row.device),
+                tuple((seconds, int(count)) for seconds, count in row.made),
+            )
+            for row in rows
+        ]
 
 
-def cancel(db: Database, store: ArtifactStore, claim: Claim) -> None:
-    """End a job because it was asked to stop."""
-    _end(db, store, claim, "cancelled", code=None, message=None)
+def fail(
+    db: Database, store: ArtifactStore, claim: Claim, *, code: str, message: str, spent: int = 0
+) -> None:
+    """End a job for reasons of its own; `spent` is as in `succeed`."""
+    _end(db, store, claim, "failed", code=code, message=message, spent=spent)
+
+
+def cancel(db: Database, store: ArtifactStore, claim: Claim, *, spent: int = 0) -> None:
+    """End a job because it was asked to stop; `spent` is as in `succeed`."""
+    _end(db, store, claim, "cancelled", code=None, message=None, spent=spent)
 
 
 def hand_back(db: Database, store: ArtifactStore, claim: Claim) -> None:
@@ -273,12 +330,19 @@ def _why_not(row: JobRow, why: str) -> str:
 
 
 def _end(
-    db: Database, store: ArtifactStore, claim: Claim, state: str, *, code: str | None, message: str | None
+    db: Database,
+    store: ArtifactStore,
+    claim: Claim,
+    state: str,
+    *,
+    code: str | None,
+    message: str | None,
+    spent: int,
 ) -> None:
     useless: list[str] = []
     with db.write() as session:
         if (row := _own(session, claim)) is not None:
-            useless = end(session, row, state, at=db.clock(), code=code, message=message)
+            useless = end(session, row, state, at=db.clock(), code=code, message=message, spent=spent)
     discard(store, useless)
 
 

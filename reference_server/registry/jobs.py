@@ -10,10 +10,11 @@ from sqlalchemy import and_, exists, func, not_, or_, select
 
 from maas_client.types import ENDED_JOB_STATES, JobFault, JobLine, JobProgress, JobReply
 from reference_server.errors import Conflict, NotFound
-from reference_server.registry import data_keys, job_contents, names
+from reference_server.registry import data_keys, job_contents, names, row_counts
 from reference_server.registry.ids import new_id
 from reference_server.registry.job_contents import Contents, JobDamagedError
 from reference_server.registry.pages import Keyset
+from reference_server.registry.row_counts import Taken
 from reference_server.registry.tables import AccountRow, JobLineRow, JobProcessRow, JobRow, ModelRow
 from reference_server.security.limits import models_expression
 
@@ -52,6 +53,7 @@ class NewJob:
         key: What sealed that artifact, and will seal whatever else is the job's.
         total: How many units of work there are.
         unit: What those are.
+        taken: Rows of a day that were counted for it; those that it does not run are given back at its end.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class NewJob:
     key: Fresh = field(default_factory=data_keys.fresh)
     total: int | None = None
     unit: str = ""
+    taken: Taken | None = None
 
 
 def create(
@@ -109,6 +112,7 @@ def create(
             created_at=now,
             kept_seconds=round(kept.total_seconds()),
             expires_at=now + kept,
+            taken=None if new.taken is None else new.taken.as_json(),
         )
         data_keys.keep(session, account_id, "job", new.key, thing=row.id)
         job_contents.write(session, row, Contents(dict(new.request)))
@@ -271,9 +275,16 @@ def end(
     at: datetime,
     code: str | None = None,
     message: str | None = None,
+    spent: int = 0,
 ) -> list[str]:
-    """Give a job its end; return the artifacts that nobody needs any more once that is committed."""
+    """Give a job its end; return the artifacts that nobody needs any more once that is committed.
+
+    Of the rows that were taken from a day for it those are given back that it has not `spent`.
+    """
     useless = [name for name in (row.input, row.checkpoint) if name is not None]
+    if row.taken is not None:
+        row_counts.give_back(session, Taken.of(row.taken), spent=spent)
+        row.taken = None
     row.state, row.ended_at, row.expires_at = state, at, at + timedelta(seconds=row.kept_seconds)
     row.error_code = code
     if message is not None:

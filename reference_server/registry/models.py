@@ -252,6 +252,7 @@ def _described(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
         "metrics": facts.metrics_of(row.manifest, row.measured_metrics),
         "task": row.task,
         "signature": row.signature,
+        "explainable": facts.is_explainable(row.task, row.manifest),
         "size": row.size,
         "state": row.state,
         "sunset": row.sunset,

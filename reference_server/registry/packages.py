@@ -117,6 +117,26 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     return Download(found.row.name, row.model_id, number, stored)
 
 
+def may_download(db: Database, caller: Caller, model: str, number: int) -> bool:
+    """Tell whether a caller gets a version's package.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+    """
+    with db.read() as session:
+        found = names.visible(session, caller, model)
+        row = session.get(VersionRow, (found.row.id, number))
+        if row is None:
+            raise versions.version_not_found(str(number))
+        if not withheld.may_download(found):
+            return False
+        try:
+            withheld.require_bases(session, caller, model, row)
+        except Forbidden:
+            return False
+        return True
+
+
 def open_chunks(db: Database, store: ArtifactStore, download: Download, start: int, stop: int) -> Chunks:
     """Open the bytes from `start` up to before `stop`; the caller closes them.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, tuple_
 
@@ -11,15 +12,41 @@ from reference_server.registry.tables import RowCountRow
 from reference_server.security.quotas import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import date
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from pydantic import JsonValue
     from sqlalchemy.orm import Session
 
     from reference_server.registry.database import Database
     from reference_server.security.quotas import Claim, Key
 
 _KEPT_DAYS = 2
+# Under this number stands what jobs gave back, less than 0. No worker has it, so that it counts for all.
+_JOBS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Rows of a day that were counted for a job before it began.
+
+    Args:
+        subjects: Whose they are.
+        day: Of which day, in UTC.
+        rows: How many of each.
+    """
+
+    subjects: tuple[str, ...]
+    day: date
+    rows: int
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in a job's row."""
+        return {"subjects": list(self.subjects), "day": self.day.isoformat(), "rows": self.rows}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Taken:
+        """Return what stands in a job's row."""
+        return cls(tuple(told["subjects"]), date.fromisoformat(told["day"]), int(told["rows"]))
 
 
 def claim(db: Database, claims: Sequence[Claim], *, worker: int, workers: int) -> list[Grant]:
@@ -59,6 +86,32 @@ def claim(db: Database, claims: Sequence[Claim], *, worker: int, workers: int) -
             )
             grants.append(grant)
         return grants
+
+
+def give_back(session: Session, taken: Taken, *, spent: int) -> None:
+    """Return what a job that has ended did not need; workers hear of it within a second."""
+    unused = taken.rows - spent
+    if unused <= 0:
+        return
+    for subject in taken.subjects:
+        row = session.get(RowCountRow, (subject, taken.day, _JOBS))
+        if row is None:
+            session.add(RowCountRow(subject=subject, day=taken.day, worker=_JOBS, used=-unused, granted=0))
+        else:
+            row.used -= unused
+
+
+def take_given_back(db: Database, today: date) -> dict[str, int]:
+    """Return what jobs gave back by subject, for who counts elsewhere; it is told once."""
+    given = (RowCountRow.worker == _JOBS, RowCountRow.day == today)
+    with db.read() as session:
+        if session.scalar(select(RowCountRow.subject).where(*given).limit(1)) is None:
+            return {}
+    with db.write() as session:
+        rows = session.execute(
+            delete(RowCountRow).where(*given).returning(RowCountRow.subject, RowCountRow.used)
+        )
+        return {row.subject: -row.used for row in rows}
 
 
 def purge(session: Session, today: date) -> None:

@@ -170,7 +170,6 @@ class StoredQuotas:
             claims = [
                 Claim(subject, day, known.used - known.told, known.most, is_over=self._is_idle(known, now))
                 for (subject, day), known in self._days.items()
-                if self._processes > 1 or known.used != known.told or self._is_idle(known, now)
             ]
             for claim in claims:
                 if claim.is_over:

@@ -228,6 +228,7 @@ def _curve(fit: Fit[Any]) -> list[TrainingPoint]:
             loss=point.loss,
             validation_loss=point.validation_loss,
             learning_rate=point.learning_rate,
+            validation_accuracy=point.validation_accuracy,
         )
         for point in fit.curve
     ]

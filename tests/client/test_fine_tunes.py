@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -125,6 +126,16 @@ def test_much_goes_as_a_stream(fake, client, monkeypatch):
     assert made.rows == {"train": 20, "validation": 20}
 
 
+def test_a_server_that_takes_few_rows_in_a_call_gets_a_stream(fake, client):
+    """Not one that takes so few in all."""
+    fake.fail(errors.TooLargeError("fewer", code="too_many_rows", param="train"))
+    assert client.fine_tunes.create(name="moods", train=TRAIN).result.version == 1
+    assert [call.route for call in fake.calls] == ["POST /v1/fine-tunes", "POST /v1/fine-tunes/large"]
+    fake.fail(errors.TooLargeError("fewer", code="too_many_rows", param="rows"))
+    with pytest.raises(errors.TooLargeError):
+        client.fine_tunes.create(name="moods", train=TRAIN)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -215,6 +226,9 @@ def test_the_loss_is_seen_while_it_falls():
     from maas_client import _job_ends
 
     assert _job_ends.told(RUNNING) == "epoch 3: loss 0.2, validation 0.6"
+    right = RUNNING.model_copy(deep=True)
+    right.interim["curve"][-1]["validation_accuracy"] = 0.875
+    assert _job_ends.told(right) == "epoch 3: loss 0.2, validation 0.6, 87.5% right"
     assert _job_ends.told(RUNNING.model_copy(update={"kind": "evaluate"})) == ""
     assert list(LossCurve.of_job(RUNNING.model_copy(update={"interim": None}))) == []
 
@@ -278,6 +292,15 @@ def test_a_notebook_shows_the_curve_and_nothing_that_runs(client):
     assert "accuracy" in said(hostile)
 
 
+def test_names_at_the_lines_ends_do_not_meet():
+    """Nor do they reach the epochs below, where both losses end at the lowest value."""
+    ends = [TrainingPoint(epoch=n, loss=2.0 - n, validation_loss=2.0 - n, learning_rate=0.1) for n in (1, 2)]
+    found = re.findall(r'y="([\d.]+)"[^>]*>(train|validation|epoch)', LossCurve(ends)._repr_html_())
+    places = {name: float(y) for y, name in found}
+    assert abs(places["train"] - places["validation"]) >= 12
+    assert max(places["train"], places["validation"]) <= places["epoch"] - 12
+
+
 @pytest.mark.parametrize(
     "points",
     [
@@ -286,6 +309,7 @@ def test_a_notebook_shows_the_curve_and_nothing_that_runs(client):
         [POINTS[0].model_copy(update={"validation_loss": None})],
         [POINTS[0], POINTS[1].model_copy(update={"loss": math.inf, "validation_loss": math.nan})],
         [point.model_copy(update={"loss": 0.5, "validation_loss": 0.5}) for point in POINTS],
+        [point.model_copy(update={"epoch": 998 + point.epoch}) for point in POINTS[:2]],
         [POINTS[0].model_copy(update={"loss": math.nan, "validation_loss": math.inf})],
     ],
 )
@@ -294,6 +318,7 @@ def test_curves_of_any_shape_are_shown(points):
     curve = LossCurve(points)
     for shown in (said(curve), str(curve)):
         assert shown
+    assert "1epoch" not in str(curve)
     picture, _, _ = curve._repr_html_().rpartition("</svg>")
     assert "nan" not in picture.partition(" style=")[2]
 
@@ -317,10 +342,17 @@ def test_the_curve_is_a_table(client):
     job = client.fine_tunes.create(name="moods", train=TRAIN, epochs=4)
     frame = job.to_frame()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == ["epoch", "loss", "validation_loss", "learning_rate"]
+    assert list(frame.columns) == [
+        "epoch",
+        "loss",
+        "validation_loss",
+        "validation_accuracy",
+        "learning_rate",
+    ]
     assert frame["epoch"].tolist() == [1, 2, 3, 4]
     assert frame["loss"].is_monotonic_decreasing
     assert job.result.to_frame().equals(frame)
+    assert frame["validation_accuracy"].iloc[-1] == job.result["accuracy"]
 
 
 @pytest.mark.usefixtures("_without_a_screen")

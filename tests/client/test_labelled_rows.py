@@ -149,6 +149,9 @@ def test_what_cannot_be_learnt_from_is_named(source, meaning, told):
             '{"text": "a", "label": "b"}\n{"text": 7, "label": "b"}',
             "line 2 of a.ndjson: the text is",
         ),
+        ("a.csv", "", "'a.csv' is empty"),
+        ("a.csv", '"text"x,label', "the head of a.csv is no CSV"),
+        ("a.csv", "text,label,text\n", "the head of a.csv names the column 'text' twice"),
         ("a.txt", "", "'a.txt' has none of the endings"),
     ],
 )

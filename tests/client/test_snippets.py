@@ -19,10 +19,10 @@ EXAMPLES = [
 ]
 
 
-def called(python):
-    """Return the arguments of the prediction in a program, read and not run."""
+def called(python, method="predict"):
+    """Return the arguments of the call in a program, read and not run."""
     calls = [node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call)]
-    (call,) = [each for each in calls if getattr(each.func, "attr", "") == "predict"]
+    (call,) = [each for each in calls if getattr(each.func, "attr", "") == method]
     given = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
     return ast.literal_eval(call.args[0]), given.pop("inputs", given)
 
@@ -68,3 +68,48 @@ def test_a_large_example_is_fetched():
         check=True,
     )
     assert json.loads(done.stdout) == {"image": "é"}
+
+
+@pytest.mark.parametrize("example", [*EXAMPLES, {"target": "clashes with an option"}], ids=repr)
+def test_the_same_explained(example):
+    """Both snippets ask why, with the example as the inputs; of what cannot be explained there are none."""
+    found = snippets("ada~words", example, URL, explained="text-classification")
+    assert called(found.explain_python, "explain") == ("ada~words", example)
+    words = shlex.split(found.explain_curl.replace("\\\n", " "))
+    assert words[:2] == ["curl", f"{URL}/v1/models/ada~words/explain"]
+    assert json.loads(words[words.index("-d") + 1]) == {"inputs": example}
+    assert (found.python, found.curl) == (
+        snippets("ada~words", example, URL).python,
+        snippets("ada~words", example, URL).curl,
+    )
+    assert snippets("ada~words", example, URL).explain_python is None
+
+
+def test_an_embedding_is_explained_by_what_it_is_compared_with():
+    """Without that there is nothing to explain."""
+    found = snippets("words", {"text": "a good day"}, URL, version=2, explained="embedding")
+    compared = {"text": "another text to compare with"}
+    assert called(found.explain_python, "explain")[1] == {
+        "version": 2,
+        "text": "a good day",
+        "against": compared,
+    }
+    assert json.loads(shlex.split(found.explain_curl.replace("\\\n", " "))[-1]) == {
+        "inputs": {"text": "a good day"},
+        "against": compared,
+    }
+
+
+def test_a_large_example_is_fetched_and_explained():
+    """The command puts what it fetched where explanations take it."""
+    found = snippets("words", {"image": "A" * 5000}, URL, version=3, explained="image-classification")
+    assert "explain('words', version=3, inputs=example)" in found.explain_python
+    take = found.explain_curl.splitlines()[1].strip().removesuffix("\\").strip().removeprefix("| ")
+    done = subprocess.run(
+        [sys.executable, *shlex.split(take)[1:]],
+        input='{"manifest": {"example": {"image": "é"}}}',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {"inputs": {"image": "é"}}

@@ -97,6 +97,33 @@ def test_a_time_too_short_for_the_method_is_told():
     assert "time budget is too short" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "faithfulness", "most"),
+    [
+        ("a good day, or a bad one", True, 9 + 5 * 6),
+        ("a good day, or a bad one", False, 9),
+        (MANY, True, 34 + 5 * 9),
+        (MANY, False, 34),
+    ],
+)
+def test_leave_one_out_is_cheap_whatever_the_budget(text, faithfulness, most):
+    """Each feature is left out once; how far that can be trusted is measured by three random orders."""
+    for budget in (256, 5000):
+        found, _ = explain(text, budget=budget, method="fast", faithfulness=faithfulness)
+        assert most - 10 < found.evaluations <= most
+        assert found.trust is None or found.trust.random_orders == 3
+        assert (found.trust is not None) is faithfulness
+
+
+def test_leave_one_out_of_a_long_text_measures_trust_by_few_orders():
+    """It looks into sentences as the budget allows, and spends no more on trust than it must."""
+    found, _ = explain(LONG, budget=5000, method="fast")
+    without, _ = explain(LONG, budget=5000, method="fast", faithfulness=False)
+    assert found.trust.random_orders == 3
+    # Beside the curves, the text without any word is run once more.
+    assert found.evaluations - without.evaluations <= 5 * 9 + 1
+
+
 def test_the_whole_instance_runs_once_and_alone():
     """In company its last digits could be others than a prediction's."""
     _, model = explain("a good day", budget=64)

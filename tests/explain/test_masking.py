@@ -8,7 +8,7 @@ from reference_server.errors import Unprocessable
 from reference_server.explain import segments
 from reference_server.explain.images import MaskedPicture, placed
 from reference_server.explain.tables import MaskedRow, masked_row
-from reference_server.explain.texts import MaskedText, words_of
+from reference_server.explain.texts import MaskedText, seen_words, words_of
 from reference_server.runtime.tasks import Batch
 from reference_server.runtime.tasks.backgrounds import Background
 
@@ -54,6 +54,25 @@ def test_a_sentence_goes_with_all_its_words():
     assert shown(whole, [0, 1], [1, 0]) == shown(parted, [0, 1, 1], [1, 0, 0]) == ["Very good!", "Not bad. "]
     assert (whole.unit, parted.unit) == ("sentences", "words")
     assert [each.counts for each in parted.features] == [False, True, True]
+
+
+@pytest.mark.parametrize(("seen", "words"), [(100, 4), (17, 4), (16, 3), (11, 3), (10, 2), (1, 1)])
+def test_words_beyond_the_models_window_are_no_features(seen, words):
+    """One of which the model sees a part is one; of the others it is told how many there are."""
+    found, notes = seen_words("Good, but dear, x!", seen)
+    assert len(found) == words
+    if words == 4:
+        assert notes == ()
+    else:
+        assert f"the first {words} of the text's 4 words. The other {4 - words} are beyond" in notes[0]
+        # What follows the last of them goes no further than the window.
+        assert found[-1].reach == max(found[-1].end, seen)
+
+
+def test_a_text_of_which_no_word_is_seen_cannot_be_explained():
+    """The window may end before the first one."""
+    with pytest.raises(Unprocessable, match="sees the first 2 characters of the text, and no word"):
+        seen_words(".. good", 2)
 
 
 def test_a_text_without_words_cannot_be_explained():

@@ -304,6 +304,33 @@ def test_the_same_seed_gives_the_same_bytes_through_both_doors(house, monkeypatc
     assert len({(each.status, each.body) for each in answers}) == 1
 
 
+def test_words_beyond_the_window_are_told_of_and_have_no_values(
+    kinds, package_writer, token_graph, tokenizer_json
+):
+    """A tokenizer cuts a text at its limit: what is behind it changes nothing, the words before it add up."""
+    package = package_writer(
+        token_graph(),
+        tokenizer=tokenizer_json,
+        preprocessing={"max_tokens": 6},
+        postprocessing={"activation": "softmax"},
+    )
+    assert kinds.publish(kinds.ada, "short", package).status == 201
+    said = {}
+    for text in ("a good dull day", "a good dull day, bad bad bad bad bad"):
+        found = ask(kinds, "/v1/models/short/explain", {"inputs": {"text": text}, "target": "positive"}).json
+        assert sums_hold(found)
+        assert [each["feature"] for each in found["attributions"]] == ["a", "good", "dull", "day"]
+        said[text] = (values(found), found["prediction"], found["notes"])
+    (whole, cut) = said.values()
+    assert whole[:2] == cut[:2]
+    assert whole[2] == []
+    assert cut[2][0].startswith("The model sees the first 4 of the text's 9 words. The other 5 are beyond")
+    # As many as are explained by sentences.
+    found = ask(kinds, "/v1/models/short/explain", {"inputs": {"text": "good " * 300}}).json
+    assert "first 4 of the text's 300 words" in found["notes"][0]
+    assert len(found["attributions"]) == 4
+
+
 def test_another_seed_gives_another_sample(house):
     """Of a text too long for exact values."""
     one, two = (ask(house, WORDS, {"inputs": {"text": LONG}, "seed": seed}).json for seed in (1, 2))
@@ -481,7 +508,7 @@ def test_evaluations_count_by_what_a_key_may_have_in_a_day(house, way):
     quick = {**ENDLESS, "budget": 256, "method": "fast", "faithfulness": False}
     first = ask(house, WORDS, quick, way, headers=key)
     assert first.json["evaluations"] == 42
-    assert int(first.headers["x-ratelimit-remaining"]) == 600 - 256
+    assert int(first.headers["x-ratelimit-remaining"]) == 600 - 42
     second = ask(house, WORDS, {**SOME}, way, headers=key)
     assert int(second.headers["x-ratelimit-remaining"]) == 600 - 42 - 64
     refused = ask(house, WORDS, {**ENDLESS, "budget": 500}, way, headers=key)
@@ -608,6 +635,56 @@ def test_a_job_takes_the_most_that_it_may_evaluate_from_a_day(house):
     made = house.post("/v1/keys", {"name": "k", "scopes": ["predict"]}, headers=house.ada).json
     only = {"authorization": f"Bearer {made['secret']}"}
     assert refusal(ask(house, MANY, ROWS, headers=only, query="rows=3"))[:2] == (403, "missing_scope")
+
+
+def left(house, key):
+    """Return the rows that a key has left today, once what was given back is known; it takes one of them."""
+    store_counts(house)
+    answer = ask(house, "/v1/models/words/predict", {"text": "a"}, headers=key)
+    return int(answer.headers["x-ratelimit-remaining"]) + 1
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled before it began", "cancelled"])
+def test_what_a_job_did_not_evaluate_is_given_back_when_it_ends(house, monkeypatch, end):
+    """However it ends: of rows times budget it keeps what it has really run."""
+    key = limited(house, rows_per_day=10_000)
+    rows = {"inputs": [{"text": "a good day"}, {"text": "..." if end == "failed" else "bad day"}]}
+    location = ask(house, MANY, rows, headers=key, query="rows=2").headers["location"]
+    assert left(house, key) == 10_000 - 2 * 256
+    if end == "cancelled":
+        explain = explain_job._explain
+
+        def stop(context, loaded, row, inputs, options):
+            explained = explain(context, loaded, row, inputs, options)
+            house.through_flask("POST", f"{location}/cancel", headers=house.ada)
+            monkeypatch.setattr(context, "verdict", lambda: "cancel")
+            return explained
+
+        monkeypatch.setattr(explain_job, "_explain", stop)
+    if end == "cancelled before it began":
+        assert house.through_flask("POST", f"{location}/cancel", headers=house.ada).status == 200
+    else:
+        run_next(house)
+    assert get(house, location)["state"] == end.split()[0]
+    spent = {"succeeded": 2**3 + 2**2, "failed": 2**3, "cancelled": 2**3}.get(end, 0)
+    # The call that looked before took one.
+    assert left(house, key) == 10_000 - 1 - spent
+
+
+def test_workers_count_what_a_job_explained(house):
+    """Once, as explanations of their own, whichever worker hears of it first."""
+    store_counts(house)
+    key = ("ada~words", 1, "cpu")
+    before = house.services.metrics.model(key)
+    seen = (before.explanations.count, before.explanation_rows)
+    location = ask(house, MANY, ROWS, query="rows=3").headers["location"]
+    run_next(house)
+    evaluations = get(house, location)["result"]["evaluations"]
+    for _ in range(2):
+        store_counts(house)
+        house.services.metrics.publish()
+        after = house.services.metrics.model(key)
+        assert (after.explanations.count, after.explanation_rows) == (seen[0] + 3, seen[1] + evaluations)
 
 
 def test_what_a_job_is_to_explain_lies_sealed(house):

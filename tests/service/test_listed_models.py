@@ -157,9 +157,9 @@ def test_a_digit_is_read_from_a_picture(add, client, held_out):
         assert result.label == str(digit)
 
 
-def blocks():
-    """Return the Python blocks of the page on these models."""
-    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+def blocks(page="models.md"):
+    """Return the Python blocks of a page, by default of the one on these models."""
+    page = (ROOT / "docs" / page).read_text(encoding="utf-8")
     return re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
@@ -170,6 +170,24 @@ def test_the_page_compares_texts(add, demo):
     assert done.returncode == 0, done.stderr
     cosines = np.array(json.loads(done.stdout))
     assert cosines[0, 1] > 0.5 > cosines[0, 2]
+
+
+def test_the_guide_explains_them(add, demo, tmp_path):
+    """The blocks of the guide to explanations that are about these models; the two cats make texts alike."""
+    for name in ("iris", "diabetes", "digits", "minilm"):
+        add(name)
+    said = {}
+    for code in blocks("guides/explaining.md"):
+        for name in re.findall(r'explain\("(iris|digits|minilm)"', code):
+            done = demo.run(
+                "sh", "-c", 'cd "$0" && exec "$@"', tmp_path, sys.executable, "-W", "error", "-c", code,
+                MAAS_API_KEY=demo.ready["api_key"],
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            said[name] = done.stdout
+    assert sorted(said) == ["digits", "iris", "minilm"]
+    # The heaviest word first.
+    assert said["minilm"].splitlines()[1].split()[-1] in ("cat", "sofa")
 
 
 @pytest.mark.parametrize(

@@ -230,18 +230,10 @@ def openai_client(demo):
 
 
 @pytest.fixture
-def embedder(demo, package_writer, token_graph, tokenizer_json):
-    """Publish a small embedding model: the masked mean of two-dimensional word vectors, normalised."""
-    package = package_writer(
-        token_graph(),
-        task="embedding",
-        labels=[],
-        tokenizer=tokenizer_json,
-        preprocessing={"max_tokens": 16},
-        postprocessing={"normalize": True},
-    )
+def embedder(demo, embedding_package):
+    """Publish a small embedding model."""
     with demo.client(api_key=demo.ready["api_key"]) as client:
-        client.models.publish(package, name="embedder")
+        client.models.publish(embedding_package, name="embedder")
     return "embedder"
 
 

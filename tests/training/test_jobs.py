@@ -319,6 +319,7 @@ def test_the_loss_is_told_while_it_falls(desk, monkeypatch):
     told = [(done, interim) for unit, done, interim in seen if unit == "epoch" and done]
     assert [len(interim["curve"]) for _, interim in told] == [done for done, _ in told] == list(range(1, 13))
     assert told[-1][1]["curve"] == result["curve"]
+    assert told[-1][1]["curve"][-1]["validation_accuracy"] == result["evaluation"]["metrics"][0]["value"]
     losses = [point["validation_loss"] for point in result["curve"]]
     assert losses[-1] < losses[0]
 

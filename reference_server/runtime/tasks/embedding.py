@@ -38,6 +38,7 @@ class Embedding:
         self._output = output_spec(package, runner).name
         self._input = text_input(package, runner)
         self.mask_token = self._input.mask_token
+        self.seen = self._input.seen
         self._inputs = Inputs("embedding", {TEXT: ("string", check_text(package))})
         _check_pooling(package, runner)
         self.signature = TaskSignature(

@@ -29,6 +29,7 @@ class TextClassification:
         self._input = text_input(package, runner)
         self.labels = self._scores.labels
         self.mask_token = self._input.mask_token
+        self.seen = self._input.seen
         self._inputs = Inputs(
             "text classification", {TEXT: ("string", check_text(package))}, {"top_k": top_k}
         )

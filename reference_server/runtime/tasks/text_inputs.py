@@ -49,6 +49,9 @@ class TextInput(Protocol):
     def mask_token(self) -> str | None:
         """What stands for a word that is hidden, where the tokenizer has such a token."""
 
+    def seen(self, text: str) -> int:
+        """Return how many characters of a text the graph sees: all, or those before a tokenizer's limit."""
+
     def chunks(
         self, texts: Sequence[str], *, deadline: float | None
     ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
@@ -134,6 +137,10 @@ class StringInput:
         self._row_shape = spec.shape[1:] and [1]
         self._budget = _one_by_one(_STRING_BUDGET, spec, invariant=invariant)
 
+    def seen(self, text: str) -> int:
+        """Return the text's length: what a graph makes of its strings nobody sees from here."""
+        return len(text)
+
     def chunks(
         self, texts: Sequence[str], *, deadline: float | None
     ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
@@ -165,6 +172,14 @@ class TokenInput:
         self._pads = {"input_ids": _pad_id(self._tokenizer)}
         self.mask_token = _mask_token(self._tokenizer)
         self._tokenizer.no_padding()
+
+    def seen(self, text: str) -> int:
+        """Return where the last token ends that the graph gets; the text's length where nothing is cut."""
+        with telling_faults("the model's tokenizer cannot take this text", code="model_failed"):
+            encoding = self._tokenizer.encode(text)
+        if not encoding.overflowing:
+            return len(text)
+        return max((end for _, end in encoding.offsets), default=0)
 
     def chunks(
         self, texts: Sequence[str], *, deadline: float | None
