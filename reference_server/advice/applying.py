@@ -26,7 +26,8 @@ from maas_client.types import (
 )
 from maas_client.types.fields import Notes  # noqa: TC001 - pydantic reads it
 from reference_server.advice import job as advising
-from reference_server.advice.graphs import MAKERS, CannotBeMade
+from reference_server.advice.graphs import CannotBeMade
+from reference_server.advice.making import make
 from reference_server.advice.settings import ORIGINAL, changes_of
 from reference_server.errors import Conflict, Unprocessable
 from reference_server.jobs.models import find_version
@@ -161,10 +162,11 @@ def package_of(package: Package, task: ApplyTask) -> bytes:
     """
     graph = package.read(GRAPH)
     if not _keeps_weights(task):
-        try:
-            graph = MAKERS[task.variant.setting.weights](graph)
-        except CannotBeMade as error:
-            raise _outdated(str(error)) from error
+        weights = task.variant.setting.weights
+        made = make(graph, [weights])[weights]
+        if isinstance(made, CannotBeMade):
+            raise _outdated(str(made)) from made
+        graph = made
     if hashlib.sha256(graph).hexdigest() != task.variant.graph_sha256:
         raise _outdated("the graph comes out otherwise than it was measured")
     files = {name: package.read(name) for name in package.sizes}

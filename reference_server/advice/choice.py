@@ -115,19 +115,27 @@ def left_as_it_is(
         sample_rows: How many rows the sample has.
         tried: Those that seemed better, and were not when they were measured again.
     """
-    original = variants[0]
+    original, told = variants[0], []
     if tried:
-        told = _gain_in_words(tried[0], original, objective)
-        return _stay(f"{tried[0].name} came nearest, and measured again {told}: that is within the noise")
-    gains = [(gain_of(each, original, objective) or 0.0, each) for each in variants[1:]]
-    better = [pair for pair in gains if pair[0] >= _least(objective)]
-    if not better:
-        return _stay("nothing that was tried is better by more than the noise of measuring")
-    _, best = max(better, key=lambda pair: pair[0])
-    why = why_not(best.quality, max_quality_loss, sample_rows)
-    if why is None and not best.applicable:
-        why = best.notes[0] if best.notes else "it cannot be applied here"
-    return _stay(f"{best.name} would be better ({_gain_in_words(best, original, objective)}), but {why}")
+        again = _gain_in_words(tried[0], original, objective)
+        told.append(f"{tried[0].name} seemed better, and measured again {again}: that is within the noise")
+    gains = [
+        (gain_of(each, original, objective) or 0.0, each, why)
+        for each in variants[1:]
+        if (why := _excluded(each, max_quality_loss, sample_rows)) is not None
+    ]
+    better = [each for each in gains if each[0] >= _least(objective)]
+    if better:
+        _, best, why = max(better, key=lambda each: each[0])
+        told.append(f"{best.name} would be better ({_gain_in_words(best, original, objective)}), but {why}")
+    return _stay("; ".join(told) or "nothing that was tried is better by more than the noise of measuring")
+
+
+def _excluded(variant: AdviceVariant, max_quality_loss: float, sample_rows: int) -> str | None:
+    """Return why a variant is not recommended even if it is better, or None."""
+    if not variant.applicable:
+        return variant.notes[0] if variant.notes else "it cannot be applied here"
+    return why_not(variant.quality, max_quality_loss, sample_rows)
 
 
 def _stay(why: str) -> AdviceRecommendation:

@@ -339,8 +339,8 @@ def _warnings(bench: Bench, machine: AdviceMachine) -> list[str]:
         )
     if machine.busy is not None and machine.busy > _BUSY:
         warnings.append(
-            f"{machine.busy:.0%} of the cores were busy when this began: pairs keep that out of ratios, and "
-            "milliseconds and rows a second are worse than on an idle machine"
+            f"the machine was busy when this began ({machine.busy:.1f} processes for each core): pairs keep "
+            "that out of ratios, and milliseconds and rows a second are worse than on an idle machine"
         )
     return warnings
 

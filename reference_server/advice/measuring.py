@@ -16,6 +16,7 @@ import numpy as np
 from maas_client.types import AdviceVariant, NotMeasured
 from reference_server.advice import choice, quality
 from reference_server.advice.graphs import MAKERS, CannotBeMade
+from reference_server.advice.making import make, try_out
 from reference_server.advice.pairs import LEAST_PAIRS, Pairs, take
 from reference_server.advice.settings import ORIGINAL, Candidate, candidates, changes_of, combined
 from reference_server.advice.trials import BudgetSpentError, Meter, Trial, open_trial
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         AdviceRecommendation,
         AdviceSetting,
     )
+    from reference_server.advice.making import Made
     from reference_server.advice.quality import Answers
     from reference_server.advice.sample import Sample
     from reference_server.runtime.execution_providers import ExecutionProvider
@@ -72,7 +74,8 @@ class Bench:
     original: Trial = field(init=False)
     not_measured: list[NotMeasured] = field(init=False, default_factory=list)
     _said: Answers = field(init=False)
-    _graphs: dict[str, bytes] = field(init=False, default_factory=dict)
+    _graphs: dict[str, Made] = field(init=False, default_factory=dict)
+    _invariant: dict[str, bool] = field(init=False, default_factory=dict)
     _calls: list[float] = field(init=False, default_factory=list)
     _bursts: tuple[int, float] = field(init=False, default=(0, 0.0))
     _to_come: int = field(init=False, default=1)
@@ -91,7 +94,7 @@ class Bench:
             self.sample,
             self.meter,
             timer=self.timer,
-            known_invariant=batch_invariant,
+            batch_invariant=batch_invariant,
         )
         self._said = quality.answers(self.original)
         self._calls = [self.original.call(number) for number in range(_FEW_CALLS)]
@@ -105,6 +108,8 @@ class Bench:
         if not any(each.setting.weights == "fp16" for each in found):
             reason = "float16 is measured where CUDA works: on a CPU it is turned back around each node"
             self.not_measured.append(NotMeasured(name="fp16", reason=reason))
+        weights = dict.fromkeys(each.setting.weights for each in found)
+        self._graphs = make(self.graph, [each for each in weights if each in MAKERS])
         return found
 
     def measure(
@@ -201,7 +206,7 @@ class Bench:
 
     def _measured(self, candidate: Candidate, seconds: float, known: AdviceQuality | None) -> AdviceVariant:
         setting = candidate.setting
-        graph = self.graph_of(setting.weights)
+        graph, invariant = self._graph_of(setting.weights)
         same = setting.weights == self.original.setting.weights
         trial = open_trial(
             self.package,
@@ -211,7 +216,7 @@ class Bench:
             self.sample,
             self.meter,
             timer=self.timer,
-            known_invariant=self.original.batch_invariant if same else None,
+            batch_invariant=invariant,
         )
         try:
             found = known
@@ -308,17 +313,20 @@ class Bench:
             notes=[*notes, *remarks],
         )
 
-    def graph_of(self, weights: str) -> bytes:
-        """Return the graph with some weights, made once.
+    def _graph_of(self, weights: str) -> tuple[bytes, bool]:
+        """Return the graph with some weights, tried once, and whether its rows are the same in any company.
 
         Raises:
-            CannotBeMade: It cannot be.
+            CannotBeMade, ServiceError: It cannot be, or does not run.
         """
         if weights == self.original.setting.weights:
-            return self.graph
-        if weights not in self._graphs:
-            self._graphs[weights] = MAKERS[weights](self.graph)
-        return self._graphs[weights]
+            return self.graph, self.original.batch_invariant
+        made = self._graphs[weights]
+        if isinstance(made, CannotBeMade):
+            raise made
+        if weights not in self._invariant:
+            self._invariant[weights] = try_out(self.package, made)
+        return made, self._invariant[weights]
 
     def _hindrances(self, setting: AdviceSetting) -> list[str]:
         """Return why a setting cannot be applied; nothing where it can."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reference_server.advice import resident
-from reference_server.runtime.batch_invariance import Recorder, is_invariant
 from reference_server.runtime.tasks import build_task
 
 if TYPE_CHECKING:
@@ -128,9 +127,9 @@ def open_trial(  # noqa: PLR0917 - what a trial is made of
     meter: Meter,
     *,
     timer: Callable[[], float],
-    known_invariant: bool | None = None,
+    batch_invariant: bool | None,
 ) -> Trial:
-    """Load a graph in a setting, see whether its rows depend on each other, and how much memory it takes.
+    """Load a graph in a setting, and see how much memory it takes.
 
     Raises:
         ServiceError: It cannot be loaded or run.
@@ -144,18 +143,11 @@ def open_trial(  # noqa: PLR0917 - what a trial is made of
         graph,
         provider=provider,
         threads=setting.intra_op_threads,
-        batch_invariant=known_invariant,
+        batch_invariant=batch_invariant,
         optimization=setting.graph_optimization,
     )
     task = build_task(package, runner)
     load_ms = (timer() - began) * 1000
-    if known_invariant is None and runner.batch_invariant:
-        meter.counted(1)
-        recorder = Recorder(runner)
-        build_task(package, recorder).predict(sample.some(0, 1))
-        runner.batch_invariant = is_invariant(runner, recorder.inputs)
-        # A task asks at its beginning how its rows are to be run.
-        task = build_task(package, runner)
     trial = Trial(
         setting,
         runner,

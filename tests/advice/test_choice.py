@@ -137,6 +137,11 @@ def test_the_reason_tells_the_gain_the_quality_and_the_price():
         ([variant("v", call=0.5, loss=0.2)], [], "v would be better"),
         ([variant("v", call=0.5, loss=0.2)], [], "it loses 0.2 (share of rows with another label)"),
         ([variant("v", call=0.9)], [variant("v", call=0.98)], "within the noise"),
+        (
+            [variant("v"), variant("w", call=0.5, loss=0.2)],
+            [variant("v", call=0.98)],
+            "within the noise; w would be better",
+        ),
     ],
 )
 def test_to_leave_it_as_it_is_has_a_reason_too(variants, tried, words):

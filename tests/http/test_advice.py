@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from maas_client._package import open_package
 from maas_client.types import Advice, StaticAdvice
-from reference_server.advice import applying
+from reference_server.advice import applying, measuring
+from reference_server.advice.making import make_here
 from reference_server.housekeeping import Housekeeping
 from reference_server.jobs import running
 from reference_server.jobs.context import Services
@@ -76,6 +77,15 @@ def office(make_server, tmp_path_factory):
     made.close()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _made_here():
+    """Make variants in this process: `test_making.py` has others, each of which loads for a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (measuring, applying):
+            patch.setattr(module, "make", make_here)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_jobs_left(office):
     yield
@@ -113,6 +123,16 @@ def advised(office):
     return job
 
 
+@pytest.fixture(scope="module")
+def bobs(office):
+    """An advice on the same model that somebody else asked for, who may use it."""
+    path = "/v1/models/ada~table/advice"
+    job = done(office, send(office, "POST", path, QUICK, headers=office.bob), headers=office.bob)
+    assert job["state"] == "succeeded", job["error"]
+    office.kept.add(job["id"])
+    return job
+
+
 def test_it_measures_every_setting_beside_the_original(advised):
     """With times, memory, quality and the front; what cannot be measured here says why."""
     advice = Advice.model_validate(advised["result"])
@@ -140,15 +160,6 @@ def test_it_tells_what_it_has_while_it_measures(advised):
     told = [each["name"] for each in advised["interim"]["variants"]]
     assert told[0] == "original"
     assert "int8-weights" in told
-
-
-def test_an_advice_is_usage_by_its_rows(office):
-    """Like any other run of the model."""
-    before = send(office, "GET", "/v1/usage").json
-    job = done(office, send(office, "POST", PATH, QUICK))
-    after = send(office, "GET", "/v1/usage").json
-    counted = sum(each["rows"] for each in after["data"]) - sum(each["rows"] for each in before["data"])
-    assert counted == job["result"]["rows_run"]
 
 
 def test_without_a_sample_no_change_of_weights_is_recommended(office):
@@ -243,9 +254,18 @@ def test_a_cancelled_advice_stops_and_gives_its_rows_back(office):
     assert 0 < context.spent < QUICK["budget"]
 
 
-def test_a_row_quota_is_taken_and_given_back(office):
-    """The whole budget at first, the rows that were run in the end."""
-    most = {"rows_per_day": 30_000}
+def used(office):
+    """Return how many rows were counted."""
+    # As happens every second.
+    housekeeping = Housekeeping(office.services)
+    housekeeping.start()
+    housekeeping.stop()
+    return sum(each["rows"] for each in send(office, "GET", "/v1/usage").json["data"])
+
+
+def test_rows_are_usage_and_what_was_not_run_is_given_back(office):
+    """The whole budget is taken at first, and the rows that were run are counted in the end."""
+    most, before = {"rows_per_day": 30_000}, used(office)
     made = office.post("/v1/keys", {"name": "k", "scopes": ["jobs", "predict"], **most}, headers=office.ada)
     assert made.status == 201, made.json
     held = {"authorization": f"Bearer {made.json['secret']}"}
@@ -253,10 +273,7 @@ def test_a_row_quota_is_taken_and_given_back(office):
     assert first.headers["x-ratelimit-remaining"] == "10000"
     assert send(office, "POST", PATH, QUICK, headers=held).json["error"]["code"] == "quota_spent"
     ran = done(office, first)["result"]["rows_run"]
-    # As happens every second.
-    housekeeping = Housekeeping(office.services)
-    housekeeping.start()
-    housekeeping.stop()
+    assert used(office) - before == ran
     answer = send(office, "POST", "/v1/models/table/predict", rows(1)[0], headers=held)
     assert int(answer.headers["x-ratelimit-remaining"]) == 30_000 - ran - 1
 
@@ -333,27 +350,21 @@ def test_another_job_or_one_under_way_is_no_advice(office):
     assert (answer.status, answer.json["error"]["code"]) == (422, "not_advice")
 
 
-def test_who_may_not_publish_cannot_apply(office):
+def test_who_may_not_publish_cannot_apply(office, advised, bobs):
     """Measuring is for everybody who may use a model, a new version for its publishers."""
-    path = "/v1/models/ada~table/advice"
-    job = done(office, send(office, "POST", path, QUICK, headers=office.bob), headers=office.bob)
-    assert job["state"] == "succeeded", job["error"]
-    answer = apply(office, job["id"], {"variant": "int8-weights"}, headers=office.bob)
+    answer = apply(office, bobs["id"], {"variant": "int8-weights"}, headers=office.bob)
     assert (answer.status, answer.json["error"]["code"]) == (403, "not_owner"), answer.json
     made = office.post("/v1/keys", {"name": "k", "scopes": ["jobs", "predict"]}, headers=office.ada).json
     held = {"authorization": f"Bearer {made['secret']}"}
-    own = done(office, send(office, "POST", PATH, QUICK, headers=held))
-    answer = apply(office, own["id"], {"variant": "int8-weights"}, headers=held)
+    answer = apply(office, advised["id"], {"variant": "int8-weights"}, headers=held)
     assert (answer.status, answer.json["error"]["code"]) == (403, "missing_scope")
 
 
-def test_a_role_that_is_withdrawn_before_the_job_runs_ends_it(office, advised):
+def test_a_role_that_is_withdrawn_before_the_job_runs_ends_it(office, bobs):
     """The right is looked at when the version is made, too."""
     share = "/v1/models/table/shares/bob"
     assert send(office, "PUT", share, {"role": "publisher"}).status == 200
-    path = "/v1/models/ada~table/advice"
-    job = done(office, send(office, "POST", path, QUICK, headers=office.bob), headers=office.bob)
-    answer = apply(office, job["id"], {"variant": "int8-blocks"}, headers=office.bob)
+    answer = apply(office, bobs["id"], {"variant": "int8-blocks"}, headers=office.bob)
     assert answer.status == 202, answer.json
     assert send(office, "DELETE", share).status == 204
     run_next(office)
@@ -364,7 +375,7 @@ def test_a_role_that_is_withdrawn_before_the_job_runs_ends_it(office, advised):
 def test_what_does_not_come_out_as_it_was_measured_is_not_published(office, advised, monkeypatch):
     """Software may have changed in between."""
     answer = apply(office, advised["id"], {"variant": "int8-dynamic"})
-    monkeypatch.setitem(applying.MAKERS, "int8-dynamic", lambda graph: graph)
+    monkeypatch.setattr(applying, "make", lambda graph, names: dict.fromkeys(names, graph))
     run_next(office)
     ended = send(office, "GET", answer.headers["location"]).json
     assert (ended["state"], ended["error"]["code"]) == ("failed", "advice_outdated")
