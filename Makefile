@@ -8,7 +8,8 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-finetune test test-long test-peers fuzz check audit compare-sdks survive bench bench-peers \
-	bench-memory bench-gpu bench-jobs bench-sdk explain-errors explain-pictures overload screenshots format clean
+	bench-cold bench-memory bench-gpu bench-jobs bench-sdk explain-errors explain-pictures overload screenshots \
+	format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +39,9 @@ demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 demo-finetune: $(INSTALLED) ## Train a head on a real encoder's embeddings of the demo's sentences (minutes; docs/training.md)
 	$(BIN)/python -m reference_server.demo.fine_tune
 
-# Tests wait for servers and processes much of the time. Those of a file share what it sets up.
+# Tests wait for servers and processes much of the time. Those of a group share what it sets up (tests/conftest.py).
 test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
 	$(BIN)/python -m pytest -m long
@@ -110,6 +111,9 @@ bench-peers: $(BENCH_PEERS)/litserve/.installed $(BENCH_PEERS)/mlserver/.install
 
 bench-memory: $(INSTALLED)-bench ## Watch the server's memory over 200 loads and unloads and ten minutes of mixed load (build/bench)
 	$(BIN)/python benchmarks/serving/memory.py
+
+bench-cold: $(INSTALLED)-bench ## Measure what it costs to load a large sealed model
+	$(BIN)/python benchmarks/serving/cold_load.py
 
 OVERLOAD_SECONDS := 60
 overload: $(INSTALLED)-bench ## Send twice what the server can do, and see that it goes on (OVERLOAD_SECONDS=60; build/bench)

@@ -1,9 +1,10 @@
 """How much slower serving is while a job runs: the same server, with one and without, turn by turn.
 
-    python benchmarks/jobs.py [--rounds 5] [--seconds 4]
+    python benchmarks/jobs.py [--rounds 5] [--seconds 4] [--job evaluate] [--job fine-tune]
 
-The job evaluates a model that keeps its thread busy. Two models are called meanwhile: `tiny`, where all is
-overhead, and the job's own, where both want to compute. Ends with status 1 where the median of a ratio is
+One job evaluates a model that keeps its thread busy, another trains on hashed words, in numpy alone; each in
+a process of its own, of a lower priority, with one thread. Two models are called meanwhile: `tiny`, where all
+is overhead, and `busy`, which computes for milliseconds. Ends with status 1 where the median of a ratio is
 below 0.8.
 """
 
@@ -20,7 +21,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -33,13 +34,15 @@ from graphs import example, write
 from load import Call, fire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from maas_client._jobs import Job
-    from maas_client.types import Evaluation
 
 SIZE, DEPTH = 256, 8
 JOB_ROWS = 200_000
+TEXTS, TEXT_WORDS, VOCABULARY = 5_000, 20, 10_000
+MOST_EPOCHS = 1000
+ALONE = "alone"
 CONNECTIONS = 8
 GOAL = 0.8
 MANIFEST = """\
@@ -116,19 +119,68 @@ def calls(url: str, key: str) -> dict[str, Call]:
     }
 
 
-def started(model: maas_client._model_handle.ModelHandle) -> Job[Evaluation]:
-    """Return a job that runs, and will for longer than a turn."""
-    job = model.evaluate_in_background([{"x": 1.0}] * JOB_ROWS, [1.0] * JOB_ROWS)
+def evaluation(client: maas_client.Client) -> Job[Any]:
+    """Return a job that runs a model, and will for longer than a turn."""
+    job = client.model("busy").evaluate_in_background([{"x": 1.0}] * JOB_ROWS, [1.0] * JOB_ROWS)
     while not job.refresh().progress.done:
         time.sleep(0.1)
     return job
 
 
-def ended(job: Job[Evaluation]) -> None:
+def training(client: maas_client.Client) -> Job[Any]:
+    """Return a job that trains, and will for longer than a turn."""
+    job = client.fine_tunes.create(name="trained", train=texts(), epochs=MOST_EPOCHS, early_stopping=False)
+    while job.refresh().progress.unit != "epoch" or not job.progress.done:
+        if job.has_ended:
+            sys.exit(f"the fine-tune ended before it trained: {job}")
+        time.sleep(0.1)
+    return job
+
+
+def texts() -> list[tuple[str, str]]:
+    """Return texts of random words, each with a label that its words do not tell: the loss falls slowly."""
+    chance = np.random.default_rng(0)
+    words = chance.integers(VOCABULARY, size=(TEXTS, TEXT_WORDS)).tolist()
+    labels = chance.choice(["a", "b", "c"], TEXTS).tolist()
+    return [(" ".join(f"w{each}" for each in row), label) for row, label in zip(words, labels, strict=True)]
+
+
+JOBS = {"evaluate": evaluation, "fine-tune": training}
+
+
+def ended(job: Job[Any]) -> None:
     """Wait until a job has stopped."""
     job.cancel()
     while not job.refresh().has_ended:
         time.sleep(0.1)
+
+
+def rates(measured: Mapping[str, Call], *, seconds: int) -> dict[str, float]:
+    """Return how many calls of each model are answered in a second."""
+    found = {}
+    for model, call in measured.items():
+        outcome = fire(call, connections=CONNECTIONS, seconds=seconds)
+        if outcome.failures:
+            sys.exit(f"{outcome.failures} calls of {model} failed")
+        found[model] = outcome.rate
+    return found
+
+
+def turn(
+    client: maas_client.Client, measured: Mapping[str, Call], kind: str, *, seconds: int
+) -> dict[str, float]:
+    """Return the rates while a job runs, or with none; say how far the job came meanwhile."""
+    if kind == ALONE:
+        return rates(measured, seconds=seconds)
+    job = JOBS[kind](client)
+    before = job.progress.done
+    found = rates(measured, seconds=seconds)
+    done = job.refresh().progress
+    if job.has_ended:
+        sys.exit(f"the job ended while others were measured: {job}; make it longer")
+    print(f"{kind}: {done.done - before:,} {done.unit}s meanwhile")
+    ended(job)
+    return found
 
 
 def main() -> None:
@@ -136,9 +188,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--job", action="append", choices=[*JOBS], help="which jobs; all when left out")
     options = parser.parse_args()
-    ratios: dict[str, list[float]] = {"tiny": [], "busy": []}
-    rows = []
+    kinds = options.job or [*JOBS]
+    ratios: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as url:
         folder, password = Path(name), secrets.token_urlsafe(16)
         client = maas_client.Client(base_url=url, api_key=None, proxies={})
@@ -147,30 +200,19 @@ def main() -> None:
         client.models.publish(write("tiny", folder / "tiny"), name="tiny")
         client.models.publish(busy(folder / "busy"), name="busy")
         measured = calls(url, token)
-        for call in measured.values():
-            fire(call, connections=CONNECTIONS, seconds=1)
-        for turn in range(options.rounds):
-            rates: dict[str, dict[str, float]] = {"tiny": {}, "busy": {}}
-            # Turned round each time, so that a drift of the machine hits both alike.
-            for state in ("alone", "with a job") if turn % 2 else ("with a job", "alone"):
-                job = started(client.model("busy")) if state == "with a job" else None
-                before = job.progress.done if job else 0
-                for model, call in measured.items():
-                    outcome = fire(call, connections=CONNECTIONS, seconds=options.seconds)
-                    if outcome.failures:
-                        sys.exit(f"{outcome.failures} calls of {model} failed")
-                    rates[model][state] = outcome.rate
-                if job is not None:
-                    rows.append(job.refresh().progress.done - before)
-                    ended(job)
-            for model, each in rates.items():
-                ratios[model].append(each["with a job"] / each["alone"])
-                print(f"{model}: {each['alone']:,.0f}/s alone, {each['with a job']:,.0f}/s with a job")
-    print(f"rows of the job while the others were measured: {statistics.median(rows):,.0f}")
-    for model, each in ratios.items():
-        print(
-            f"{model}: {statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f}) of its rate alone"
-        )
+        rates(measured, seconds=1)
+        for number in range(options.rounds):
+            # Turned round each time, so that a drift of the machine hits all alike.
+            order = [ALONE, *kinds][:: 1 if number % 2 else -1]
+            found = {kind: turn(client, measured, kind, seconds=options.seconds) for kind in order}
+            for kind in kinds:
+                for model, rate in found[kind].items():
+                    alone = found[ALONE][model]
+                    ratios.setdefault((kind, model), []).append(rate / alone)
+                    print(f"{model}: {alone:,.0f}/s alone, {rate:,.0f}/s beside {kind}")
+    for (kind, model), each in ratios.items():
+        spread = f"{min(each):.2f} to {max(each):.2f}"
+        print(f"{model} beside {kind}: {statistics.median(each):.2f} ({spread}) of its rate alone")
     if any(statistics.median(each) < GOAL for each in ratios.values()):
         sys.exit(f"serving slows by more than {1 - GOAL:.0%}")
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from maas_client._client import Client
     from maas_client._jobs import Job
     from maas_client._receipts import verify_receipt
+    from maas_client.advice import MeasuredAdvice
     from maas_client.errors import (
         ArgumentError,
         AuthenticationError,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         VersionWarning,
     )
     from maas_client.explanations import Explanation, Explanations
+    from maas_client.fine_tunes import FineTuned
     from maas_client.predictions import (
         ClassificationPrediction,
         InferResult,
@@ -94,6 +96,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Explanations",
+    "FineTuned",
     "GatewayTimeoutError",
     "GoneError",
     "InferResult",
@@ -104,6 +107,7 @@ __all__ = [
     "JobFailedError",
     "JobInterruptedError",
     "MaasError",
+    "MeasuredAdvice",
     "ModelDeprecationWarning",
     "NotFoundError",
     "NotSentError",
@@ -141,6 +145,8 @@ _HOMES = {
     "ClassificationPrediction": "predictions",
     "Explanation": "explanations",
     "Explanations": "explanations",
+    "FineTuned": "fine_tunes",
+    "MeasuredAdvice": "advice",
     "InferResult": "predictions",
     "Outcome": "predictions",
     "Prediction": "predictions",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from maas_client._async_account import AsyncAccountResource, AsyncKeysResource, AsyncSessionsResource
     from maas_client._async_audit import AsyncAuditResource
+    from maas_client._async_fine_tunes import AsyncFineTunesResource
     from maas_client._async_jobs import AsyncJob, AsyncJobsResource
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncListing
@@ -196,6 +197,13 @@ class AsyncClient:
         from maas_client._async_jobs import AsyncJobsResource
 
         return AsyncJobsResource(self._send, self._stream)
+
+    @property
+    def fine_tunes(self) -> AsyncFineTunesResource:
+        """Your fine-tunes: heads trained on labelled rows of your own."""
+        from maas_client._async_fine_tunes import AsyncFineTunesResource
+
+        return AsyncFineTunesResource(self._send, self._stream)
 
     @property
     def audit(self) -> AsyncAuditResource:

@@ -77,7 +77,7 @@ class AsyncJob(Generic[Done]):
         self._finish = finish
 
     def __repr__(self) -> str:
-        return f"AsyncJob({self.id!r}, {self.kind!r}: {_job_ends.described(self._known)})"
+        return f"{type(self).__name__}({self.id!r}, {self.kind!r}: {_job_ends.described(self._known)})"
 
     def _repr_html_(self) -> str:
         from maas_client import _display
@@ -157,7 +157,7 @@ class AsyncJob(Generic[Done]):
         check_progress(progress)
         with JobBars(progress, self.kind, self.progress) as bars:
             async for known in self.events(timeout=timeout):
-                bars.show(known.progress)
+                bars.show(known.progress, told=_job_ends.told(known))
         return self.result
 
     async def events(self, *, timeout: float | None = None) -> AsyncIterator[JobReply]:

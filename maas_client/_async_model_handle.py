@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from maas_client._advice_samples import Sample
+    from maas_client._async_advice import AsyncAdviceJob
     from maas_client._async_jobs import AsyncJob, AsyncStream
     from maas_client._async_lanes import AsyncSource
     from maas_client._async_listing import AsyncListing, AsyncSend
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         Predictions,
     )
     from maas_client.types import (
+        AdviceObjective,
         Comparison,
         Erasure,
         Evaluation,
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
         ModelEvent,
         ModelMetadata,
         Served,
+        StaticAdvice,
     )
 
 
@@ -364,6 +368,80 @@ class AsyncModelHandle:
         return await work.job(
             self._stream, inputs, columns=columns, version=self._chosen(version), timeout=timeout
         )
+
+    async def advise(
+        self,
+        *,
+        objective: AdviceObjective = "latency",
+        max_quality_loss: float = 0.01,
+        sample: Sample | None = None,
+        targets: Iterable[object] | None = None,
+        label: str | None = None,
+        version: int | str | None = None,
+        time_budget: float = 60.0,
+        budget: int = 50_000,
+        parameters: Mapping[str, object] | None = None,
+        wait: bool | float = False,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> AsyncAdviceJob:
+        """Have a version measured in other settings on the server's machine; a job does it.
+
+        Args:
+            objective: What is to become better: `latency`, `throughput` or `memory`.
+            max_quality_loss: What a recommended variant may lose on the sample, 0 to 1.
+            sample: Rows such as callers send: instances, a data frame of pandas or polars, or the path of a
+                CSV, TSV, JSON lines or parquet file, whose columns are the inputs. Without it no change of
+                weights is recommended.
+            targets: The true label or value of each instance.
+            label: Of frames and files the column of what is true.
+            version: The version; what `default` points to when left out.
+            time_budget: About how long to take times, 1 to 3600 seconds.
+            budget: The most rows that are run, counted as usage.
+            parameters: Options of the task.
+            wait: Return the job only when it has ended: True for however long that takes, or seconds.
+            progress: While waiting: True for a bar, or a function of the units done and their total.
+            timeout: Seconds in total, for sending the rows.
+
+        Returns:
+            The job: `wait()` returns what was measured, and `apply()` of that publishes a variant.
+
+        Raises:
+            ArgumentError: A row or an option cannot be used; it is named, and nothing was sent.
+        """
+        from maas_client._async_advice import AsyncAdvising
+
+        return await AsyncAdvising(self._run, self._stream, self.name).job(
+            sample,
+            targets,
+            label,
+            version=self._chosen(version),
+            objective=objective,
+            max_quality_loss=max_quality_loss,
+            time_budget=time_budget,
+            budget=budget,
+            parameters=parameters,
+            wait=wait,
+            progress=progress,
+            timeout=timeout,
+        )
+
+    async def advice(self, job_id: str) -> AsyncAdviceJob:
+        """Return advice by the id of its job, from whatever program it was asked.
+
+        Raises:
+            ArgumentError: The job does something else.
+            NotFoundError: There is none of that id, or it is not yours.
+        """
+        from maas_client._async_advice import AsyncAdvising
+
+        return await AsyncAdvising(self._run, self._stream, self.name).get(job_id)
+
+    async def static_advice(self, *, version: int | str | None = None) -> StaticAdvice:
+        """Return what a look at a version's package shows, without running it."""
+        from maas_client._async_advice import AsyncAdvising
+
+        return await AsyncAdvising(self._run, self._stream, self.name).look(self._chosen(version))
 
     async def compare_explanations(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from maas_client import _job_ends, errors
+from maas_client import _cli_fine_tune, _job_ends, errors
 from maas_client._cli_explain import _show_explanations
 from maas_client.cli import (
     _JSON,
@@ -23,6 +23,7 @@ from maas_client.cli import (
     main,
 )
 from maas_client.explanations import Explanations
+from maas_client.fine_tunes import FineTuned
 from maas_client.types import Evaluation, JobState
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def _show_result(job: JobReply) -> None:
         _show_evaluation(result)
     elif isinstance(result, Explanations):
         _show_explanations(result)
+    elif isinstance(result, FineTuned):
+        _cli_fine_tune.show(result)
     else:
         click.echo(json.dumps(result, indent=2))
 

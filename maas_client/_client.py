@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maas_client._account import AccountResource, KeysResource, SessionsResource
     from maas_client._audit import AuditResource
     from maas_client._calls import OnRetry, Protocol, RawResponse, Timeout
+    from maas_client._fine_tunes import FineTunesResource
     from maas_client._frames import Frame
     from maas_client._jobs import Job, JobsResource
     from maas_client._lanes import Source
@@ -197,6 +198,13 @@ class Client:
         from maas_client._jobs import JobsResource
 
         return JobsResource(self._send, self._stream)
+
+    @property
+    def fine_tunes(self) -> FineTunesResource:
+        """Your fine-tunes: heads trained on labelled rows of your own."""
+        from maas_client._fine_tunes import FineTunesResource
+
+        return FineTunesResource(self._send, self._stream)
 
     @property
     def audit(self) -> AuditResource:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maas_client._open_inference import InferReply
     from maas_client._tensors import Tensor
     from maas_client.differences import VersionDiff
+    from maas_client.fine_tunes import LossCurve
     from maas_client.predictions import Call, Predictions
     from maas_client.types import ConfusionMatrix, Evaluation, JobReply, Model
 
@@ -246,8 +247,16 @@ def of_job(job: JobReply) -> str:
     told = _note(f"{job.error.code}: {job.error.message}") if job.error else ""
     return (
         f"<div><b>{escape(job.kind)}</b>{about}: {escape(_job_ends.described(job))}{bar}"
-        f"{told}{_note(job.id)}</div>"
+        f"{told}{_curve(_job_ends.curve_of(job))}{_note(job.id)}</div>"
     )
+
+
+def _curve(curve: LossCurve) -> str:
+    if not curve:
+        return ""
+    from maas_client import _loss_curve_html
+
+    return _loss_curve_html.of_curve(curve)
 
 
 def of_evaluation(evaluation: Evaluation) -> str:

@@ -27,6 +27,7 @@ class JobBars:
         self._progress = progress
         self._label = label
         self._known = known
+        self._told = ""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -38,8 +39,14 @@ class JobBars:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def show(self, known: JobProgress) -> None:
-        """Show where it stands now."""
+    def show(self, known: JobProgress, *, told: str = "") -> None:
+        """Show where it stands now, and what it tells beside."""
+        self._move(known)
+        if told != self._told:
+            self._told = told
+            self._bar.tell(told)
+
+    def _move(self, known: JobProgress) -> None:
         before, self._known = self._known, known
         if (known.unit, known.total) == (before.unit, before.total):
             self._bar.advance(known.done - before.done)
@@ -53,6 +60,8 @@ class JobBars:
             self._bar.advance(0)
 
     def _begin(self, known: JobProgress) -> None:
+        # A new bar says nothing yet.
+        self._told = ""
         self._bar = self._open.enter_context(
             progress_bar(
                 self._progress,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from maas_client.advice import MeasuredAdvice
 from maas_client.errors import (
     ArgumentError,
     InvalidReplyError,
@@ -16,15 +17,19 @@ from maas_client.errors import (
     describe_validation,
 )
 from maas_client.explanations import Explanations
-from maas_client.types import ENDED_JOB_STATES, Evaluation, JobReply
+from maas_client.fine_tunes import FineTuned, LossCurve
+from maas_client.types import ENDED_JOB_STATES, AppliedAdvice, Evaluation, JobReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Results of other kinds, such as those of a newer server, stay the JSON object that they are.
 _RESULTS: dict[str, Callable[[object], object]] = {
+    "advise": MeasuredAdvice.model_validate,
+    "apply-advice": AppliedAdvice.model_validate,
     "evaluate": Evaluation.model_validate,
     "explain": Explanations.from_result,
+    "fine-tune": FineTuned.model_validate,
 }
 _ERRORS: dict[str, type[JobError]] = {
     "failed": JobFailedError,
@@ -66,6 +71,25 @@ def error_of(job: JobReply) -> JobError | None:
         return None
     told = job.error.message if job.error else f"it was {job.state}"
     return kind(f"the job {job.id} ({job.kind}): {told}", code=job.error.code if job.error else job.state)
+
+
+def told(job: JobReply) -> str:
+    """Return what a job tells beside its progress, to stand behind a bar; nothing of most kinds."""
+    curve = curve_of(job)
+    if not curve:
+        return ""
+    from maas_client import _loss_curve_html
+
+    return _loss_curve_html.told(curve[-1])
+
+
+def curve_of(job: JobReply) -> LossCurve:
+    """Return the loss curve to show beside a job; an empty one of other kinds, and of what is not known."""
+    try:
+        return LossCurve.of_job(job) if job.kind == "fine-tune" else LossCurve(())
+    except InvalidReplyError:
+        # Waiting and showing go on beside a newer server's news; whoever asks for the curve is told.
+        return LossCurve(())
 
 
 def described(job: JobReply) -> str:

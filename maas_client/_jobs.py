@@ -76,7 +76,7 @@ class Job(Generic[Done]):
         self._finish = finish
 
     def __repr__(self) -> str:
-        return f"Job({self.id!r}, {self.kind!r}: {_job_ends.described(self._known)})"
+        return f"{type(self).__name__}({self.id!r}, {self.kind!r}: {_job_ends.described(self._known)})"
 
     def _repr_html_(self) -> str:
         from maas_client import _display
@@ -156,7 +156,7 @@ class Job(Generic[Done]):
         check_progress(progress)
         with JobBars(progress, self.kind, self.progress) as bars:
             for known in self.events(timeout=timeout):
-                bars.show(known.progress)
+                bars.show(known.progress, told=_job_ends.told(known))
         return self.result
 
     def events(self, *, timeout: float | None = None) -> Iterator[JobReply]:

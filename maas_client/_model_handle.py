@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from maas_client._advice import AdviceJob
+    from maas_client._advice_samples import Sample
     from maas_client._calls import Peer, Timeout
     from maas_client._frames import Frame
     from maas_client._jobs import Job, Stream
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         Predictions,
     )
     from maas_client.types import (
+        AdviceObjective,
         Comparison,
         Erasure,
         Evaluation,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         ModelEvent,
         ModelMetadata,
         Served,
+        StaticAdvice,
     )
 
 
@@ -361,6 +365,80 @@ class ModelHandle:
         )
         work = Explaining(self._run, self.name, options)
         return work.job(self._stream, inputs, columns=columns, version=self._chosen(version), timeout=timeout)
+
+    def advise(
+        self,
+        *,
+        objective: AdviceObjective = "latency",
+        max_quality_loss: float = 0.01,
+        sample: Sample | None = None,
+        targets: Iterable[object] | None = None,
+        label: str | None = None,
+        version: int | str | None = None,
+        time_budget: float = 60.0,
+        budget: int = 50_000,
+        parameters: Mapping[str, object] | None = None,
+        wait: bool | float = False,
+        progress: Progress = False,
+        timeout: Timeout = NOT_GIVEN,
+    ) -> AdviceJob:
+        """Have a version measured in other settings on the server's machine; a job does it.
+
+        Args:
+            objective: What is to become better: `latency`, `throughput` or `memory`.
+            max_quality_loss: What a recommended variant may lose on the sample, 0 to 1.
+            sample: Rows such as callers send: instances, a data frame of pandas or polars, or the path of a
+                CSV, TSV, JSON lines or parquet file, whose columns are the inputs. Without it no change of
+                weights is recommended.
+            targets: The true label or value of each instance.
+            label: Of frames and files the column of what is true.
+            version: The version; what `default` points to when left out.
+            time_budget: About how long to take times, 1 to 3600 seconds.
+            budget: The most rows that are run, counted as usage.
+            parameters: Options of the task.
+            wait: Return the job only when it has ended: True for however long that takes, or seconds.
+            progress: While waiting: True for a bar, or a function of the units done and their total.
+            timeout: Seconds in total, for sending the rows.
+
+        Returns:
+            The job: `wait()` returns what was measured, and `apply()` of that publishes a variant.
+
+        Raises:
+            ArgumentError: A row or an option cannot be used; it is named, and nothing was sent.
+        """
+        from maas_client._advice import Advising
+
+        return Advising(self._run, self._stream, self.name).job(
+            sample,
+            targets,
+            label,
+            version=self._chosen(version),
+            objective=objective,
+            max_quality_loss=max_quality_loss,
+            time_budget=time_budget,
+            budget=budget,
+            parameters=parameters,
+            wait=wait,
+            progress=progress,
+            timeout=timeout,
+        )
+
+    def advice(self, job_id: str) -> AdviceJob:
+        """Return advice by the id of its job, from whatever program it was asked.
+
+        Raises:
+            ArgumentError: The job does something else.
+            NotFoundError: There is none of that id, or it is not yours.
+        """
+        from maas_client._advice import Advising
+
+        return Advising(self._run, self._stream, self.name).get(job_id)
+
+    def static_advice(self, *, version: int | str | None = None) -> StaticAdvice:
+        """Return what a look at a version's package shows, without running it."""
+        from maas_client._advice import Advising
+
+        return Advising(self._run, self._stream, self.name).look(self._chosen(version))
 
     def compare_explanations(
         self,

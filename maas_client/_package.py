@@ -158,7 +158,8 @@ def write_zip(package: Package, target: Sink) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for name in sorted(package.sizes):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            # Weights hardly shrink, by 7 % as float32, and inflating them would be most of a cold load.
+            entry.compress_type = zipfile.ZIP_STORED if name == GRAPH else zipfile.ZIP_DEFLATED
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.file_size = package.sizes[name]
             with package.open(name) as source, archive.open(entry, "w") as out:

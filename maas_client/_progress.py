@@ -20,6 +20,9 @@ class Bar(Protocol):
     def advance(self, count: int) -> None:
         """Tell that so many more units are done; below 0 when some must be done again."""
 
+    def tell(self, text: str) -> None:
+        """Say something of them, such as how good what was made of them is."""
+
 
 @contextmanager
 def progress_bar(
@@ -81,6 +84,9 @@ class _Silent:
     def advance(self, count: int) -> None:
         pass
 
+    def tell(self, text: str) -> None:
+        pass
+
 
 class _Shown:
     def __init__(self, bar: tqdm[Any]) -> None:
@@ -88,6 +94,9 @@ class _Shown:
 
     def advance(self, count: int) -> None:
         self._bar.update(count)
+
+    def tell(self, text: str) -> None:
+        self._bar.set_postfix_str(text)
 
 
 class _Told:
@@ -99,3 +108,6 @@ class _Told:
     def advance(self, count: int) -> None:
         self._done += count
         self._tell(self._done, self._total)
+
+    def tell(self, text: str) -> None:
+        """Do nothing: the function is one of counts."""

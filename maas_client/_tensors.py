@@ -50,7 +50,7 @@ _PLAIN: dict[str, set[type]] = {
     **{kind: {int, float} if kind in _FLOATS else {int} for kind in (*DTYPES, "BF16")},
     "BOOL": {bool},
 }
-_MOST_ELEMENTS = 2**63 - 1
+_MOST_ELEMENTS = 2**60 - 1
 # numpy's own limit.
 _MOST_DIMENSIONS = 64
 _LENGTH = struct.Struct("<I")
@@ -202,17 +202,17 @@ def checked_shape(name: str, shape: object) -> tuple[int, ...]:
     """Return a shape whose elements can be counted.
 
     Raises:
-        TensorError: A dimension is no whole number from 0 up, or their product is 2⁶³ or more.
+        TensorError: A dimension is no whole number from 0 up, or their product without zeros is 2⁶⁰ or more.
     """
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         raise TensorError(f"{name!r} has no list as its shape, but {_kind_of(shape)}")
     if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in shape):
         raise TensorError(f"{name!r} has the shape {list(shape)!r:.100}, expected whole numbers from 0 up")
-    # Without the zeros too: numpy multiplies the strides of an empty array.
+    # Without the zeros too: numpy multiplies the strides, in bytes, of an empty array.
     if len(shape) > _MOST_DIMENSIONS or math.prod(each for each in shape if each) > _MOST_ELEMENTS:
         raise TensorError(
             f"{name!r} has the shape {list(shape)!r:.100}, expected at most {_MOST_DIMENSIONS} dimensions "
-            "and fewer than 2^63 elements"
+            "and fewer than 2^60 elements"
         )
     return tuple(shape)
 

@@ -648,10 +648,12 @@ def _time(moment: datetime | None) -> str:
 
 # Each adds its commands to `main`, and so comes after it.
 from maas_client import (  # noqa: E402
+    _cli_advise,  # noqa: F401
     _cli_audit,  # noqa: F401
     _cli_capture,  # noqa: F401
     _cli_erasures,  # noqa: F401
     _cli_explain,  # noqa: F401
+    _cli_fine_tune,  # noqa: F401
     _cli_jobs,  # noqa: F401
     _cli_keys,  # noqa: F401
     _cli_models,  # noqa: F401

@@ -48,6 +48,7 @@ _MAX_LINE_CHARACTERS = 1_000
 _MAX_FAULTS_SHOWN = 10
 # Where the service's own code tells more than the status.
 _ADVICE_BY_CODE: dict[str | None, str] = {
+    "missing_scope": "use a key with the scope that this needs",
     "route_not_found": "this server does not have it, or base_url holds a path that does not belong there",
 }
 
@@ -215,7 +216,6 @@ class PermissionDeniedError(StatusError):
     """403: the credential lacks a scope or a role."""
 
     default_status = 403
-    advice = "use a key with the scope that this needs"
 
 
 class NotFoundError(StatusError):

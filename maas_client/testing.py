@@ -17,6 +17,7 @@ under test makes by itself.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 from requests.structures import CaseInsensitiveDict
 
-from maas_client import _client, _fake_catalogue, _fake_explanations, _transport
+from maas_client import (
+    _client,
+    _fake_catalogue,
+    _fake_explanations,
+    _fake_fine_tunes,
+    _transport,
+)
 from maas_client._operations._operation import Answer
 from maas_client.errors import MaasError, NotFoundError, UnprocessableError
 from maas_client.types import ErrorDetail
@@ -39,8 +46,9 @@ from maas_client.types import ErrorDetail
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from maas_client import AsyncClient, Client
+    from maas_client import AsyncClient, Client, _fake_features
     from maas_client._calls import Call
+    from maas_client.types import FineTuneOptions
 
 BASE_URL = "http://fake.maas"
 API_KEY = "maas_key_of_a_fake"
@@ -92,20 +100,23 @@ class _Model:
     inputs: tuple[str, ...]
     versions: list[dict[str, Any]]
     default: int
+    # What versions answer that were trained here; the others answer alike.
+    trained: dict[int, AnswerFunction] = field(default_factory=dict)
 
 
 class FakeMaas:
     """Models, scripted replies and scripted failures in the place of a server.
 
     It knows the catalogue, versions, aliases and predictions of the models that were added, and explains
-    those predictions, in a call or by a job, which is done at once. Anything else fails the test with an
-    AssertionError until `reply` says what the answer is.
+    those predictions, in a call or by a job, which is done at once. A fine-tune is trained for real, on the
+    words, columns or vectors of some hundred rows, and predicts afterwards. Anything else fails the test with
+    an AssertionError until `reply` says what the answer is.
     """
 
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
         self._models: dict[str, _Model] = {}
-        self._jobs: dict[str, object] = {}
+        self._jobs: dict[str, dict[str, Any]] = {}
         self._replies: dict[str, Answer] = {}
         self._failures: list[tuple[str | None, MaasError]] = []
 
@@ -250,6 +261,9 @@ class FakeMaas:
             "POST /v1/models/{model}/explain": self._explain,
             "POST /v1/models/{model}/versions/{version}/explain": self._explain,
             "POST /v1/models/{model}/explanations": self._explain_many,
+            "POST /v1/fine-tunes": self._fine_tune,
+            "POST /v1/fine-tunes/large": self._fine_tune,
+            "GET /v1/jobs": self._list_jobs,
             "GET /v1/jobs/{job}": self._get_job,
             "GET /v2": lambda _: {"name": "fake", "version": "1", "extensions": ["binary_tensor_data"]},
             "GET /v2/health/live": lambda _: {},
@@ -275,7 +289,10 @@ class FakeMaas:
         return {"X-Maas-Default-Version": str(self._find(made).default)}
 
     def _find(self, made: RecordedCall) -> _Model:
-        name = made.parts["model"].rpartition("~")[2]
+        return self._named(made.parts["model"])
+
+    def _named(self, reference: str) -> _Model:
+        name = reference.rpartition("~")[2]
         if name not in self._models:
             raise NotFoundError(f"there is no model {name!r} that you can see", code="model_not_found")
         return self._models[name]
@@ -363,7 +380,7 @@ class FakeMaas:
             "version": number,
             "digest": model.versions[number - 1]["digest"],
             "device": "cpu",
-            "predictions": _predictions(model, rows, many=many),
+            "predictions": _predictions(model, rows, number, many=many),
             "usage": {"instances": len(rows)},
             "timing": {"queue_ms": 0.0, "compute_ms": 0.0},
         }
@@ -381,14 +398,77 @@ class FakeMaas:
             "importance": _fake_explanations.importance(told),
             "evaluations": sum(each["evaluations"] for each in told),
         }
+        return self._done("explain", result, rows=len(told))
+
+    def _fine_tune(self, made: RecordedCall) -> object:
+        options, parts = _fake_fine_tunes.from_call(made.query, made.json)
+        rows = sum(len(part.inputs) for part in parts.values())
+        base = None if options.base is None else self._base(options.base, options.base_version)
+        digest = f"sha256:{hashlib.sha256(made.content + made.path.encode()).hexdigest()}"
+        training = _fake_fine_tunes.Training(parts, options, None if base is None else base[1])
+        number, is_new = self._published(options, training, digest)
+        result = {
+            "model": options.name,
+            "version": number,
+            "digest": digest,
+            "is_new": is_new,
+            "base": base and base[0],
+            "data_sha256": digest.removeprefix("sha256:"),
+            **training.result(),
+        }
+        if result["evaluation"]:
+            result["evaluation"] |= {name: result[name] for name in ("model", "version", "digest")}
+        interim = {name: result[name] for name in ("curve", "warnings")}
+        return self._done("fine-tune", result, rows=rows, interim=interim)
+
+    def _base(self, name: str, selector: str | None) -> tuple[dict[str, Any], _fake_features.Embed]:
+        """Return what is told of a base, and what makes its vectors."""
+        model = self._named(name)
+        number = self._number(model, selector or "default")
+        if model.description["task"] != "embedding":
+            told = f"{name!r} has the task {model.description['task']}; a base's is embedding"
+            raise UnprocessableError(told, code="base_not_embedding", param="base")
+
+        def embed(inputs: Inputs) -> Sequence[float]:
+            vector: Sequence[float] = _outputs(model, inputs, number)["embedding"]
+            return vector
+
+        return {"model": name, "version": number, "digest": model.versions[number - 1]["digest"]}, embed
+
+    def _published(
+        self, options: FineTuneOptions, training: _fake_fine_tunes.Training, digest: str
+    ) -> tuple[int, bool]:
+        """Put what was trained into the catalogue, unless it is there; return its number and which."""
+        name, inputs = options.name.rpartition("~")[2], list(training.parts["train"].inputs[0])
+        if name not in self._models:
+            given = options.visibility or "private"
+            self.add_model(
+                name, labels=training.labels, inputs=inputs, task=training.task, versions=0, visibility=given
+            )
+        model = self._models[name]
+        for version in model.versions:
+            if version["digest"] == digest:
+                return version["version"], False
+        number = len(model.versions) + 1
+        made = _version(name, number, training.task, training.labels, inputs)
+        model.versions.append({**made, "digest": digest, "notes": options.notes, "origin": "trained"})
+        model.trained[number] = training.answer
+        model.description["latest_version"] = number
+        if number == 1 or options.set_default:
+            model.default = model.description["default_version"] = number
+        return number, True
+
+    def _done(self, kind: str, result: dict[str, Any], *, rows: int, **told: object) -> object:
+        """Keep a job that has ended, and return it."""
         job = {
             "id": f"job_{len(self.calls)}",
-            "kind": "explain",
+            "kind": kind,
             "state": "succeeded",
             "revision": 1,
             **{name: result[name] for name in ("model", "version")},
-            "progress": {"done": len(told), "total": len(told), "unit": "row"},
+            "progress": {"done": rows, "total": rows, "unit": "row"},
             "result": result,
+            **told,
             **dict.fromkeys(("created_at", "expires_at"), _NOW.isoformat()),
         }
         return self._jobs.setdefault(str(job["id"]), job)
@@ -397,7 +477,7 @@ class FakeMaas:
         model = self._find(made)
         number = self._number(model, version)
         _check([inputs], model.inputs, many=False)
-        explain = _fake_explanations.Explainer(lambda row: _outputs(model, row), made.json)
+        explain = _fake_explanations.Explainer(lambda row: _outputs(model, row, number), made.json)
         return {
             "id": f"expl_{len(self.calls)}",
             "model": model.description["id"],
@@ -406,6 +486,11 @@ class FakeMaas:
             "device": "cpu",
             **explain(inputs),
         }
+
+    def _list_jobs(self, made: RecordedCall) -> object:
+        wanted = {name: made.query[name] for name in ("kind", "state") if name in made.query}
+        newest_first = reversed(self._jobs.values())
+        return _page(job for job in newest_first if all(job[name] == wanted[name] for name in wanted))
 
     def _get_job(self, made: RecordedCall) -> object:
         if made.parts["job"] not in self._jobs:
@@ -477,11 +562,13 @@ def _function(answer: AnswerFunction | Outputs) -> AnswerFunction:
     return answer
 
 
-def _predictions(model: _Model, rows: Sequence[Inputs], *, many: bool) -> list[Mapping[str, Any]]:
+def _predictions(
+    model: _Model, rows: Sequence[Inputs], number: int, *, many: bool
+) -> list[Mapping[str, Any]]:
     predictions, faults = [], []
     for index, row in enumerate(rows):
         try:
-            predictions.append(_outputs(model, row))
+            predictions.append(_outputs(model, row, number))
         except UnprocessableError as error:
             if not many or error.code == "too_many_instances":
                 raise
@@ -497,8 +584,8 @@ def _unprocessable(faults: Sequence[ErrorDetail]) -> UnprocessableError:
     return UnprocessableError(first.message, code=first.code, param=first.param, errors=faults)
 
 
-def _outputs(model: _Model, row: Inputs) -> Mapping[str, Any]:
-    said = model.answer(row)
+def _outputs(model: _Model, row: Inputs, number: int) -> Mapping[str, Any]:
+    said = model.trained.get(number, model.answer)(row)
     if not isinstance(said, str):
         return said
     labels = model.description["labels"] or [said]

@@ -22,6 +22,7 @@ from reference_server.errors import Unavailable
 from reference_server.housekeeping import Housekeeping
 from reference_server.http import (
     accounts,
+    advice,
     aliases,
     audit,
     capture,
@@ -63,7 +64,6 @@ from reference_server.registry import receipts
 from reference_server.registry import versions as versions_registry
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.callers import Defaults
-from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.lanes import Lanes
 from reference_server.runtime.pool import LoadedModel, ModelPool, model_unloaded
 from reference_server.runtime.turns import Turns
@@ -102,6 +102,7 @@ ROUTES = (
     evaluate.routes,
     explain.routes,
     fine_tunes.routes,
+    advice.routes,
     jobs.routes,
     open_inference.routes,
     open_inference_models.routes,
@@ -296,6 +297,9 @@ def open_services(
         has_job_processes: Whether processes that take jobs were started beside this one.
         timer: The clock of durations and deadlines; the runtime's is `time.monotonic`.
     """
+    # With it comes ONNX Runtime, and with that a thread, before which processes are forked (`loaded.py`).
+    from reference_server.runtime.execution_providers import Providers
+
     database = open_database(settings)
     pool = ModelPool(
         providers=Providers(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from maas_client.types import Account, AuditAct
     from reference_server.registry.database import Database
+    from reference_server.settings import Settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -103,17 +104,23 @@ def serve(*, ready_file: Path | None, demo: bool, **flags: Any) -> None:  # noqa
     settings = _settings(**flags)
     from reference_server import serving
 
-    def prepare() -> dict[str, str]:
-        if not demo:
-            return {}
-        from reference_server.demo.provisioning import provision
-
-        try:
-            return provision(settings, log=lambda line: click.echo(line, err=True))
-        except (OSError, ValueError) as error:
-            raise serving.StartError(f"the demo cannot be prepared: {error}") from error
-
+    prepare = prepare_demo if demo else None
     _or_fail(lambda: serving.serve(settings, ready_file=ready_file, prepare=prepare))
+
+
+def prepare_demo(settings: Settings) -> dict[str, str]:
+    """Put the demo into the store; return what the ready file tells of it.
+
+    Raises:
+        StartError: It cannot be done.
+    """
+    from reference_server.demo.provisioning import provision
+    from reference_server.serving import StartError
+
+    try:
+        return provision(settings, log=lambda line: click.echo(line, err=True))
+    except (OSError, ValueError) as error:
+        raise StartError(f"the demo cannot be prepared: {error}") from error
 
 
 @main.command()

@@ -24,13 +24,13 @@ from reference_server.runtime import cuda_parts
 from reference_server.runtime.execution_providers import (
     CPU,
     ExecutionProvider,
-    ExecutionProviderError,
     available_providers,
     cuda,
     installed_wheels,
     prove,
     silence,
 )
+from reference_server.runtime.runner import ExecutionProviderError
 from reference_server.security.master_keys import MasterKeyError
 from reference_server.settings import usable_cores
 from reference_server.stores import given_keys

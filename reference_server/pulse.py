@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
-    from multiprocessing.context import SpawnContext
+    from multiprocessing.context import BaseContext
 
 # A supervisor that was itself away for longer (a laptop's lid, a paused container) must not blame others.
 _MOST_AT_A_LOOK = 1.0
@@ -19,7 +19,7 @@ class Pulse:
         context: How the process is started.
     """
 
-    def __init__(self, context: SpawnContext) -> None:
+    def __init__(self, context: BaseContext) -> None:
         # No lock: a process that was killed in the middle would hold it for ever.
         self._said: MutableSequence[int] = context.RawArray("Q", 2)
 

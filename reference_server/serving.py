@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import secrets
 import socket
@@ -19,18 +18,19 @@ import time
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from reference_server import open_files
-from reference_server.stores import open_database
+from reference_server import open_files, processes
 from reference_server.supervisor import START_SECONDS, Supervisor
-from reference_server.tls import Certificates, TlsError
 from reference_server.worker import BACKLOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reference_server.settings import Settings
+
+    # A function that can be imported by its name, for it is called in a process of its own.
+    Prepare: TypeAlias = Callable[[Settings], Mapping[str, str]]
 
 _PROBE_SECONDS = 0.05
 _log = logging.getLogger(__name__)
@@ -40,13 +40,14 @@ class StartError(Exception):
     """The server cannot start; the message says why and what to do."""
 
 
-def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], Mapping[str, str]]) -> None:
+def serve(settings: Settings, *, ready_file: Path | None, prepare: Prepare | None) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: Every setting.
         ready_file: Where to write JSON with `url`, `pid` and what `prepare` returned, once all is ready.
-        prepare: What is to be done before the server counts as ready; runs while its workers start.
+        prepare: What is to be done before the server counts as ready; runs in a process of its own while the
+            workers start.
 
     Raises:
         StartError: The port is taken, no request is answered, or the ready file cannot be written; and
@@ -57,14 +58,18 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
         raise StartError(f"the ready file cannot be written: {ready_file.parent} is no folder; make it first")
     _check_tls(settings)
     _check_open_files(settings)
-    # A forked worker would inherit threads' locks; the spawned one starts clean.
-    multiprocessing.set_start_method("spawn", force=True)
-    open_database(settings).dispose()
+    context = processes.context()
     instance = secrets.token_hex(12)
+
+    def prepared() -> Mapping[str, str]:
+        return processes.call(context, prepare, settings) if prepare is not None else {}
+
     with _listen(settings) as listener, metrics_folder(settings.workers) as folder:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-        supervisor = Supervisor(settings, listener, instance, folder)
-        announcement = _Announcement(settings, instance, ready_file, prepare, supervisor)
+        # Before several workers do so at once, and not here: what a store needs would stay in memory.
+        processes.call(context, open_store, settings)
+        supervisor = Supervisor(settings, listener, instance, folder, context)
+        announcement = _Announcement(settings, instance, ready_file, prepared, supervisor)
         announcement.start()
         try:
             supervisor.run()
@@ -75,6 +80,17 @@ def serve(settings: Settings, *, ready_file: Path | None, prepare: Callable[[], 
             raise announcement.failure
     if supervisor.failed:
         sys.exit(1)
+
+
+def open_store(settings: Settings) -> None:
+    """Make the store, or bring its schema up to date.
+
+    Raises:
+        StoreError, MasterKeyError: It cannot be opened.
+    """
+    from reference_server.stores import open_database
+
+    open_database(settings).dispose()
 
 
 @contextmanager
@@ -94,6 +110,8 @@ def _check_tls(settings: Settings) -> None:
     """See here, once, whether the workers will be able to use what the settings name."""
     if settings.tls_cert is None or settings.tls_key is None:
         return
+    from reference_server.tls import Certificates, TlsError
+
     try:
         Certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
     except TlsError as error:

@@ -53,18 +53,25 @@ def with_database(settings: Settings, act: Callable[[Database], ResultT]) -> Res
 
 def or_fail(act: Callable[[], ResultT]) -> ResultT:
     """Return what `act` returns; failures that are written for people end the command with their message."""
+    try:
+        return act()
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error
+    except Exception as error:
+        if isinstance(error, _written_for_people()):
+            raise click.ClickException(str(error)) from error
+        raise
+
+
+def _written_for_people() -> tuple[type[Exception], ...]:
+    """Return what may be shown as it is; what raises it takes half a second to import, and seldom does."""
     from reference_server.backups.manifest import BackupError
     from reference_server.registry.database import StoreError
     from reference_server.security.master_keys import MasterKeyError
     from reference_server.serving import StartError
     from reference_server.tls import TlsError
 
-    try:
-        return act()
-    except ServiceError as error:
-        raise click.ClickException(error.message) from error
-    except (StoreError, MasterKeyError, StartError, TlsError, BackupError) as error:
-        raise click.ClickException(str(error)) from error
+    return StoreError, MasterKeyError, StartError, TlsError, BackupError
 
 
 def checked(what: str, kind: Any, value: str) -> Any:  # noqa: ANN401 - whatever the type says

@@ -9,7 +9,6 @@ once: what others have under way there is answered.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import multiprocessing.connection
 import signal
 import threading
@@ -24,9 +23,10 @@ from reference_server.worker import CANNOT_START, Post, work
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from multiprocessing.context import SpawnProcess
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
+    from reference_server.processes import Context
     from reference_server.settings import Settings
 
 # How often the supervisor looks whether it is to stop, and how long it waits before it replaces a worker.
@@ -50,7 +50,7 @@ class _Member:
     """
 
     kind: str
-    process: SpawnProcess
+    process: BaseProcess
     pulse: Pulse
     start: Callable[[], _Member]
     silence: Silence = field(default_factory=Silence)
@@ -65,20 +65,26 @@ class Supervisor:
         listener: The socket that workers accept from.
         instance: What `/healthz` shows.
         metrics_folder: Where several workers share what they count.
+        context: How processes are started.
 
     Attributes:
         failed: Whether a worker could not start.
     """
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, instance: str, metrics_folder: Path | None
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        instance: str,
+        metrics_folder: Path | None,
+        context: Context,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._instance = instance
         self._metrics_folder = metrics_folder
-        self._context = multiprocessing.get_context("spawn")
-        self._draining = self._context.Event()
+        self._context = context
+        self._draining = context.Event()
         self._stopping = threading.Event()
         self._members: list[_Member] = []
         # Those that were told to end while their successors serve.

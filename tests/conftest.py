@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -205,8 +206,19 @@ def _word_logits(word: str) -> tuple[float, float]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first; within a file nothing moves."""
-    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS)))
+    """Put the files that take longest first, and tell which belong together; within a file nothing moves."""
+    demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in demo, _turn(item.path.relative_to(TESTS))))
+    for item in items:
+        # A file shares what it sets up, and all that use the demo's server share that.
+        group = "demo" if item.path in demo else item.path.relative_to(TESTS).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what stays: to mark it all again and again took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _turn(file: Path) -> int:
@@ -261,6 +273,12 @@ def package_writer(tmp_path: Path) -> Write:
         return write_package(tmp_path / f"written-{next(count)}", graph, **options)
 
     return write
+
+
+@pytest.fixture(scope="session", name="write_package")
+def folder_writer() -> Write:
+    """Return `write_package`, for what several tests share."""
+    return write_package
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 import maas_client
 from maas_client import AsyncClient, Client, errors, types
+from maas_client._advice import AdviceJob, AppliableAdvice
+from maas_client._async_fine_tunes import AsyncFineTuneJob
 from maas_client._async_listing import AsyncListing
 from maas_client._calls import Protocol
+from maas_client._fine_tunes import FineTuneJob
 from maas_client._listing import Listing
 from maas_client.explanations import AttributionDifference, Explanation, Explanations, Importance
+from maas_client.fine_tunes import FineTuned, LossCurve
 from maas_client.predictions import ClassificationPrediction, Outcome, Prediction, Predictions
 from maas_client.recommendations import Candidate
 
@@ -51,6 +55,16 @@ def synchronous(client: Client, array: NDArray[np.float32], table: pl.DataFrame)
     assert_type(client.models.index(), list[types.RepositoryEntry])
     assert_type(client.model("m").evaluate(["a"], ["b"]), types.Evaluation)
     assert_type(client.model("m").evaluate_in_background([{"x": 1}], [2.0]).wait(), types.Evaluation)
+    job = client.fine_tunes.create(base="b", name="m", train=[("a", "x")], optimizer="adam", wait=9.5)
+    assert_type((job, job.loss_curve, job.wait(progress=True)), tuple[FineTuneJob, LossCurve, FineTuned])
+    assert_type(client.fine_tunes.create(name="m", train=table, validation=table, text="t").id, str)
+    assert_type(client.fine_tunes.create(name="m", train=Path("a.csv"), class_weights={"x": 2}).state, str)
+    assert_type(client.fine_tunes.get("job_1").result.metric("accuracy"), types.MeasuredMetric)
+    assert_type(client.fine_tunes.list(), Listing[types.JobReply])
+    measuring = client.model("m").advise(objective="memory", sample=["a"], targets=["x"], wait=9.5)
+    assert_type((measuring, measuring.wait()), tuple[AdviceJob, AppliableAdvice])
+    assert_type(measuring.result.apply("int8-dynamic"), types.AppliedAdvice)
+    assert_type(client.model("m").static_advice(version=3), types.StaticAdvice)
     assert_type(client.jobs.list(state="running"), Listing[types.JobReply])
     assert_type(client.service.protocol(), Protocol)
     assert_type(client.model("m", pin=3).predict(text="a"), ClassificationPrediction | Prediction)
@@ -69,6 +83,8 @@ async def asynchronous(client: AsyncClient, array: NDArray[np.float32]) -> None:
     assert_type(client.models.list(), AsyncListing[types.Model])
     assert_type(client.model("m").versions.watch(), AsyncIterator[types.ModelEvent])
     assert_type((await client.model("m").versions.diff(1, 2)).signature, list[types.SignatureDifference])
+    tuned = await client.fine_tunes.create(name="m", train=[({"x": 1.0}, 2.5)], loss="mse", wait=True)
+    assert_type((tuned, await tuned.wait()), tuple[AsyncFineTuneJob, FineTuned])
     assert_type(await client.model("m").traffic.promote(2, force=True), types.Traffic)
     assert_type(await (await client.model("m").evaluate_in_background(["a"], ["x"])).wait(), types.Evaluation)
     assert_type([model.id async for model in client.models.list()], list[str])
@@ -96,6 +112,8 @@ def mistakes(client: Client, path: Path) -> None:
     client.keys.create("k", scopes=["everything"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.explain("m", text="a", method="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.explain("m", text="a").plot("pie")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.fine_tunes.create(name="m", train=path, optimizer="magic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.fine_tunes.create(name="m", train=0.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.publish(path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.model("m", pin="default")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.models.list(sort="beauty")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

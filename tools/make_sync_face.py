@@ -24,6 +24,8 @@ FILES = (
     "jobs",
     "evaluation",
     "explanations",
+    "fine_tunes",
+    "advice",
     "traffic",
     "shares",
     "capture",

@@ -72,8 +72,9 @@ def main() -> None:
             client.models.publish(package, name=MODEL)
         served_load(url, key, pid)
         raw_load(graph)
+        size = graph.stat().st_size / MEGABYTE
         pairs = [(served_load(url, key, pid), raw_load(graph)) for _ in range(rounds)]
-    print(f"{graph.stat().st_size / MEGABYTE:.0f} MB, medians of {rounds} rounds")
+    print(f"{size:.0f} MB, medians of {rounds} rounds")
     print(f"{'':24} wall ms   processor ms")
     for name, times in zip(
         ("this server, sealed", "ONNX Runtime, in clear"), zip(*pairs, strict=True), strict=True

@@ -46,6 +46,8 @@ AuditAct: TypeAlias = Literal[
     "captured_read",
     "captured_deleted",
     "fine_tune_asked",
+    "advice_asked",
+    "advice_applied",
     "job_cancelled",
     "job_deleted",
     "audit_read",

@@ -133,12 +133,15 @@ class TrainingPoint(Reply):
         loss: The mean loss of the training rows, without its penalty.
         validation_loss: That of the validation rows; None where there are none.
         learning_rate: As it was at the end of the epoch.
+        validation_accuracy: The share of the validation rows that are told right; None of a regression, and
+            where there are none.
     """
 
     epoch: int
     loss: float
     validation_loss: float | None = None
     learning_rate: float
+    validation_accuracy: float | None = None
 
 
 class TrainingProgress(Reply):

@@ -38,6 +38,11 @@ class Version(Reply):
         None,
         description="Whether a row's result is the same in any company; if not, rows are run one by one.",
     )
+    withheld: bool = Field(
+        default=False,
+        description="Whether it holds the weights of a base that its maker could not download: its package "
+        "goes only to those who may download that too.",
+    )
     origin: str = Field("uploaded", description="How it was made: `uploaded`, `trained`, `quantized`, ….")
     parent: int | None = Field(
         None, description="The version of the same model that it was made from; that may be deleted since."

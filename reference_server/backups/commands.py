@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import click
 from reference_server.store_command import DATA_DIR, or_fail, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reference_server.backups.manifest import Manifest
 
 _PATH = click.Path(path_type=Path)
@@ -34,9 +37,9 @@ def backup(target: Path, *, data_dir: Path | None) -> None:
     from reference_server.backups.making import back_up
     from reference_server.stores import given_keys
 
-    _end_cleanly()
     found = settings(data_dir=data_dir)
-    made = or_fail(lambda: back_up(found, target))
+    with _ending_cleanly():
+        made = or_fail(lambda: back_up(found, target))
     click.echo(f"{target}: {_told(made)}")
     click.echo(_KEY_APART)
     if why := or_fail(lambda: note_backup(found.database, lambda: given_keys(found))):
@@ -53,10 +56,10 @@ def restore(source: Path, *, data_dir: Path | None) -> None:
     """
     from reference_server.backups.restoring import restore as bring_back
 
-    _end_cleanly()
     found = settings(data_dir=data_dir)
     where = found.data_dir
-    made = or_fail(lambda: bring_back(source, where))
+    with _ending_cleanly():
+        made = or_fail(lambda: bring_back(source, where))
     click.echo(f"{where}: {_told(made)}, of {made.made_at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo("Keys and sessions that were revoked after that hold again: revoke them before you serve it.")
     click.echo(f"Give the server the master key that it had then: by default it reads {found.master_keys}.")
@@ -66,6 +69,11 @@ def _told(made: Manifest) -> str:
     return f"the database and {len(made.files) - 1} artifacts, {made.bytes / 2**20:.1f} MiB"
 
 
-def _end_cleanly() -> None:
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
     # By default SIGTERM ends a process where it is, and what was copied so far would be left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted; nothing was left behind"))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted; nothing was left behind"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -16,7 +16,7 @@ from reference_server.registry import data_keys, publishing, versions
 from reference_server.registry.jobs import NewJob
 from reference_server.registry.sealed_artifacts import keep
 from reference_server.runtime.pool import model_unloaded
-from reference_server.training.bases import require_base, require_embedding
+from reference_server.training.bases import require_embedding
 from reference_server.training.job import KIND, BaseTask, FineTuneTask, check_weights
 from reference_server.training.publication import query_of
 from reference_server.training.rows import PARTS, check_rows
@@ -36,7 +36,8 @@ routes = Routes("fine-tunes")
 def create(call: Call, body: FineTuneCreate) -> Replied[JobReply]:
     """Train a head on labelled rows and publish it as a version of `name`: a job does it, at `Location`.
 
-    It needs the scope `models:write` too, and of a base the right to download it. All rows are checked at
+    It needs the scope `models:write` too. What comes of a base that the caller may use but not download is
+    withheld: it serves, and its package goes only to those who may download the base. All rows are checked at
     once; the job's `interim` has the loss curve while it falls, its result is a `FineTune`.
     """
     parts, shares = {"train": body.train}, {}
@@ -119,7 +120,7 @@ def _queued(call: Call, options: FineTuneOptions, content: bytes, rows: int) -> 
 
 
 def _base(call: Call, options: FineTuneOptions) -> BaseTask | None:
-    """Return the version that a caller means by their base, and may have."""
+    """Return the version that a caller means by their base, and may use."""
     if options.base is None:
         if options.base_version is not None:
             raise InvalidRequest(
@@ -128,7 +129,6 @@ def _base(call: Call, options: FineTuneOptions) -> BaseTask | None:
         return None
     services = call.services
     target = services.targets.now(call.by, options.base, options.base_version)
-    require_base(services.database, services.artifacts, call.by, target.exact, str(target.version))
     version = versions.get(services.database, call.by, target.exact, str(target.version))
     require_embedding(version.task, options.base)
     if target.unloaded:

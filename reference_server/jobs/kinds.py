@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reference_server.advice import applying
+from reference_server.advice import job as advice
 from reference_server.evaluation import job as evaluation
 from reference_server.explain import job as explanations
 from reference_server.training import job as training
@@ -35,4 +37,7 @@ KINDS: dict[str, Kind] = {
     evaluation.KIND: Kind(evaluation.EvaluationTask, evaluation.run, resumable=True),
     explanations.KIND: Kind(explanations.ExplanationsTask, explanations.run, resumable=True),
     training.KIND: Kind(training.FineTuneTask, training.run, resumable=True),
+    # Both begin anew: no time that another process took stands beside those of this one.
+    advice.KIND: Kind(advice.AdviceTask, advice.run, resumable=True),
+    applying.KIND: Kind(applying.ApplyTask, applying.run, resumable=True),
 }

@@ -1,6 +1,6 @@
 """The process that takes jobs: beside the workers, below them in priority, with one thread a model.
 
-What it needs is imported with its first job: until then it costs little memory.
+What it needs is imported with its first job, where no process that has it was there to be forked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from reference_server.processes import listen_to_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +36,8 @@ _BEAT_SECONDS = 0.5
 _RECOVER_SECONDS = 2.0
 # No caller waits for a job that loads a large model.
 _LOAD_SECONDS = 600.0
-# ONNX Runtime and numpy's BLAS read these when they are loaded.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# ONNX Runtime's libraries read it when they are loaded; numpy's BLAS has one thread anyway (`processes.py`).
+_THREAD_VARIABLE = "OMP_NUM_THREADS"
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +51,12 @@ def work_on_jobs(settings: Settings, instance: str, slot: int, pulse: Pulse) -> 
             at once, for the supervisor has seen that it is dead.
         pulse: Where it says that it goes on; a job that computes for long does not keep it from that.
     """
-    for name in _THREAD_VARIABLES:
-        os.environ[name] = "1"
+    listen_to_signals()
+    os.environ[_THREAD_VARIABLE] = "1"
     if hasattr(os, "nice"):  # not on Windows
         os.nice(settings.job_niceness)
     from reference_server.http.request_log import start_logging
+    from reference_server.runtime.probe_processes import close as end_trials
 
     log = start_logging(settings.log_level)
     stop = _stop_with_parent_and_signals(settings.drain_seconds, pulse)
@@ -61,6 +64,7 @@ def work_on_jobs(settings: Settings, instance: str, slot: int, pulse: Pulse) -> 
     try:
         _Desk(settings, stop, f"{place}{secrets.token_hex(8)}").work(dead=place)
     finally:
+        end_trials()
         log.stop()
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from sqlalchemy import update
 
 from reference_server.errors import Forbidden, Unavailable
-from reference_server.registry import data_keys, in_clear, names, sealed_artifacts, versions
+from reference_server.registry import data_keys, in_clear, names, sealed_artifacts, versions, withheld
 from reference_server.registry.data_keys import KeyDestroyedError
 from reference_server.registry.tables import VersionRow
 from reference_server.security.encryption import SealBrokenError
@@ -91,7 +91,7 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
         db: The registry.
         store: Where the packages are.
         caller: Who asks; the model's owners and its publishers get it, and everybody who may use it where an
-            owner marked it downloadable.
+            owner marked it downloadable; of a version that is withheld those who may have its bases too.
         model: The model's name.
         selector: A number, an alias or `latest`.
 
@@ -102,7 +102,7 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
     with db.read() as session:
         found = names.visible(session, caller, model)
         number = versions.select_number(session, found.row.id, selector)
-        if not (found.row.downloadable or found.allows(names.PUBLISHER)):
+        if not withheld.may_download(found):
             raise Forbidden(
                 f"{model!r} may be used but not downloaded; its owner and its publishers can download its "
                 "packages, and an owner can mark it downloadable for everybody who may use it",
@@ -110,10 +110,31 @@ def find(db: Database, store: ArtifactStore, caller: Caller, model: str, selecto
                 param="model",
             )
         row = session.get_one(VersionRow, (found.row.id, number))
+        withheld.require_bases(session, caller, model, row)
     if row.artifact_sha256 is None:
         return Download(found.row.name, row.model_id, number, _measure(db, store, row))
     stored = Stored(row.artifact, row.data_key, row.artifact_sha256, row.size)
     return Download(found.row.name, row.model_id, number, stored)
+
+
+def may_download(db: Database, caller: Caller, model: str, number: int) -> bool:
+    """Tell whether a caller gets a version's package.
+
+    Raises:
+        NotFound: When the model or the version is not there.
+    """
+    with db.read() as session:
+        found = names.visible(session, caller, model)
+        row = session.get(VersionRow, (found.row.id, number))
+        if row is None:
+            raise versions.version_not_found(str(number))
+        if not withheld.may_download(found):
+            return False
+        try:
+            withheld.require_bases(session, caller, model, row)
+        except Forbidden:
+            return False
+        return True
 
 
 def open_chunks(db: Database, store: ArtifactStore, download: Download, start: int, stop: int) -> Chunks:

@@ -23,6 +23,7 @@ from reference_server.registry import (
     names,
     sealed_artifacts,
     versions,
+    withheld,
 )
 from reference_server.registry.compatibility import check_target
 from reference_server.registry.in_force import refuse_while_split
@@ -74,6 +75,7 @@ def publish(
     inspect: Callable[[Package], Inspection],
     max_bytes: int,
     moves_default: bool = True,
+    base: tuple[str, int] | None = None,
 ) -> tuple[Version, bool]:
     """Publish a package as the next version of a model, which is made if there is none of that name.
 
@@ -88,6 +90,8 @@ def publish(
         inspect: Tries the package out; raises when it cannot serve.
         max_bytes: The most that the files of the package may hold together.
         moves_default: Whether `set_default` is done here; if not, it is only refused here where it cannot be.
+        base: The version whose weights the package holds, as its model's id and its number; where the caller
+            may not download that, the new version is withheld.
 
     Returns:
         The version, and whether it is new: content that the model has already is published twice only with
@@ -99,7 +103,7 @@ def publish(
         Conflict: With code `public_name_taken` or `exact_name_needed`; with `set_default` with code
             `breaking_signature` or `traffic_split_in_force`.
     """
-    publication = _Publication(db, store, caller, model, query, moves_default)
+    publication = _Publication(db, store, caller, model, query, moves_default, base)
     # What the name or the rights forbid is refused before the costly part.
     publication.check()
     try:
@@ -154,6 +158,7 @@ class _Publication:
     model: str
     query: PublishQuery
     moves_default: bool
+    base: tuple[str, int] | None = None
 
     def check(self) -> None:
         with self.db.read() as session:
@@ -252,6 +257,9 @@ class _Publication:
         row.model_id, row.number = found.row.id, found.row.versions_made
         row.notes, row.author_id, row.created_at = query.notes, self.caller.account_id, now
         row.origin, row.parent, row.lineage = query.origin, query.parent, query.lineage
+        if self.base is not None:
+            # In this transaction: what the base's owner has forbidden before it holds for this version.
+            row.withheld_by = withheld.bases_of(session, self.caller, *self.base)
         session.add(row)
         # The owner's key, whoever publishes: the version goes when its owner does.
         thing = version_thing(row.model_id, row.number)

@@ -413,6 +413,7 @@ def to_versions(
             origin=row.VersionRow.origin,
             parent=row.VersionRow.parent,
             lineage=row.VersionRow.lineage,
+            withheld=bool(row.VersionRow.withheld_by),
             state=row.VersionRow.state,
             state_since=row.VersionRow.state_since,
             reason=row.VersionRow.reason,

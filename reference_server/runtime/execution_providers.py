@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 
 from reference_server.runtime import cuda_parts
 from reference_server.runtime.ort_errors import ORT_ERRORS, describe
+from reference_server.runtime.runner import ExecutionProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,11 +28,15 @@ logger = logging.getLogger(__name__)
 _WHEELS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 _FATAL_ONLY = 4
 
+# ONNX Runtime's levels ("Graph Optimizations in ONNX Runtime"); servers use the last.
+OPTIMIZATIONS = {
+    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
 _OTHERWISE = "or choose the provider `cpu`"
-
-
-class ExecutionProviderError(RuntimeError):
-    """The execution provider that was asked for cannot run here; the message says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,14 @@ def installed_wheels() -> list[str]:
     return found
 
 
-def open_session(graph: bytes, provider: ExecutionProvider, *, threads: int = 1, strict: bool = False) -> Any:  # noqa: ANN401 - ONNX Runtime publishes no types
+def open_session(
+    graph: bytes,
+    provider: ExecutionProvider,
+    *,
+    threads: int = 1,
+    strict: bool = False,
+    optimization: str = "all",
+) -> Any:  # noqa: ANN401 - ONNX Runtime publishes no types
     """Open an ONNX Runtime session on a graph.
 
     Args:
@@ -170,8 +182,10 @@ def open_session(graph: bytes, provider: ExecutionProvider, *, threads: int = 1,
         threads: Threads within one operator.
         strict: Whether every node must run on the provider itself. Real models keep shape arithmetic and
             strings on the CPU, so only the proof asks for it.
+        optimization: How far the graph is rewritten first; one of `OPTIMIZATIONS`.
     """
     options = ort.SessionOptions()
+    options.graph_optimization_level = OPTIMIZATIONS[optimization]
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 # Of the newest run in a model's pace: some ten runs after a change the estimate has followed it.
 _WEIGHT = 0.2
-# A run that took longer counts as so many times the pace: a machine that stood still for a while must not have
-# calls refused afterwards. What has truly become slower is followed within some runs.
+# A run that took longer counts as so many times the pace: a machine that stood still for a while must not
+# have calls refused afterwards. What has truly become slower is followed within some runs.
 _MOST_RISE = 4.0
 _MOST_MODELS = 1000
 

@@ -19,11 +19,10 @@ from cachetools import TTLCache
 from maas_client._package import GRAPH
 from maas_client.errors import PackageError
 from reference_server.errors import ServiceError, Unavailable
-from reference_server.runtime.execution_providers import ExecutionProviderError
 from reference_server.runtime.load_counts import LoadCounts
 from reference_server.runtime.memory import give_back_memory
 from reference_server.runtime.run_times import depends_on_values
-from reference_server.runtime.sessions import OnnxRunner
+from reference_server.runtime.runner import ExecutionProviderError
 from reference_server.runtime.tasks import Batch, build_task
 
 if TYPE_CHECKING:
@@ -176,6 +175,14 @@ class ModelPool:
         self._closed = False
         self._trims_left = 0
 
+    def provider(self, wanted: str) -> ExecutionProvider:
+        """Return what runs a model that wants `cpu`, `cuda` or `auto`.
+
+        Raises:
+            ExecutionProviderError: CUDA is wanted, and does not work.
+        """
+        return self._providers(wanted)
+
     def find(self, digest: str) -> LoadedModel | None:
         """Return a model that is in memory, and count it as used."""
         with self._lock:
@@ -306,6 +313,9 @@ class ModelPool:
         future.set_exception(failure)
 
     def _load(self, wanted: Loadable) -> LoadedModel:
+        # With it comes ONNX Runtime, and with that a thread, before which processes are forked (`loaded.py`).
+        from reference_server.runtime.sessions import OnnxRunner
+
         with wanted.open_package() as package:
             memory_bytes = estimate_memory(package)
             if memory_bytes > self._budget:

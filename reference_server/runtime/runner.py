@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     Tensors: TypeAlias = Mapping[str, Tensor]
 
 
+class ExecutionProviderError(RuntimeError):
+    """The execution provider that was asked for cannot run here; the message says what to install."""
+
+
 class Runner(Protocol):
     """A model ready to run. Its methods may be called from several threads at once."""
 

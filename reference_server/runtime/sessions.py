@@ -55,6 +55,7 @@ class OnnxRunner:
         provider: What is to run it, as `execution_providers.choose` returns it.
         threads: Threads within one operator.
         batch_invariant: What a trial found; None when there was none.
+        optimization: How far the graph is rewritten first, as `open_session` has it.
 
     Raises:
         Unprocessable: Code `model_rejected`: the graph breaks a rule, or ONNX Runtime cannot load it, or a
@@ -68,11 +69,12 @@ class OnnxRunner:
         provider: ExecutionProvider,
         threads: int = 1,
         batch_invariant: bool | None = None,
+        optimization: str = "all",
     ) -> None:
         # A trial may find what the operators do not tell, never the other way round.
         self.batch_invariant = is_batch_invariant(parse_graph(graph)) and batch_invariant is not False
         try:
-            self._session: Any = open_session(graph, provider, threads=threads)
+            self._session: Any = open_session(graph, provider, threads=threads, optimization=optimization)
         except ORT_ERRORS as error:
             raise Unprocessable(
                 f"ONNX Runtime cannot load the graph: {describe(error)}", code="model_rejected"

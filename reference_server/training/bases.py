@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reference_server.errors import Forbidden, Unprocessable
+from reference_server.errors import Unprocessable
 from reference_server.evaluation.work import sliced
 from reference_server.jobs.models import find_version, load
 from reference_server.loadables import loadable
-from reference_server.registry import packages
 from reference_server.runtime.tasks import Batch
 from reference_server.runtime.tasks.outputs import check_finite, output_spec
 from reference_server.training.packaging import Base
@@ -22,12 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from reference_server.jobs.context import Context
-    from reference_server.registry.artifacts import ArtifactStore
-    from reference_server.registry.database import Database
     from reference_server.registry.versions import ServingTarget
     from reference_server.runtime.pool import LoadedModel
     from reference_server.runtime.tasks import Task
-    from reference_server.security.callers import Caller
     from reference_server.training.rows import Part
     from reference_server.training.state import State
 
@@ -45,24 +41,6 @@ class OpenBase:
     target: ServingTarget
     loaded: LoadedModel
     base: Base
-
-
-def require_base(db: Database, store: ArtifactStore, caller: Caller, model: str, version: str) -> None:
-    """Refuse a base that a caller may use but not have: a fine-tune of it is a copy with a head.
-
-    Raises:
-        NotFound: It is not there, or hidden.
-        Forbidden: Code `not_downloadable`.
-    """
-    try:
-        packages.find(db, store, caller, model, version)
-    except Forbidden as error:
-        raise Forbidden(
-            f"a fine-tune holds the weights of its base, and {model!r} is one that you may use but not "
-            "download; ask its owner for the role 'publisher', or publish a copy of your own",
-            code=error.code,
-            param="base",
-        ) from None
 
 
 def require_embedding(task: str, model: str) -> None:
@@ -83,7 +61,7 @@ def open_base(context: Context, model: str, version: str, digest: str) -> OpenBa
     """Load a base and read its package.
 
     Raises:
-        ServiceError: It is gone, is another, or its account may not have it any more.
+        ServiceError: It is gone, is another, or its account may not use it any more.
     """
     target = still_there(context, model, version, digest)
     services = context.services
@@ -96,11 +74,8 @@ def open_base(context: Context, model: str, version: str, digest: str) -> OpenBa
 
 
 def still_there(context: Context, model: str, version: str, digest: str) -> ServingTarget:
-    """Return a base as its account may have it now; see `open_base` for what it raises."""
-    services = context.services
-    target = find_version(context, model, version, digest=digest)
-    require_base(services.database, services.artifacts, context.caller, model, version)
-    return target
+    """Return a base as its account may use it now; see `open_base` for what it raises."""
+    return find_version(context, model, version, digest=digest)
 
 
 def decoded(task: Task, parts: Mapping[str, Part]) -> Batch:

@@ -44,12 +44,15 @@ class Point:
         loss: J on the training rows, without its penalty.
         validation_loss: J on the validation rows; None where there are none.
         learning_rate: α at the end of the epoch.
+        validation_accuracy: The share of the validation rows whose class has the highest logit; None of
+            numbers, and where there are no such rows.
     """
 
     epoch: int
     loss: float
     validation_loss: float | None
     learning_rate: float
+    validation_accuracy: float | None = None
 
 
 @dataclass(slots=True)
@@ -138,9 +141,12 @@ class Fit(Generic[ScalarT]):
 
     def _measured(self) -> Point:
         plan, epoch = self.descent.plan, self.descent.epoch
-        loss, validation_loss = self._loss(self.train), None
+        loss, validation_loss, accuracy = self._loss(self.train), None, None
         if self.validation is not None:
-            validation_loss = self._loss(self.validation)
+            logits, targets = self.descent.model.logits(self.validation.features), self.validation.targets
+            validation_loss = plan.loss.value(logits, targets)
+            if np.issubdtype(targets.dtype, np.integer):
+                accuracy = float((logits.argmax(axis=1) == targets).mean())
         if not np.isfinite([loss, validation_loss or 0.0]).all():
             raise Unprocessable(
                 f"the loss is no finite number after epoch {epoch}: the steps are too long. Lower "
@@ -148,7 +154,7 @@ class Fit(Generic[ScalarT]):
                 code="diverged",
                 param="learning_rate",
             )
-        return Point(epoch, loss, validation_loss, plan.rate(epoch / plan.epochs))
+        return Point(epoch, loss, validation_loss, plan.rate(epoch / plan.epochs), accuracy)
 
     def _loss(self, rows: Labelled[ScalarT]) -> float:
         return self.descent.plan.loss.value(self.descent.model.logits(rows.features), rows.targets)

@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 KIND = "fine-tune"
 _MOST_POINTS_TOLD = 200
+_WITHHELD = (
+    "the version holds the weights of a base that you may use but not download: it serves, and its package "
+    "goes to those alone who may download the base too"
+)
 
 
 class BaseTask(Request):
@@ -224,6 +228,7 @@ def _curve(fit: Fit[Any]) -> list[TrainingPoint]:
             loss=point.loss,
             validation_loss=point.validation_loss,
             learning_rate=point.learning_rate,
+            validation_accuracy=point.validation_accuracy,
         )
         for point in fit.curve
     ]
@@ -274,7 +279,7 @@ def _published(  # noqa: PLR0917 - what a result tells of
     lineage = lineage_of(
         context.claim.job_id, base, sha256, rows, options, work.curve, fit.best_epoch, measured
     )
-    version, is_new = publish(context, package, work.options, lineage)
+    version, is_new = publish(context, package, work.options, lineage, base=opened.target if opened else None)
     of_version = {"model": version.model, "version": version.version, "digest": version.digest}
     context.begin(sum(rows.values()), sum(rows.values()), unit="row")
     return FineTune(
@@ -294,5 +299,5 @@ def _published(  # noqa: PLR0917 - what a result tells of
         evaluation=measured and measured[1].model_copy(update=of_version),
         verified_rows=proved[0],
         largest_difference=proved[1],
-        warnings=work.warnings,
+        warnings=[*work.warnings, _WITHHELD] if version.withheld else work.warnings,
     )

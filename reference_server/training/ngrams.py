@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ def run_front(
         outputs: What is wanted, `[batch, n]` each, by name with its element type.
         texts: All of them.
     """
+    import onnxruntime  # with a thread, which a process that is forked from must not have (`loaded.py`)
+
     values = [helper.make_tensor_value_info(name, kind, ["batch", None]) for name, kind in outputs]
     graph = make_model(nodes, values).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from maas_client.types import Evaluation, FineTuneBase, TrainingOptions, TrainingPoint, Version
     from reference_server.jobs.context import Context
+    from reference_server.registry.versions import ServingTarget
 
 # What of a curve is kept with a version: its shape.
 _MOST_POINTS = 40
@@ -38,7 +39,12 @@ def query_of(options: TrainingOptions, lineage: Mapping[str, JsonValue] | None =
 
 
 def publish(
-    context: Context, package: bytes, options: TrainingOptions, lineage: Mapping[str, JsonValue]
+    context: Context,
+    package: bytes,
+    options: TrainingOptions,
+    lineage: Mapping[str, JsonValue],
+    *,
+    base: ServingTarget | None,
 ) -> tuple[Version, bool]:
     """Publish a package for a job's account, as a call would; see `publishing.publish`."""
     services, caller = context.services, context.caller
@@ -53,6 +59,7 @@ def publish(
         query=query_of(options, lineage),
         inspect=probe,
         max_bytes=services.settings.max_package_bytes,
+        base=None if base is None else (base.model_id, base.version),
     )
     if is_new:
         _tell(context, options, found, is_first=before is None)

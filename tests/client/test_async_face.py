@@ -30,6 +30,7 @@ MODULES = {
     "aliases": ("AliasesResource",),
     "traffic": ("TrafficResource",),
     "jobs": ("Job", "JobsResource"),
+    "fine_tunes": ("FineTuneJob", "FineTunesResource"),
 }
 PAIRS = [
     (Client, AsyncClient),

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import maas_client
+from maas_client import types
 
 FIRST_IMPORT = {"maas_client"}
 FIRST_CLIENT = {
@@ -32,15 +33,20 @@ FIRST_CALL = FIRST_CLIENT | {
 }
 
 
-def imported_by(code):
-    """Return the top-level modules outside the standard library that some code imports in a new process."""
+def modules_of(code):
+    """Return the modules that some code imports in a new process."""
     script = (
         "import json, sys\nbefore = set(sys.modules)\n"
         f"{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
     command = [sys.executable, "-c", script]
     output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    tops = {name.partition(".")[0] for name in json.loads(output)}
+    return set(json.loads(output))
+
+
+def imported_by(code):
+    """Return the top-level modules outside the standard library that some code imports in a new process."""
+    tops = {name.partition(".")[0] for name in modules_of(code)}
     # Compiled wheels and the interpreter's build data register modules of generated names.
     made = {"cython_runtime"} | {name for name in tops if name.startswith("_") or "mypyc" in name}
     return tops - made - sys.stdlib_module_names
@@ -93,3 +99,22 @@ def test_the_command_without_its_extra_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip() == "maas needs click, which the extra brings: pip install 'maas-client[cli]'"
+
+
+@pytest.mark.parametrize("name", types.__all__)
+def test_every_type_is_there(name):
+    """Likewise."""
+    assert getattr(types, name) is not None
+    assert name in dir(types)
+
+
+def test_a_misspelt_type_is_an_attribute_error():
+    """As of any module."""
+    with pytest.raises(AttributeError, match="Verison"):
+        _ = types.Verison
+
+
+def test_a_first_call_makes_no_type_that_it_does_not_need():
+    """To make all of them takes as long as the rest of a short script."""
+    code = "from maas_client._operations import predict"
+    assert not modules_of(code) & {"maas_client.types.fine_tunes", "maas_client.types.accounts"}

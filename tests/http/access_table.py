@@ -151,6 +151,12 @@ ROWS = (
     # They need the scope `models:write` too; what is wrong with the rows is told before that is asked.
     Row("POST /v1/fine-tunes", "jobs", "422 422 422 422 422 422", json=ONE_CLASS),
     Row("POST /v1/fine-tunes/large", "jobs", "400 400 400 400 400 400", query='rows=2&options={"name":"x"}'),
+    # They need the scope `predict` too; that the body is empty is told before that is asked.
+    Row("POST /v1/models/{model}/advice", "jobs", "404 404 400 400 400 400"),
+    Row("POST /v1/models/{model}/versions/{version}/advice", "jobs", "404 404 400 400 400 400"),
+    Row("GET /v1/models/{model}/versions/{version}/advice", "models:read", READS),
+    # It needs the scope `models:write` too; that the job is none of an advice is told before that is asked.
+    Row("POST /v1/jobs/{job}/apply", "jobs", "404 404 404 404 404 422", json={}),
     Row("GET /v1/jobs", "jobs", ANYBODY),
     Row("GET /v1/jobs/{job}", "jobs", OWN_ACCOUNT),
     Row("POST /v1/jobs/{job}/cancel", "jobs", OWN_ACCOUNT),

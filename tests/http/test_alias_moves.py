@@ -27,7 +27,7 @@ def gate(monkeypatch):
             if any(spec.name == "input_ids" for spec in self.tensors.inputs):
                 assert event.wait(30)
 
-    monkeypatch.setattr("reference_server.runtime.pool.OnnxRunner", Held)
+    monkeypatch.setattr("reference_server.runtime.sessions.OnnxRunner", Held)
     yield event
     event.set()
 
@@ -42,7 +42,7 @@ def broken(monkeypatch):
             if any(spec.name == "input_ids" for spec in self.tensors.inputs):
                 raise MemoryError("no room on this machine")
 
-    monkeypatch.setattr("reference_server.runtime.pool.OnnxRunner", Broken)
+    monkeypatch.setattr("reference_server.runtime.sessions.OnnxRunner", Broken)
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +277,7 @@ def test_another_worker_that_cannot_load_the_new_version_keeps_the_old(server, m
     def fail(*arguments, **options):
         raise MemoryError("no room on this machine")
 
-    monkeypatch.setattr("reference_server.runtime.pool.OnnxRunner", fail)
+    monkeypatch.setattr("reference_server.runtime.sessions.OnnxRunner", fail)
     with calling(other) as callers:
         wait_until(lambda: states(other)["2"] == "UNAVAILABLE")
         callers.answered(1)

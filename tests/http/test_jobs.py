@@ -1,6 +1,7 @@
 """Jobs and evaluations over HTTP; the job process is played by the test, which runs what was queued."""
 
 import json
+import secrets
 import socket
 import threading
 from datetime import timedelta
@@ -233,7 +234,7 @@ def test_more_rows_than_a_call_takes_become_a_job(office, send):
 
 def test_a_background_evaluation_is_created_once_for_its_key(send):
     """The same key gives the same job; with another body it is a conflict."""
-    body, key = {**ROWS, "background": True}, {"idempotency-key": f"key-{id(send)}"}
+    body, key = {**ROWS, "background": True}, {"idempotency-key": f"key-{secrets.token_hex(8)}"}
     first = send("POST", PATH, body, headers=key)
     second = send("POST", PATH, body, headers=key)
     assert (first.status, second.status) == (202, 202)

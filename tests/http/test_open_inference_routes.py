@@ -112,7 +112,7 @@ def described(**changes):
         (f"{MODEL}/infer", b"", {}, 400, "not JSON"),
         (f"{MODEL}/infer", b"[" * 100_000, {}, 400, "not JSON"),
         (f"{MODEL}/infer", b"{}", {"Inference_Header_Content_Length": "-1"}, 400, "Content-Length is '-1'"),
-        (f"{MODEL}/infer", described(shape=[2**40, 2**40]), {}, 400, "2^63"),
+        (f"{MODEL}/infer", described(shape=[2**40, 2**40]), {}, 400, "2^60"),
         (f"{MODEL}/infer", described(shape=[2]), {}, 400, "1 elements"),
         (f"{MODEL}/infer", described(name="nothing"), {}, 422, "no input 'nothing'"),
         (f"{MODEL}/infer", described(datatype="INT64", data=[1]), {}, 422, "is INT64 of shape [1]"),

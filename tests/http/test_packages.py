@@ -5,10 +5,10 @@ import socket
 import time
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from maas_client._package import open_package
-from reference_server.registry.tables import VersionRow
+from reference_server.registry.tables import ModelRow, VersionRow
 
 PACKAGE = "/v1/models/words/versions/1/package"
 
@@ -194,3 +194,33 @@ def test_a_change_that_changes_nothing_says_what_can_be(shared, body):
     answer = shared.through_flask("PATCH", "/v1/models/words", headers=headers, body=body)
     assert answer.status == 422
     assert "give visibility or downloadable" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("through", ["through_flask", "through_front"])
+def test_what_is_withheld_is_not_downloaded_by_its_owner(shared, text_package, through):
+    """Whole, a range, by alias, and after the model was marked; the version says that it is so."""
+    name, json_type = f"kept-{through.replace('_', '-')}", {"content-type": "application/json"}
+    assert shared.publish(shared.ada, name, text_package).status == 201
+    with shared.services.database.write() as session:
+        of_model = select(ModelRow.id).where(ModelRow.name == name).scalar_subquery()
+        session.execute(
+            update(VersionRow).where(VersionRow.model_id == of_model).values(withheld_by=["mdl_x"])
+        )
+    send = getattr(shared, through)
+    marked = send(
+        "PATCH", f"/v1/models/{name}", headers={**shared.ada, **json_type}, body=b'{"downloadable": true}'
+    )
+    assert marked.status == 200
+    for selector in ("1", "default", "latest"):
+        for more in ({}, {"range": "bytes=0-9"}):
+            path = f"/v1/models/{name}/versions/{selector}/package"
+            answer = send("GET", path, headers={**shared.ada, **more})
+            assert (answer.status, answer.json["error"]["code"]) == (403, "not_downloadable")
+    assert send("GET", f"/v1/models/{name}/versions/1", headers=shared.ada).json["withheld"] is True
+    said = send(
+        "POST",
+        f"/v1/models/{name}/predict",
+        headers={**shared.ada, **json_type},
+        body=b'{"text": "a good day"}',
+    )
+    assert said.status == 200

@@ -177,7 +177,7 @@ def test_a_version_that_cannot_be_loaded_takes_no_traffic(server, monkeypatch):
             if any(spec.name == "input_ids" for spec in self.tensors.inputs):
                 raise MemoryError("no room on this machine")
 
-    monkeypatch.setattr("reference_server.runtime.pool.OnnxRunner", Broken)
+    monkeypatch.setattr("reference_server.runtime.sessions.OnnxRunner", Broken)
     for update in (
         {"splits": [{"version": 1, "weight": 9}, {"version": 2, "weight": 1}], "force": True},
         {"shadows": [2]},

@@ -83,7 +83,7 @@ class Registry:
         """Find every package good."""
         return INSPECTION
 
-    def publish(self, caller, model, content, *, inspect=None, **query):
+    def publish(self, caller, model, content, *, inspect=None, base=None, **query):
         """Publish a package's zip and return what `publishing.publish` returns."""
         return publishing.publish(
             self.db,
@@ -94,6 +94,7 @@ class Registry:
             query=PublishQuery(**query),
             inspect=inspect or self.inspect,
             max_bytes=2**20,
+            base=base,
         )
 
     def open_package_of(self, target):

@@ -1,11 +1,15 @@
 """Publish the package on standard input and die on the way; `test_crashes.py` runs it as a process.
 
-Usage: publish_and_die.py DATABASE_URL ARTIFACTS STEP
+Each death is a fork's, so that what they need is loaded once. How each ended is printed as JSON.
+
+Usage: publish_and_die.py (DATABASE_URL ARTIFACTS STEP)...
 """
 
 from __future__ import annotations
 
+import gc
 import io
+import json
 import os
 import sys
 from types import SimpleNamespace
@@ -75,8 +79,22 @@ def die_in_the_writer(session, transaction, connection):
 
 
 def main():
+    """Let one process after the other die."""
+    content, words = sys.stdin.buffer.read(), sys.argv[1:]
+    gc.freeze()
+    ended = []
+    for url, folder, step in zip(words[::3], words[1::3], words[2::3], strict=True):
+        child = os.fork()
+        if child == 0:
+            publish(url, folder, step, content)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        ended.append(os.waitstatus_to_exitcode(status))
+    json.dump(ended, sys.stdout)
+
+
+def publish(url, folder, step, content):
     """Publish as ada, the one account there is."""
-    url, folder, step = sys.argv[1:]
     db, store = Database(url, master_keys=MASTER_KEYS), ArtifactStore(folder)
     ada = accounts.find(db, "ada")
     STEPS[step]()
@@ -85,7 +103,7 @@ def main():
         store,
         Caller(ada.id, ada.name, ada.role, "ses_of_ada", "session", ALL_SCOPES),
         "words",
-        io.BytesIO(sys.stdin.buffer.read()),
+        io.BytesIO(content),
         query=PublishQuery(),
         inspect=lambda package: SimpleNamespace(
             signature=TaskSignature(inputs=[], outputs=[]),

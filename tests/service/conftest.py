@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import copies
 import psutil
 import pytest
 from argon2.profiles import CHEAPEST
@@ -67,6 +69,15 @@ def environment(folder, **more):
     return {**kept, **own, **more}
 
 
+def is_member(process, supervisor):
+    """Tell whether a process is a worker or one for jobs: on Linux, a child of the supervisor's child."""
+    with suppress(psutil.NoSuchProcess):
+        if sys.platform == "linux":
+            return psutil.Process(process.ppid()).ppid() == supervisor
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
 @dataclass
 class Running:
     """A server that somebody started."""
@@ -80,9 +91,23 @@ class Running:
     def url(self):
         return self.ready["url"]
 
+    def family(self):
+        """Return every process below the supervisor, as they are now."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     def workers(self):
         """Return the processes that answer requests, as they are now."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        usual = psutil.Process(self.process.pid).nice()
+        return [each for each in self._members() if each.nice() == usual]
+
+    def job_processes(self):
+        """Return the processes that take jobs: those that stand back."""
+        usual = psutil.Process(self.process.pid).nice()
+        return [each for each in self._members() if each.nice() > usual]
+
+    def _members(self):
+        # Beside them there are what forks them, what cleans up after them, and trials of packages.
+        return [each for each in self.family() if is_member(each, self.process.pid)]
 
     def output(self):
         return (self.folder / "out.txt").read_text(encoding="utf-8")
@@ -99,7 +124,8 @@ class Running:
         client = self.client()
         password = secrets.token_urlsafe(16)
         email = f"{name}-{secrets.token_hex(4)}@example.com"
-        settings = Settings(data_dir=self.folder / "data")
+        url = self.environment.get("MAAS_SERVER_DATABASE_URL")
+        settings = Settings(data_dir=self.folder / "data", database_url=url)
         database = open_database(settings)
         accounts.create(
             database,
@@ -129,7 +155,7 @@ class Running:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=100,
             check=False,
             cwd=self.folder,
         )
@@ -175,10 +201,18 @@ def launch(folder, *options, before=None, **more):
     return process, variables
 
 
+def launch_copy(folder, *options, **more):
+    """Start a server as `launch` does, quicker by all that it has to load."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variables = environment(folder, **more)
+    command = ["serve", "--port", "0", "--data-dir", folder / "data", "--ready-file", folder / "ready.json"]
+    return copies.start([*command, *options], variables, folder / "out.txt"), variables
+
+
 @contextmanager
-def serving(folder, *options, **more):
+def serving(folder, *options, how=launch_copy if copies.CAN_FORK else launch, **more):
     """Run a server until the end of the block; nothing of it is left then."""
-    process, variables = launch(folder, *options, **more)
+    process, variables = how(folder, *options, **more)
     running = Running(process, folder, {}, variables)
     family = []
     try:
@@ -188,11 +222,11 @@ def serving(folder, *options, **more):
             assert time.monotonic() < until, running.output()
             time.sleep(0.02)
         running.ready = json.loads((folder / "ready.json").read_text())
-        family = running.workers()
+        family = running.family()
         yield running
     finally:
         if process.poll() is None:
-            family = running.workers()
+            family = running.family()
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
@@ -206,9 +240,42 @@ def serving(folder, *options, **more):
 
 
 @pytest.fixture
+def owner(running):
+    """Return a client that is logged in as a new account of the module's server."""
+    with running.account("owner") as client:
+        yield client
+
+
+@pytest.fixture
+def another(package_writer, text_graph):
+    """Return a maker of packages of other content each time."""
+    count = itertools.count()
+    return lambda **options: package_writer(text_graph(), example=f"good day {next(count)}", **options)
+
+
+@pytest.fixture
+def three_versions(owner, another):
+    """Return what publishes three versions of the model `words`, the last with labels of its own."""
+
+    def publish(*last_labels):
+        for number in (1, 2, 3):
+            labels = ("negative", "positive") if number < 3 else last_labels
+            owner.models.publish(another(labels=labels), name="words", notes=f"Note {number}.")
+        return owner.model("words")
+
+    return publish
+
+
+@pytest.fixture
 def serve(tmp_path):
     """Return `serving`, in a folder of the test's own."""
     return lambda *options, **more: serving(tmp_path / "server", *options, **more)
+
+
+@pytest.fixture
+def serve_anew(tmp_path):
+    """Return what runs `maas-server serve` itself, in a folder of the test's own."""
+    return lambda *options, **more: serving(tmp_path / "server", *options, how=launch, **more)
 
 
 @pytest.fixture(name="serving", scope="session")
@@ -239,7 +306,8 @@ def launch_server(tmp_path):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The demo's server, trained on this repository's own sentences because it has no network."""
-    with serving(tmp_path_factory.mktemp("demo"), "--demo", MAAS_SERVER_JOB_PROCESSES="1") as running:
+    folder = tmp_path_factory.mktemp("demo")
+    with serving(folder, "--demo", how=launch, MAAS_SERVER_JOB_PROCESSES="1") as running:
         yield running
 
 

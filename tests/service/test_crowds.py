@@ -237,13 +237,16 @@ class Slow:
         return False
 
 
-@pytest.fixture
-def slow(serve, package_writer):
+@pytest.fixture(scope="module")
+def slow(serving, write_package, tmp_path_factory):
     """The slow model behind a short queue."""
-    package = package_writer(multiplications(), task="tensor", labels=(), example={"turns": [1]})
+    folder = tmp_path_factory.mktemp("slow")
+    package = write_package(
+        folder / "package", multiplications(), task="tensor", labels=(), example={"turns": [1]}
+    )
     variables = {"LANES": "1", "QUEUE_LIMIT": str(QUEUE), "GRACE_SECONDS": "0"}
     settings = {f"MAAS_SERVER_{name}": value for name, value in variables.items()}
-    with serve(**settings) as running, running.account("ada") as client:
+    with serving(folder / "server", **settings) as running, running.account("ada") as client:
         client.models.publish(package, name="slow")
         yield Slow(running, key_of(client))
 

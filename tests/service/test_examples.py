@@ -105,6 +105,35 @@ def test_the_notebook_that_explains(demo, monkeypatch):
     assert sum("image/png" in data for data in shown) == 3
 
 
+def test_the_notebook_that_trains(demo, monkeypatch):
+    """The curve in its three forms, metrics, a prediction by what came of it, a bad row by its number."""
+    outputs = executed(demo, "fine_tune.ipynb", monkeypatch)
+    assert not [part for part in outputs if part.output_type == "stream" and part.name == "stderr"]
+    shown = [part.data for part in outputs if part.output_type != "stream"]
+    html = "".join(data.get("text/html", "") for data in shown)
+    for said in ("the loss by epoch", "validation ", "accuracy", "mean absolute error", "ticket_sorter"):
+        assert said in html
+    printed = "".join(part.get("text", "") for part in outputs)
+    assert "• train, x validation" in printed
+    assert "train row 54: the text is missing" in printed
+    assert sum("image/png" in data for data in shown) == 1
+    assert 800 < float(shown[-1]["text/plain"]) < 1000
+
+
+def test_the_notebook_that_asks_for_advice(demo, monkeypatch):
+    """A look, a table with a picture, a plot, and a version of its own for a variant that may be applied."""
+    outputs = executed(demo, "advise.ipynb", monkeypatch)
+    assert not [part for part in outputs if part.output_type == "stream" and part.name == "stderr"]
+    shown = [part.data for part in outputs if part.output_type != "stream"]
+    html = "".join(data.get("text/html", "") for data in shown)
+    for said in ("for latency", "original", "<svg", "memory MB"):
+        assert said in html
+    assert sum("image/png" in data for data in shown) == 1
+    printed = "".join(part.get("text", "") for part in outputs)
+    assert "capitals are on the Pareto front" in printed
+    assert "positive" in printed
+
+
 @pytest.mark.timeout(180)
 def test_the_demo(demo):
     """It walks every step and ends well."""

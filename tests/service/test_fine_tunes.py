@@ -67,7 +67,7 @@ def test_a_fine_tune_outlives_a_server_that_is_killed(serve):
         whole = caller.until(caller.ask("whole"), lambda job: job["state"] == "succeeded")
         killed = caller.ask("killed")
         caller.until(killed, has_learnt)
-        family = running.workers()
+        family = running.family()
         # The job's process first: one whose supervisor has died hands its job back in peace.
         for each in [*family, running.process]:
             each.kill()

@@ -56,11 +56,6 @@ def comparisons():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def servers(running):
-    """Return the worker processes, without multiprocessing's own."""
-    return [each for each in running.workers() if "spawn_main" in " ".join(each.cmdline())]
-
-
 def becomes(condition, running, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
@@ -95,8 +90,8 @@ def test_a_stopped_worker_is_replaced(serve, text_package, workers):
     settings = {"MAAS_SERVER_HANG_SECONDS": "3"}
     with serve("--workers", workers, **settings) as running, running.account("ada") as client:
         client.models.publish(text_package, name="words")
-        before = {each.pid for each in servers(running)}
-        stopped = servers(running)[0]
+        before = {each.pid for each in running.workers()}
+        stopped = running.workers()[0]
         stopped.send_signal(signal.SIGSTOP)
         if workers == "1":
             assert health(running.url) is None
@@ -108,8 +103,8 @@ def test_a_stopped_worker_is_replaced(serve, text_package, workers):
                 assert caller.service.health().status == "ok"
         becomes(lambda: not stopped.is_running(), running)
         becomes(lambda: health(running.url) == 200, running)
-        becomes(lambda: len(servers(running)) == int(workers), running)
-        after = {each.pid for each in servers(running)}
+        becomes(lambda: len(running.workers()) == int(workers), running)
+        after = {each.pid for each in running.workers()}
         assert stopped.pid not in after
         # The other one was left alone.
         assert len(before & after) == int(workers) - 1
@@ -121,7 +116,7 @@ def test_a_stopped_worker_is_replaced(serve, text_package, workers):
 def test_a_worker_that_starts_or_idles_is_not_taken_for_one_that_hangs(serve):
     """Starting takes what it takes; only who has spoken and falls silent is killed."""
     with serve(MAAS_SERVER_HANG_SECONDS="1") as running:
-        first = servers(running)[0]
+        first = running.workers()[0]
         time.sleep(2.5)
         assert first.is_running()
         assert health(running.url, 20) == 200
@@ -155,7 +150,7 @@ def test_a_kernel_that_does_not_end_costs_its_worker_and_nobody_elses_call(serve
         client.models.publish(package, name="boxes")
         key = key_of(client)
         assert ask(running, key, 3, seconds=30).status_code == 200
-        (first,) = servers(running)
+        (first,) = running.workers()
         with slow_body(running.url, key) as (begun, rest):
             answers = []
             hang = threading.Thread(target=lambda: answers.append(ask(running, key, ENDLESS, seconds=1)))
@@ -169,7 +164,7 @@ def test_a_kernel_that_does_not_end_costs_its_worker_and_nobody_elses_call(serve
         becomes(lambda: health(running.url) == 200, running)
         assert ask(running, key, 3, seconds=30).status_code == 200
         becomes(lambda: not first.is_running(), running)
-        assert len(servers(running)) == 1
+        assert len(running.workers()) == 1
 
 
 def test_readiness_tells_when_no_lane_is_left(serve, package_writer):
@@ -186,7 +181,7 @@ def test_readiness_tells_when_no_lane_is_left(serve, package_writer):
         assert requests.get(running.url + "/v2/health/ready", timeout=5).status_code == 503
         assert requests.get(running.url + "/v2/health/live", timeout=5).status_code == 200
         # And what hangs does not keep the server from ending within its time.
-        family = [psutil.Process(running.process.pid), *servers(running)]
+        family = [psutil.Process(running.process.pid), *running.family()]
         running.process.send_signal(signal.SIGTERM)
         _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive
@@ -198,11 +193,11 @@ def test_a_stopped_job_process_is_replaced(serve):
     """It has no callers, but jobs would wait for ever."""
     settings = {"MAAS_SERVER_HANG_SECONDS": "2", "MAAS_SERVER_JOB_PROCESSES": "1"}
     with serve(**settings) as running:
-        becomes(lambda: len(servers(running)) == 2, running)
-        jobs = max(servers(running), key=lambda process: process.nice())
+        becomes(running.job_processes, running)
+        (jobs,) = running.job_processes()
         assert jobs.nice() == os.nice(0) + 10
         time.sleep(1)
         jobs.send_signal(signal.SIGSTOP)
         becomes(lambda: not jobs.is_running(), running)
-        becomes(lambda: len(servers(running)) == 2, running)
+        becomes(running.job_processes, running)
         assert "job process" in running.output()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 import warnings
@@ -27,25 +26,9 @@ def running(serving, tmp_path_factory):
 
 
 @pytest.fixture
-def owner(running):
-    with running.account("owner") as client:
-        yield client
-
-
-@pytest.fixture
-def package(package_writer, text_graph):
-    """Return a maker of packages of other content each time."""
-    count = itertools.count()
-    return lambda **options: package_writer(text_graph(), example=f"good day {next(count)}", **options)
-
-
-@pytest.fixture
-def words(owner, package):
+def words(three_versions):
     """A handle on a model with three versions; `default` is 1, and 3 breaks its calls."""
-    for number in (1, 2, 3):
-        labels = ("negative", "positive") if number < 3 else ("no", "yes")
-        owner.models.publish(package(labels=labels), name="words")
-    return owner.model("words")
+    return three_versions("no", "yes")
 
 
 def code_of(act):
@@ -215,9 +198,9 @@ def test_an_export_holds_all_of_it(owner, words):
     assert {each.version: each.state for each in held.versions} == {3: "deprecated", 2: "active", 1: "active"}
 
 
-def test_a_recommendation_keeps_to_one_version_of_each_model(owner, words, package):
+def test_a_recommendation_keeps_to_one_version_of_each_model(owner, words, another):
     """Though versions share the traffic; none of its calls is anybody else's."""
-    owner.models.publish(package(), name="other")
+    owner.models.publish(another(), name="other")
     words.traffic.split({1: 1, 2: 1})
     found = owner.models.recommend(
         [{"text": text} for text in TEXTS * 8], TARGETS * 8, candidates=["words", "other"], progress=False
@@ -249,12 +232,12 @@ def test_evaluations_are_usage_and_no_measure_of_speed(running, owner, words):
     assert (shown["calls"], shown["model"]) == (12, used[0].model)
 
 
-def test_what_is_default_may_be_published_again_while_others_serve_for_it(owner, words, package):
+def test_what_is_default_may_be_published_again_while_others_serve_for_it(owner, words, another):
     """Nothing would move; what would move it is refused before it is there."""
-    made = package()
+    made = another()
     newest = owner.models.publish(made, name="words", set_default=True)
     words.traffic.split({1: 50, newest.version: 50})
     assert owner.models.publish(made, name="words", set_default=True) == newest
-    refused = code_of(lambda: owner.models.publish(package(), name="words", set_default=True))
+    refused = code_of(lambda: owner.models.publish(another(), name="words", set_default=True))
     assert refused == "traffic_split_in_force"
     assert words.get().latest_version == newest.version

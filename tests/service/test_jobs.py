@@ -171,8 +171,8 @@ def slow(serve, slow_package):
 
 
 def job_process(running):
-    """Return the process that takes jobs: the one that says that it stands back."""
-    return next(each for each in running.workers() if each.is_running() and each.nice() == 1)
+    """Return the process that takes jobs."""
+    return next(each for each in running.job_processes() if each.is_running())
 
 
 def is_under_way(job):
@@ -191,7 +191,7 @@ def test_a_job_outlives_its_processes(serve, slow):
     with serve(**STANDS_BACK) as running, running.client(api_key=key) as client:
         job = client.jobs.get(job.id)
         wait_for(lambda: job.refresh().state == "running")
-        family = running.workers()
+        family = running.family()
         running.process.kill()
         running.process.wait()
         _, alive = psutil.wait_procs(family, timeout=20)

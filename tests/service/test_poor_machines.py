@@ -30,10 +30,10 @@ def few_files():
 
 
 def test_a_data_directory_that_cannot_be_written_is_told(
-    serve, launch, text_package, token_package, tmp_path
+    serve_anew, launch, text_package, token_package, tmp_path
 ):
     """While it serves, publishing is 503 and predictions go on; a start on it ends with what to do."""
-    with serve(before=obey_rights) as running, running.account("ada") as client:
+    with serve_anew(before=obey_rights) as running, running.account("ada") as client:
         client.models.publish(text_package, name="words")
         artifacts = running.folder / "data" / "artifacts"
         artifacts.chmod(0o500)
@@ -67,9 +67,9 @@ def key_of(client):
 
 
 @pytest.mark.long
-def test_a_low_limit_of_open_files_is_told_and_survived(serve, text_package):
+def test_a_low_limit_of_open_files_is_told_and_survived(serve_anew, text_package):
     """The start says what to raise; beyond it clients are told to come again, and who is there goes on."""
-    with serve(before=few_files) as running, running.account("ada") as client, ExitStack() as stack:
+    with serve_anew(before=few_files) as running, running.account("ada") as client, ExitStack() as stack:
         client.models.publish(text_package, name="words")
         assert "LimitNOFILE" in running.output()
         crowd, refused = [], 0

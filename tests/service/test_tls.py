@@ -46,6 +46,17 @@ def pair(authority, tmp_path):
     return write(authority.issue_cert("127.0.0.1"), tmp_path)
 
 
+@pytest.fixture(scope="module")
+def secure(serving, authority, tmp_path_factory):
+    """A server with a certificate of the authority, and the two files."""
+    folder = tmp_path_factory.mktemp("secure")
+    files = write(authority.issue_cert("127.0.0.1"), folder)
+    with serving(
+        folder / "server", *[each for two in zip(OPTIONS, files, strict=True) for each in two]
+    ) as running:
+        yield running, files
+
+
 def handshake(url, context):
     """Return the version and the certificate's serial number that a handshake gives."""
     parts = urlsplit(url)
@@ -64,60 +75,59 @@ def client_context(authority, **versions):
     return context
 
 
-def test_tls_is_spoken_from_1_2_on_and_renewed_without_a_restart(serve, authority, pair, tmp_path):
+def test_tls_is_spoken_from_1_2_on_and_renewed_without_a_restart(secure, authority):
     """1.1 is refused; a new certificate serves within seconds, and half of a renewal changes nothing."""
-    with serve(*[each for two in zip(OPTIONS, pair, strict=True) for each in two]) as running:
-        assert running.url.startswith("https://127.0.0.1:")
-        for name in ("TLSv1_2", "TLSv1_3"):
-            only = ssl.TLSVersion[name]
-            context = client_context(authority, minimum_version=only, maximum_version=only)
-            version, before = handshake(running.url, context)
-            assert version == name.replace("_", ".")
-        old = client_context(authority)
-        old.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            handshake(running.url, old)
+    running, files = secure
+    assert running.url.startswith("https://127.0.0.1:")
+    for name in ("TLSv1_2", "TLSv1_3"):
+        only = ssl.TLSVersion[name]
+        context = client_context(authority, minimum_version=only, maximum_version=only)
+        version, before = handshake(running.url, context)
+        assert version == name.replace("_", ".")
+    old = client_context(authority)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        handshake(running.url, old)
 
-        session = requests.Session()
-        session.trust_env, session.verify = False, str(authority.path)
-        reply = session.get(running.url + "/healthz", timeout=20)
-        assert reply.headers["strict-transport-security"] == "max-age=31536000"
+    session = requests.Session()
+    session.trust_env, session.verify = False, str(authority.path)
+    reply = session.get(running.url + "/healthz", timeout=20)
+    assert reply.headers["strict-transport-security"] == "max-age=31536000"
 
-        renewed = authority.issue_cert("127.0.0.1")
-        other_key = authority.issue_cert("127.0.0.1")
-        context = client_context(authority)
-        write(other_key, tmp_path, "other")
-        (tmp_path / "other.pem").replace(pair[0])
-        until = time.monotonic() + 30
-        while "is not taken up" not in running.output():
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        assert handshake(running.url, context)[1] == before
-        write(renewed, tmp_path)
-        expected = x509.load_pem_x509_certificate(renewed.cert_chain_pems[0].bytes()).serial_number
-        until = time.monotonic() + 30
-        while handshake(running.url, context)[1] != expected:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        # A connection from before goes on.
-        assert session.get(running.url + "/healthz", timeout=20).status_code == 200
-        session.close()
+    renewed = authority.issue_cert("127.0.0.1")
+    other_key = authority.issue_cert("127.0.0.1")
+    context = client_context(authority)
+    write(other_key, files[0].parent, "other")[0].replace(files[0])
+    until = time.monotonic() + 30
+    while "is not taken up" not in running.output():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert handshake(running.url, context)[1] == before
+    write(renewed, files[0].parent)
+    expected = x509.load_pem_x509_certificate(renewed.cert_chain_pems[0].bytes()).serial_number
+    until = time.monotonic() + 30
+    while handshake(running.url, context)[1] != expected:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    # A connection from before goes on.
+    assert session.get(running.url + "/healthz", timeout=20).status_code == 200
+    session.close()
 
 
-def test_the_sdk_trusts_whom_it_is_told_to_trust(serve, authority, pair):
+def test_the_sdk_trusts_whom_it_is_told_to_trust(secure, authority):
     """With the authority's certificate a call succeeds; without it the connection is refused, named so."""
-    with serve(*[each for two in zip(OPTIONS, pair, strict=True) for each in two]) as running:
-        with running.client(verify=str(authority.path)) as client:
-            client.register(email="tls@example.com", password="correct horse battery", accept_policy=True)
-            client.login(email="tls@example.com", password="correct horse battery")
-            assert client.account.get().email == "tls@example.com"
-        with (
-            running.client(max_retries=0) as client,
-            pytest.raises(maas_client.MaasError, match=r"(?i)certificate"),
-        ):
-            client.service.health()
+    running, _ = secure
+    with running.client(verify=str(authority.path)) as client:
+        client.register(email="tls@example.com", password="correct horse battery", accept_policy=True)
+        client.login(email="tls@example.com", password="correct horse battery")
+        assert client.account.get().email == "tls@example.com"
+    with (
+        running.client(max_retries=0) as client,
+        pytest.raises(maas_client.MaasError, match=r"(?i)certificate"),
+    ):
+        client.service.health()
 
 
 def test_only_clients_with_a_certificate_of_the_authority_are_let_in(serve, authority, pair, tmp_path):

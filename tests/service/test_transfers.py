@@ -165,7 +165,7 @@ def client_of(running, key):
 
 def kill(running):
     """End every process of a server as a power cut would, and let the next one start on its data."""
-    family = running.workers()
+    family = running.family()
     for process in (*family, running.process):
         with suppress(ProcessLookupError):
             process.kill()

@@ -24,30 +24,14 @@ def running(serving, tmp_path_factory):
 
 
 @pytest.fixture
-def owner(running):
-    with running.account("owner") as client:
-        yield client
-
-
-@pytest.fixture
-def package(package_writer, text_graph):
-    """Return a maker of packages of other content each time."""
-    count = itertools.count()
-    return lambda **options: package_writer(text_graph(), example=f"good day {next(count)}", **options)
-
-
-@pytest.fixture
-def words(owner, package):
+def words(three_versions):
     """A handle on a model with three versions, the last with its labels turned; `default` is 1."""
-    for number in (1, 2, 3):
-        labels = ("negative", "positive") if number < 3 else ("positive", "negative")
-        owner.models.publish(package(labels=labels), name="words", notes=f"Note {number}.")
-    return owner.model("words")
+    return three_versions("positive", "negative")
 
 
-def test_a_version_tells_where_it_comes_from(owner, words, package):
+def test_a_version_tells_where_it_comes_from(owner, words, another):
     """What publish was given is there, and the same content can be had twice."""
-    made = package()
+    made = another()
     first = words.versions.publish(made, parent=2, origin="trained", lineage=FACTS)
     assert (first.parent, first.origin, first.lineage) == (2, "trained", FACTS)
     assert words.versions.publish(made).version == first.version
@@ -61,7 +45,7 @@ def test_a_version_tells_where_it_comes_from(owner, words, package):
 @pytest.mark.parametrize(
     "lineage", [{"a": float("nan")}, {"a": {1, 2}}, {"a": "x" * 20_000}, {"a": "\ud800"}]
 )
-def test_a_lineage_that_cannot_be_sent_is_told_at_once(owner, package, lineage):
+def test_a_lineage_that_cannot_be_sent_is_told_at_once(owner, another, lineage):
     """Before the package is read."""
     with pytest.raises(maas_client.ArgumentError, match="lineage"):
         owner.models.publish("/none", name="words", lineage=lineage)
@@ -158,12 +142,12 @@ def test_a_pin_is_a_number(owner, pin):
         owner.model("words", pin=pin)
 
 
-def test_a_model_is_followed(words, package, monkeypatch):
+def test_a_model_is_followed(words, another, monkeypatch):
     """Every event once and in order, though several happen between two looks; and on from any of them."""
     actions = iter(
         [
             lambda: None,
-            lambda: [words.versions.publish(package()), words.aliases.move("best", version=1)],
+            lambda: [words.versions.publish(another()), words.aliases.move("best", version=1)],
             lambda: words.versions.deprecate(2, replacement=1),
         ]
     )

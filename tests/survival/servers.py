@@ -72,7 +72,7 @@ class Server:
         Args:
             choose: Which, from 0 to 1.
         """
-        workers = [each for each in self._family() if "spawn_main" in " ".join(_command_of(each))]
+        workers = [each for each in self._family() if _is_worker(each, self._running.pid)]
         victim = workers[int(choose * len(workers))]
         victim.kill()
         victim.wait()
@@ -110,7 +110,7 @@ class Server:
 
     def _is_whole(self) -> bool:
         """Tell whether as many workers as there should be are there, and one of them answers."""
-        workers = [each for each in self._family() if "spawn_main" in " ".join(_command_of(each))]
+        workers = [each for each in self._family() if _is_worker(each, self._running.pid)]
         if len(workers) < self._workers:
             return False
         try:
@@ -119,12 +119,13 @@ class Server:
             return False
 
 
-def _command_of(process: psutil.Process) -> list[str]:
+def _is_worker(process: psutil.Process, supervisor: int) -> bool:
+    """Tell whether a process is a worker, and not what forks them."""
     try:
-        command: list[str] = process.cmdline()
+        command = " ".join(process.cmdline())
+        return "spawn_main" in command or ("forkserver" in command and process.ppid() != supervisor)
     except psutil.Error:
-        return []
-    return command
+        return False
 
 
 def _environment() -> dict[str, str]:

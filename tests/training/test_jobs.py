@@ -11,9 +11,13 @@ import numpy as np
 import orjson
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sqlalchemy import select
 
 from maas_client._package import open_package, write_zip
 from maas_client.types import AuditQuery, PageQuery, PublishQuery
+from reference_server.backups.making import back_up
+from reference_server.backups.restoring import restore
+from reference_server.errors import Forbidden
 from reference_server.jobs import context as contexts
 from reference_server.jobs import kinds, running
 from reference_server.jobs.context import Services
@@ -25,6 +29,8 @@ from reference_server.registry import (
     data_keys,
     job_runs,
     jobs,
+    models,
+    packages,
     publishing,
     shares,
     versions,
@@ -32,6 +38,7 @@ from reference_server.registry import (
 from reference_server.registry.artifacts import ArtifactStore
 from reference_server.registry.jobs import NewJob
 from reference_server.registry.sealed_artifacts import keep
+from reference_server.registry.tables import VersionRow
 from reference_server.runtime.execution_providers import Providers
 from reference_server.runtime.pool import ModelPool
 from reference_server.runtime.probe import Inspection
@@ -312,6 +319,7 @@ def test_the_loss_is_told_while_it_falls(desk, monkeypatch):
     told = [(done, interim) for unit, done, interim in seen if unit == "epoch" and done]
     assert [len(interim["curve"]) for _, interim in told] == [done for done, _ in told] == list(range(1, 13))
     assert told[-1][1]["curve"] == result["curve"]
+    assert told[-1][1]["curve"][-1]["validation_accuracy"] == result["evaluation"]["metrics"][0]["value"]
     losses = [point["validation_loss"] for point in result["curve"]]
     assert losses[-1] < losses[0]
 
@@ -425,19 +433,61 @@ def test_a_publish_by_a_job_stands_in_the_audit_log(desk):
     assert ("model_made", 1) in acts
 
 
-def test_a_base_that_may_be_used_but_not_had_is_refused(desk, encoder):
-    """A fine-tune would be a copy of its weights, whatever the role was when the job was asked for."""
+@pytest.mark.usefixtures("quick_probe")
+@pytest.mark.parametrize("role", ["reader", "publisher"])
+def test_a_base_that_may_be_used_but_not_had_withholds_what_comes_of_it(desk, encoder, role):
+    """It serves, its maker is told, and its package stays: it is a copy of the base's weights with a head."""
     bob = desk.account("bob")
-    desk_ada = desk.ada
-    shares.put(desk.db, desk_ada, "vectors", "bob", role="reader")
+    shares.put(desk.db, desk.ada, "vectors", "bob", role=role)
     desk.ask({"train": texts()}, base=encoder, account=bob)
     found = desk.run()
-    assert (found.state, found.error.code) == ("failed", "not_downloadable")
-    assert "holds the weights of its base" in found.error.message
-    shares.put(desk.db, desk_ada, "vectors", "bob", role="publisher")
+    assert (found.state, found.result["model"]) == ("succeeded", "mine"), found.error
+    withheld = role == "reader"
+    assert any("not download" in each for each in found.result["warnings"]) is withheld
+    assert versions.get(desk.db, bob, "mine", "1").withheld is withheld
+    target = versions.serving_target(desk.db, bob, "mine", "1")
+    task = desk.services.pool.get(loadable(target, desk.db, desk.store, ALONE)).task
+    (said,) = task.encode(task.predict(task.decode([{"text": "a great day"}], {})))
+    assert said["label"] in WORDS
+    if withheld:
+        with pytest.raises(Forbidden, match="the weights of a base that you may use but not download"):
+            packages.find(desk.db, desk.store, bob, "mine", "1")
+    else:
+        assert packages.find(desk.db, desk.store, bob, "mine", "1").version == 1
+
+
+@pytest.mark.usefixtures("quick_probe")
+def test_a_mark_that_is_taken_back_while_it_trains_withholds_it(desk, encoder, monkeypatch):
+    """What counts is what the base's owner allows when the version is published."""
+    bob = desk.account("bob")
+    shares.put(desk.db, desk.ada, "vectors", "bob", role="reader")
+    models.update(desk.db, desk.ada, "vectors", downloadable=True)
+    from reference_server.training import job
+
+    def taken_back(*arguments, **more):
+        models.update(desk.db, desk.ada, "vectors", downloadable=False)
+        return proof.prove(*arguments, **more)
+
+    monkeypatch.setattr(job, "prove", taken_back)
     desk.ask({"train": texts()}, base=encoder, account=bob)
-    found = desk.run()
-    assert (found.state, found.result["model"]) == ("succeeded", "mine")
+    assert desk.run().state == "succeeded"
+    assert versions.get(desk.db, bob, "mine", "1").withheld
+
+
+@pytest.mark.usefixtures("encoder")
+def test_a_backup_keeps_what_is_withheld(desk, tmp_path):
+    """Restored, the package goes to nobody who did not get it before."""
+    with desk.db.write() as session:
+        (row,) = session.scalars(select(VersionRow))
+        row.withheld_by = ["mdl_of_another"]
+    back_up(desk.services.settings, tmp_path / "copy")
+    restore(tmp_path / "copy", tmp_path / "again")
+    shutil.copy(desk.services.settings.master_keys, tmp_path / "again")
+    settings = Settings(data_dir=tmp_path / "again")
+    restored = open_database(settings)
+    with pytest.raises(Forbidden):
+        packages.find(restored, ArtifactStore(settings.artifacts), desk.ada, "vectors", "1")
+    restored.dispose()
 
 
 @pytest.mark.usefixtures("quick_probe")
