@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from maas_client import _frames
 from maas_client.errors import ArgumentError
@@ -58,6 +59,25 @@ def read(path: str | PathLike[str]) -> Records:
     raise ArgumentError(f"{file.name!r} has none of the endings {known}; rename it, or read it yourself")
 
 
+def of_csv(content: bytes, name: str) -> Records:
+    """Read what a CSV file holds, or what was copied from a spreadsheet: then tabs stand between the cells.
+
+    Args:
+        content: With a head, in UTF-8.
+        name: How rows are named: `line 17 of NAME`.
+
+    Raises:
+        ArgumentError: It is no UTF-8, or a line of it cannot be read.
+    """
+    try:
+        # A byte order mark, as spreadsheets write it, is no part of the first column's name.
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{name} is not UTF-8: byte {error.start} is not; save it as UTF-8") from error
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    return _csv_of(io.StringIO(text, newline=""), name, delimiter)
+
+
 def of_frame(frame: object, of: str = "") -> Records:
     """Return the rows of a data frame; `of` ends how a row is named.
 
@@ -85,36 +105,39 @@ def _text_of(file: Path, read_it: Callable[[], Records]) -> Records:
 
 
 def _csv(file: Path, delimiter: str) -> Records:
-    # A byte order mark, as spreadsheets write it, is no part of the first column's name.
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter=delimiter, restkey="", strict=True)
-        names = _head(reader, file)
-        rows: list[Mapping[str, object]] = []
-        places = []
-        try:
-            for row in reader:
-                place = f"line {reader.line_num} of {file.name}"
-                if "" in row and "" not in names:
-                    raise ArgumentError(
-                        f"{place} has {len(names) + len(row[''])} cells and the head has {len(names)}; put "
-                        "texts with commas in double quotes"
-                    )
-                rows.append({name: cell for name, cell in row.items() if cell is not None})
-                places.append(place)
-        except csv.Error as error:
-            raise ArgumentError(f"line {reader.reader.line_num} of {file.name} is no CSV: {error}") from error
+        return _csv_of(lines, file.name, delimiter)
+
+
+def _csv_of(lines: IO[str], of: str, delimiter: str) -> Records:
+    reader = csv.DictReader(lines, delimiter=delimiter, restkey="", strict=True)
+    names = _head(reader, of)
+    rows: list[Mapping[str, object]] = []
+    places = []
+    try:
+        for row in reader:
+            place = f"line {reader.line_num} of {of}"
+            if "" in row and "" not in names:
+                raise ArgumentError(
+                    f"{place} has {len(names) + len(row[''])} cells and the head has {len(names)}; put "
+                    "texts with commas in double quotes"
+                )
+            rows.append({name: cell for name, cell in row.items() if cell is not None})
+            places.append(place)
+    except csv.Error as error:
+        raise ArgumentError(f"line {reader.reader.line_num} of {of} is no CSV: {error}") from error
     return Records(names, rows, places, are_texts=True)
 
 
-def _head(reader: csv.DictReader[str], file: Path) -> list[str]:
+def _head(reader: csv.DictReader[str], of: str) -> list[str]:
     try:
         names = list(reader.fieldnames or ())
     except csv.Error as error:
-        raise ArgumentError(f"the head of {file.name} is no CSV: {error}") from error
+        raise ArgumentError(f"the head of {of} is no CSV: {error}") from error
     if not names:
-        raise ArgumentError(f"{file.name!r} is empty; its first line is to name the columns")
+        raise ArgumentError(f"{of!r} is empty; its first line is to name the columns")
     if twice := sorted(name for name in set(names) if names.count(name) > 1):
-        raise ArgumentError(f"the head of {file.name} names the column {twice[0]!r} twice; keep one")
+        raise ArgumentError(f"the head of {of} names the column {twice[0]!r} twice; keep one")
     return names
 
 

@@ -9,11 +9,11 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from maas_client import _frames, _labelled_files
+from maas_client._labelled_files import Records
 from maas_client.errors import ArgumentError
 from maas_client.types import MAX_LABEL_CHARACTERS, LabelledRows
 
 if TYPE_CHECKING:
-    from maas_client._labelled_files import Records
     from maas_client.types import LossName
 
 TEXT = "text"
@@ -54,7 +54,8 @@ def read(source: object, meaning: Meaning, *, part: str) -> Rows:
     """Return the rows of whatever holds them.
 
     Args:
-        source: Pairs of an input and a label, a data frame, the path of a file, or `LabelledRows`.
+        source: Pairs of an input and a label, a data frame, the path of a file, what was read of one, or
+            `LabelledRows`.
         meaning: What its columns are.
         part: Its name in errors: `train`, `validation` or `test`.
 
@@ -101,6 +102,8 @@ def check_parts(parts: Mapping[str, Rows], loss: LossName) -> None:
 def _rows(source: object, meaning: Meaning, part: str) -> tuple[Rows, Sequence[str]]:
     if isinstance(source, LabelledRows):
         return _of_contract(source, part)
+    if isinstance(source, Records):
+        return _of_records(source, meaning, part)
     if _frames.is_frame(source):
         return _of_records(_labelled_files.of_frame(source), meaning, part)
     if isinstance(source, str | PathLike):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from maas_client.types import ErrorBody, ErrorReply
 from reference_server.http import pipeline
 from reference_server.http.exchange import Call
+from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 _FIRST_FAILURE = 400
+# Of a browser's headers: where it reached us, what it is, of which trace its request is a part, and what a
+# stream of events has told it.
+_KEPT = ("host", "user-agent", "traceparent", "tracestate", "last-event-id")
 
 
 class Refused(Exception):  # noqa: N818 - named by what the API said
@@ -67,7 +71,7 @@ class Api:
         /,
         *,
         query: Mapping[str, object] | None = None,
-        body: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | Spool | None = None,
         headers: Mapping[str, str] | None = None,
         **path: str,
     ) -> ReplyT:
@@ -77,7 +81,7 @@ class Api:
             name: The endpoint's name, such as `keys.create`.
             reply: The type of the reply.
             query: Parameters; those that are None or empty are left out.
-            body: What is sent as JSON.
+            body: What is sent as JSON, or a file.
             headers: More of them.
             path: The parts of the path.
 
@@ -94,7 +98,7 @@ class Api:
         /,
         *,
         query: Mapping[str, object] | None = None,
-        body: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | Spool | None = None,
         headers: Mapping[str, str] | None = None,
         **path: str,
     ) -> Answer:
@@ -109,11 +113,14 @@ class Api:
                 query=_query(query or {}),
                 headers={**self._headers(), **(headers or {})},
                 received=self.services.timer(),
-                body=b"" if body is None else orjson.dumps(body),
+                body=_sent(body),
             ),
         )
         # Not `handle`: the page is one request, which is logged and counted once.
-        answer = pipeline.settle(call, pipeline.compute(call, path))
+        answer = pipeline.compute(call, path)
+        if self.services.tracing is not None:
+            self.services.tracing.record(call, answer)
+        answer = pipeline.settle(call, answer)
         if answer.status >= _FIRST_FAILURE:
             error = ErrorReply.model_validate_json(answer.body).error
             raise Refused(answer.status, error, retry_after=answer.headers.get("retry-after"))
@@ -123,12 +130,16 @@ class Api:
         return next(endpoint for endpoint in self.services.endpoints if endpoint.name == name)
 
     def _headers(self) -> dict[str, str]:
-        kept = {
-            name: self.visit.headers[name] for name in ("host", "user-agent") if name in self.visit.headers
-        }
+        kept = {name: self.visit.headers[name] for name in _KEPT if name in self.visit.headers}
         if self.token is not None:
             kept["authorization"] = f"Bearer {self.token}"
         return {**kept, "content-type": "application/json"}
+
+
+def _sent(body: Mapping[str, object] | Spool | None) -> bytes | Spool:
+    if isinstance(body, Spool):
+        return body
+    return b"" if body is None else orjson.dumps(body)
 
 
 def _query(parameters: Mapping[str, object]) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 320, 160
 # At the left the longest number of four digits fits, such as -1.235e-05.
 _LEFT, _TOP, _RIGHT, _BOTTOM = 66, 10, 10, 24
+# Where the charts' own area ends.
+LEFT_X, RIGHT_X, TOP_Y, BOTTOM_Y = _LEFT, WIDTH - _RIGHT, _TOP, HEIGHT - _BOTTOM
 _MOST_DAYS = 31
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.http import dump_cookie, parse_cookie
 
+from reference_server.security import credentials
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,7 +27,10 @@ class Cookies:
 
     Args:
         secure: Whether browsers reach the service by TLS: then the names begin with `__Host-`, so that no
-            other host of the same domain can set them; browsers take those for the path `/` alone.
+            other host of the same domain can set them, and nobody be made to work in another's session.
+            Browsers take those for the path `/` alone, so that they come with calls of the API too, which
+            read no cookie. `__Secure-` would go with `/console`, but keeps no other host out, and a path
+            keeps nothing apart (RFC 6265, sections 8.5 and 8.6).
     """
 
     secure: bool
@@ -89,4 +94,6 @@ class Cookies:
 def credential_of(settings: Settings, path: str, headers: Mapping[str, str]) -> str | None:
     """Return the `Authorization` that a request to the console stands for; None for any other request."""
     token = Cookies.of(settings).session(headers) if path.startswith("/console/") else None
-    return None if token is None else f"Bearer {token}"
+    credential = None if token is None else credentials.parse(token)
+    # An API key in the cookie's place is nobody.
+    return f"Bearer {token}" if credential is not None and credential.kind == "session" else None

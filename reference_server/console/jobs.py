@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 
 from maas_client.types import ENDED_JOB_STATES, JobLine, JobReply, JobState, Page
+from reference_server.console import evaluations, fine_tunes
 from reference_server.console.table import Pages
 from reference_server.http.exchange import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from reference_server.console.visits import Visit
 
 pages = Pages()
 
 _ON_A_PAGE = 50
+# Kinds of jobs whose page shows more than their result as JSON.
+_SHOWN: Mapping[str, Callable[[Visit, JobReply], dict[str, Any]]] = {
+    fine_tunes.KIND: fine_tunes.shown,
+    evaluations.KIND: evaluations.shown,
+}
+_TEMPLATES = {fine_tunes.KIND: "fine_tune.html", evaluations.KIND: "evaluation.html"}
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -33,7 +42,15 @@ def show(visit: Visit, job: str) -> Answer:
     found = visit.api.ask("jobs.get", JobReply, job=job)
     lines = visit.api.ask("jobs.read_log", Page[JobLine], job=job).data
     result = None if found.result is None else orjson.dumps(found.result, option=orjson.OPT_INDENT_2).decode()
-    return visit.render("job.html", job=found, lines=lines, result=result, ended=_has_ended(found))
+    return visit.render(
+        _TEMPLATES.get(found.kind, "job.html"),
+        job=found,
+        lines=lines,
+        result=result,
+        ended=_has_ended(found),
+        is_told=found.kind in _SHOWN,
+        **(_SHOWN[found.kind](visit, found) if found.kind in _SHOWN else {}),
+    )
 
 
 @pages.get("/jobs/<job>/progress")
@@ -47,8 +64,15 @@ def progress(visit: Visit, job: str) -> Answer:
         "done": done,
         "total": total,
         "text": progress_text(found),
+        **_live(found),
     }
     return Answer(200, _JSON, orjson.dumps(told))
+
+
+@pages.get("/jobs/<job>/events")
+def events(visit: Visit, job: str) -> Answer:
+    """Follow a job as the API's stream does; our own server hands it on to that before it comes here."""
+    return visit.api.send("jobs.events", job=job)
 
 
 @pages.post("/jobs/<job>/cancel")
@@ -69,6 +93,14 @@ def progress_text(job: JobReply) -> str:
     """Return how far a job is, in numbers."""
     of = f" / {job.progress.total:,}" if job.progress.total is not None else ""
     return f"{job.progress.done:,}{of} {job.progress.unit}".strip()
+
+
+def _live(job: JobReply) -> dict[str, Mapping[str, str]]:
+    """Return what else the page of a job under way changes: texts and lines, by their names in it."""
+    if job.kind != fine_tunes.KIND:
+        return {"texts": {}, "points": {}}
+    drawn = fine_tunes.picture(job)
+    return {"texts": drawn.texts, "points": drawn.points}
 
 
 def _has_ended(job: JobReply) -> bool:

@@ -13,15 +13,19 @@ from maas_client.types import ErrorBody
 from reference_server.console import (
     account,
     audit,
+    capture,
     catalogue,
     changes,
     entrance,
     erasures,
+    evaluations,
+    fine_tunes,
     forgery,
     forms,
     jobs,
     keys,
     model,
+    publishing,
     trying,
     usage,
     versions,
@@ -30,19 +34,27 @@ from reference_server.console.api import Api, Refused
 from reference_server.console.cookies import Cookies, credential_of
 from reference_server.console.languages import chosen, texts
 from reference_server.console.visits import Visit
-from reference_server.errors import Forbidden, ServiceError, Unauthenticated
+from reference_server.errors import Forbidden, MethodNotAllowed, ServiceError, Unauthenticated
 from reference_server.http import pipeline
-from reference_server.http.blueprints import CREDENTIAL, incoming_request
+from reference_server.http.blueprints import (
+    CREDENTIAL,
+    FAILURE,
+    STANDS_FOR,
+    failure,
+    incoming_request,
+    unmatched,
+)
 from reference_server.http.errors import internal_error
+from reference_server.http.exchange import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Flask
+    from werkzeug.exceptions import HTTPException
 
     from reference_server.app import Services
     from reference_server.console.table import Page
-    from reference_server.http.exchange import Answer
     from reference_server.security.callers import Caller
 
 PAGES: tuple[Page, ...] = tuple(
@@ -52,9 +64,13 @@ PAGES: tuple[Page, ...] = tuple(
         catalogue,
         model,
         changes,
+        publishing,
         versions,
+        capture,
         trying,
+        evaluations,
         keys,
+        fine_tunes,
         jobs,
         usage,
         audit,
@@ -80,24 +96,56 @@ def mount(app: Flask, services: Services) -> None:
             provide_automatic_options=False,
         )
     app.register_blueprint(blueprint)
+    for status in (404, 405):
+        app.register_error_handler(status, partial(_no_page, services))
     # Who has logged in here may send as much as who shows a credential.
     app.extensions[CREDENTIAL] = partial(credential_of, services.settings)
+    app.extensions[STANDS_FOR] = stands_for
+
+
+def stands_for(method: str, path: str) -> str | None:
+    """Return the endpoint's path that a page hands its whole request on to, and its stream of events.
+
+    A server that knows it holds no thread for a stream, and lets packages come to the disk.
+    """
+    streams = method == "GET" and path.startswith("/console/jobs/") and path.endswith("/events")
+    packages = method == "POST" and path.startswith("/console/models/") and path.endswith("/versions")
+    return f"/v1/{path.removeprefix('/console/')}" if streams or packages else None
 
 
 def _view(services: Services, page: Page) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         visit = _visit(services)
-        answer = _answer(visit, page, path)
-        answer = pipeline.show(services, visit.request, answer, template=page.template, caller=visit.caller)
-        response = Response(answer.body, status=answer.status)
-        response.headers.clear()
-        response.headers.extend(answer.headers)
-        for cookie in visit.set_cookies:
-            response.headers.add("set-cookie", cookie)
-        response.content_length = len(answer.body)
-        return response
+        try:
+            answer = _answer(visit, page, path)
+        finally:
+            visit.form.close()
+        return _shown(visit, answer, page.template)
 
     return view
+
+
+def _shown(visit: Visit, answer: Answer, template: str) -> Response:
+    answer = pipeline.show(visit.services, visit.request, answer, template=template, caller=visit.caller)
+    response = Response(answer.chunks or answer.body, status=answer.status)
+    response.headers.clear()
+    response.headers.extend(answer.headers)
+    for cookie in visit.set_cookies:
+        response.headers.add("set-cookie", cookie)
+    if answer.chunks is None:
+        response.content_length = len(answer.body)
+    return response
+
+
+def _no_page(services: Services, error: HTTPException) -> Response:
+    """Make a page of an address of the console that there is not; of others what the API says."""
+    if not incoming.path.startswith("/console/"):
+        return unmatched(services, error)
+    visit, told = _visit(services), failure(error, services)
+    visit.caller = _caller(visit)
+    answer = _failed(visit, told)
+    allow = {"allow": ", ".join(told.allowed)} if isinstance(told, MethodNotAllowed) else {}
+    return _shown(visit, Answer(answer.status, {**answer.headers, **allow}, answer.body), "none")
 
 
 def _visit(services: Services) -> Visit:
@@ -128,7 +176,7 @@ def _answer(visit: Visit, page: Page, path: dict[str, str]) -> Answer:
         if page.access == "session" and visit.caller is None:
             return _to_log_in(visit)
         if page.method == "POST":
-            visit.form = forms.read(incoming.environ, visit.services.settings.max_body_bytes)
+            visit.form = _form(visit, page)
             _require_own_form(visit)
         return page.show(visit, **path)
     except Refused as refused:
@@ -141,6 +189,17 @@ def _answer(visit: Visit, page: Page, path: dict[str, str]) -> Answer:
     except Exception:  # noqa: BLE001 - logged whole, shown to nobody
         _log.exception("the page failed", extra={"fields": {"request_id": visit.request.id}})
         return _failed(visit, internal_error())
+
+
+def _form(visit: Visit, page: Page) -> forms.Form:
+    settings, environ = visit.services.settings, incoming.environ
+    if (told := environ.get(f"maas.{FAILURE}")) is not None:
+        raise told
+    if not page.takes_packages:
+        return forms.read(environ, settings.max_body_bytes)
+    return forms.read_packages(
+        environ, max_bytes=settings.max_body_bytes, max_package_bytes=settings.max_package_bytes
+    )
 
 
 def _caller(visit: Visit) -> Caller | None:

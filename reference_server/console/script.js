@@ -21,16 +21,8 @@ function addCopyButton(block) {
   block.append(button);
 }
 
-async function follow(job) {
-  const answer = await fetch(job.dataset.progress, { headers: { accept: "application/json" } });
-  if (!answer.ok || answer.redirected) {
-    return; // The session may have ended: a reload tells.
-  }
-  const told = await answer.json();
-  if (told.ended) {
-    location.reload();
-    return;
-  }
+// Each element is named by what it shows; what the server has drawn is put in its place.
+function show(told, job) {
   job.querySelector("[data-state]").textContent = told.state;
   job.querySelector("[data-text]").textContent = told.text;
   const bar = job.querySelector("progress");
@@ -38,8 +30,59 @@ async function follow(job) {
     bar.max = told.total;
     bar.value = told.done;
   }
-  setTimeout(() => follow(job), PAUSE_MS);
+  for (const [name, text] of Object.entries(told.texts)) {
+    document.querySelectorAll(`[data-live="${name}"]`).forEach((element) => { element.textContent = text; });
+  }
+  for (const [name, points] of Object.entries(told.points)) {
+    document.querySelector(`[data-line="${name}"]`)?.setAttribute("points", points);
+  }
+}
+
+// Returns whether there is more to come.
+async function ask(job) {
+  const answer = await fetch(job.dataset.progress, { headers: { accept: "application/json" } });
+  if (!answer.ok || answer.redirected) {
+    return false; // The session may have ended: a reload tells.
+  }
+  const told = await answer.json();
+  if (told.ended) {
+    location.reload();
+    return false;
+  }
+  show(told, job);
+  return true;
+}
+
+async function poll(job) {
+  if (await ask(job)) {
+    setTimeout(() => poll(job), PAUSE_MS);
+  }
+}
+
+// Events tell when there is something new; there are so many streams at a time, and without one it is asked.
+function follow(job) {
+  const events = new EventSource(job.dataset.events);
+  let asking = false, changed = false;
+  events.addEventListener("job", async () => {
+    changed = true;
+    if (asking) {
+      return;
+    }
+    asking = true;
+    while (changed) {
+      changed = false;
+      if (!(await ask(job))) {
+        events.close();
+      }
+    }
+    asking = false;
+  });
+  events.addEventListener("error", () => {
+    if (events.readyState === EventSource.CLOSED) {
+      setTimeout(() => poll(job), PAUSE_MS);
+    }
+  });
 }
 
 document.querySelectorAll("[data-copyable]").forEach(addCopyButton);
-document.querySelectorAll("[data-progress]").forEach((job) => setTimeout(() => follow(job), PAUSE_MS));
+document.querySelectorAll("[data-progress]").forEach(follow);

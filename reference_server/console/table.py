@@ -24,6 +24,7 @@ class Page:
     Args:
         access: `session` needs a log-in session, `open` does not.
         show: Takes a `Visit` and the parts of the path.
+        takes_packages: Whether its form brings files as large as packages, which lie on the disk meanwhile.
         template: The path as the log writes it: `/console/models/{model}`.
     """
 
@@ -31,6 +32,7 @@ class Page:
     path: str
     access: Access
     show: Show
+    takes_packages: bool = False
 
     @property
     def template(self) -> str:
@@ -53,13 +55,17 @@ class Pages:
         """Register what shows a page."""
         return self._register("GET", path, access)
 
-    def post(self, path: str, *, access: Access = "session") -> Callable[[Show], Show]:
+    def post(
+        self, path: str, *, access: Access = "session", takes_packages: bool = False
+    ) -> Callable[[Show], Show]:
         """Register what a form is sent to."""
-        return self._register("POST", path, access)
+        return self._register("POST", path, access, takes_packages=takes_packages)
 
-    def _register(self, method: Literal["GET", "POST"], path: str, access: Access) -> Callable[[Show], Show]:
+    def _register(
+        self, method: Literal["GET", "POST"], path: str, access: Access, *, takes_packages: bool = False
+    ) -> Callable[[Show], Show]:
         def register(show: Show) -> Show:
-            self.pages.append(Page(method, f"/console{path}", access, show))
+            self.pages.append(Page(method, f"/console{path}", access, show, takes_packages))
             return show
 
         return register

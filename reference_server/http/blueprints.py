@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 UPLOAD = "upload"
 # Under this name among the application's extensions lies what finds another credential than the header.
 CREDENTIAL = "maas_credential"
+# Likewise what tells the path of the endpoint that a page hands its request on to.
+STANDS_FOR = "maas_stands_for"
+# Under `maas.` and this name in the WSGI environment lies why a server has not received what a page takes.
+FAILURE = "failure"
 
 
 def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None:
@@ -45,10 +49,15 @@ def mount(app: Flask, services: Services, endpoints: Iterable[Endpoint]) -> None
     for blueprint in blueprints.values():
         app.register_blueprint(blueprint)
 
-    def unmatched(error: HTTPException) -> Response:
-        return _response(refuse(services, incoming_request(services), _failure(error, services)))
+    def refused(error: HTTPException) -> Response:
+        return unmatched(services, error)
 
-    app.register_error_handler(HTTPException, unmatched)
+    app.register_error_handler(HTTPException, refused)
+
+
+def unmatched(services: Services, error: HTTPException) -> Response:
+    """Answer what no endpoint takes."""
+    return _response(refuse(services, incoming_request(services), failure(error, services)))
 
 
 def _view(services: Services, endpoint: Endpoint) -> Callable[..., Response]:
@@ -94,7 +103,8 @@ def _response(answer: Answer) -> Response:
     return response
 
 
-def _failure(error: HTTPException, services: Services) -> ServiceError:
+def failure(error: HTTPException, services: Services) -> ServiceError:
+    """Return what a failure of the framework is to whoever called."""
     if error.code == HTTPStatus.NOT_FOUND:
         return NotFound(
             f"there is no route {incoming.method} {incoming.path[:200]}; see /docs", code="route_not_found"

@@ -19,7 +19,7 @@ from maas_client._open_inference import JSON_LENGTH
 from reference_server.errors import ServiceError, Unauthenticated, Unavailable
 from reference_server.http import auditing, bodies, inference, pipeline
 from reference_server.http.addresses import client_address
-from reference_server.http.blueprints import CREDENTIAL, UPLOAD
+from reference_server.http.blueprints import CREDENTIAL, FAILURE, STANDS_FOR, UPLOAD
 from reference_server.http.bridge import Bridge
 from reference_server.http.errors import answer_for, internal_error
 from reference_server.http.exchange import Call, Cold, Loading, Request
@@ -73,6 +73,9 @@ _log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 # What finds another credential than the header, by path and headers.
 _FindCredential: TypeAlias = "Callable[[str, Mapping[str, str]], str | None]"
+# What tells the path of the endpoint that a page hands a request on to, by method and path.
+_StandsFor: TypeAlias = "Callable[[str, str], str | None]"
+_FORM = "multipart/form-data"
 
 
 class Front:
@@ -97,6 +100,7 @@ class Front:
         self._threads = ThreadPoolExecutor(_FLASK_THREADS, thread_name_prefix="flask")
         self._upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
         self._credential: _FindCredential = flask.extensions.get(CREDENTIAL, _no_other)
+        self._stands_for: _StandsFor = flask.extensions.get(STANDS_FOR, _nothing)
         self._flask = Bridge(flask.wsgi_app, self._threads)
         self._flask_uploads = Bridge(flask.wsgi_app, self._upload_threads)
         self._own = [
@@ -201,7 +205,9 @@ class Front:
                     self._matched.clear()
                 self._matched[exchange.path] = found
         endpoint, path = found
-        return Call(self._services, endpoint, self._request(exchange)) if endpoint else None, path
+        if endpoint is None:
+            return self._match_page(exchange, self._own)
+        return Call(self._services, endpoint, self._request(exchange)), path
 
     def _match_read(self, exchange: Exchange) -> tuple[Call | None, Mapping[str, str]]:
         if exchange.method != "GET" or exchange.length != 0:
@@ -213,6 +219,22 @@ class Front:
             for endpoint in self._streams:
                 if (match := endpoint.pattern.fullmatch(exchange.path)) is not None:
                     return Call(self._services, endpoint, self._request(exchange)), match.groupdict()
+            return self._match_page(exchange, self._streams)
+        return None, {}
+
+    def _match_page(
+        self, exchange: Exchange, endpoints: list[Endpoint]
+    ) -> tuple[Call | None, Mapping[str, str]]:
+        """Find the endpoint that a page stands for, called by whoever its cookie says."""
+        stands_for = self._stands_for(exchange.method, exchange.path)
+        credential = stands_for and self._credential(exchange.path, exchange.headers)
+        if stands_for is None or credential is None:
+            return None, {}
+        for endpoint in endpoints:
+            if (match := endpoint.pattern.fullmatch(stands_for)) is not None:
+                request = self._request(exchange)
+                request.headers = {**request.headers, "authorization": credential}
+                return Call(self._services, endpoint, request), match.groupdict()
         return None, {}
 
     def _search(self, path: str) -> tuple[Endpoint | None, Mapping[str, str]]:
@@ -406,11 +428,21 @@ class Front:
             self._others -= 1
 
     async def _receive(self, exchange: Exchange, call: Call) -> None:
+        if call.endpoint.pattern.fullmatch(exchange.path) is not None:
+            await self._spooled(exchange, call, call.endpoint.streamed)
+            return
+        try:
+            await self._spooled(exchange, call, _FORM)
+        except ServiceError as error:
+            # People get a page that says so.
+            await self._flask(exchange, b"", **{FAILURE: error})
+
+    async def _spooled(self, exchange: Exchange, call: Call, media_type: str) -> None:
         await self._in_thread(pipeline.authorize, call)
         limit = call.endpoint.most_bytes(self._settings)
         if (exchange.length or 0) > limit:
             raise bodies.body_too_large(limit)
-        with Spool(max_bytes=limit, media_type=call.endpoint.streamed) as upload:
+        with Spool(max_bytes=limit, media_type=media_type) as upload:
             async for chunk in exchange.chunks():
                 upload.write(chunk)
             await self._flask_uploads(exchange, b"", **{UPLOAD: upload})
@@ -544,6 +576,11 @@ def _overloaded(reason: str) -> Unavailable:
 
 def _no_other(_path: str, _headers: Mapping[str, str]) -> str | None:
     """Return no credential beside the header's."""
+    return None
+
+
+def _nothing(_method: str, _path: str) -> str | None:
+    """Return no endpoint: there are no pages."""
     return None
 
 

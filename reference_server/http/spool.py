@@ -79,15 +79,19 @@ class Spool:
         with storage_faults():  # what was buffered is written now
             return self._spool.reader(), digest
 
+    def close(self) -> None:
+        """Give the file up."""
+        # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
+        with suppress(OSError):
+            self._spool.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What is still buffered goes nowhere anyway; a full disk refuses it here once more.
-        with suppress(OSError):
-            self._spool.close()
+        self.close()
 
 
 def declared_digest(headers: Mapping[str, str]) -> bytes | None:

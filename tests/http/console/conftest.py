@@ -10,7 +10,8 @@ from itertools import count
 import pytest
 
 from reference_server.errors import NotFound
-from reference_server.registry import jobs, sessions
+from reference_server.jobs import context, running
+from reference_server.registry import job_runs, jobs, sessions
 from reference_server.registry.jobs import NewJob
 from reference_server.security import credentials
 
@@ -188,6 +189,30 @@ def make_job(site, account_id):
     for job in made:
         with suppress(NotFound):
             jobs.cancel(services.database, services.artifacts, account_id, job)
+
+
+@pytest.fixture
+def run_next(site):
+    """Return a function that does what a job process does once."""
+
+    def run():
+        services = site.services
+        own = context.Services(services.settings, services.database, services.artifacts, services.pool)
+        claim = job_runs.claim(services.database, "test", lease=timedelta(seconds=60))
+        running.run(claim, own, stopping=lambda: False)
+
+    return run
+
+
+@pytest.fixture
+def taking_jobs(site, monkeypatch):
+    """Let the server take jobs, which the test runs; in the end there are none."""
+    monkeypatch.setattr(site.services, "has_job_processes", True)
+    with site.services.database.write() as session:
+        session.query(jobs.JobRow).delete()
+    yield
+    with site.services.database.write() as session:
+        session.query(jobs.JobRow).delete()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ def test_a_job_is_followed_and_stopped(ada, make_job):
     shown = ada.get(f"/console/jobs/{job}")
     assert shown.has(f'data-progress="/console/jobs/{job}/progress"', "<progress", "Reload")
     told = json.loads(ada.get(f"/console/jobs/{job}/progress").text)
-    assert told == {"state": "queued", "ended": False, "done": 0, "total": None, "text": "0"}
+    progress = {"state": "queued", "ended": False, "done": 0, "total": None, "text": "0"}
+    assert told == {**progress, "texts": {}, "points": {}}
     ended = ada.follow(ada.post(f"/console/jobs/{job}/cancel"))
     assert ended.has("asked to stop", "cancelled", "Erase the job")
     assert "data-progress" not in ended.text
@@ -91,6 +92,7 @@ def test_an_account_is_erased_and_its_receipt_is_for_who_has_its_id(site, visito
 
 
 def test_a_page_that_takes_forms_alone_is_no_page_to_look_at(ada):
-    """405, and what it takes."""
+    """405, and what it takes; to people as a page."""
     shown = ada.get("/console/logout")
     assert (shown.status, shown.headers["allow"]) == (405, "POST")
+    assert shown.has("Log out", "</html>")

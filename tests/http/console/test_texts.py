@@ -16,7 +16,7 @@ CODE = {
 }
 # Found by a name that is put together: `t("state." ~ model.state)`.
 PARTS = {"fault_code", "failure", "done", "order", "visibility", "state", "role", "event", "scope"}
-PARTS |= {"job_state", "act", "outcome"}
+PARTS |= {"job_state", "act", "outcome", "rows_part", "features", "loss", "schedule", "measured_on"}
 USED = {key for text in CODE.values() for key in re.findall(r"""\bt(?:exts)?\(['"](\w+\.[\w-]+)['"]""", text)}
 
 
@@ -40,9 +40,9 @@ def test_no_text_is_left_over():
     """What no page shows any more goes."""
     dynamic = {
         f"page.{name}"
-        for name in ("models", "keys", "jobs", "usage", "audit", "account", "login", "register")
+        for name in ("models", "fine-tunes", "keys", "jobs", "usage", "audit", "account", "login", "register")
     }
-    dynamic |= {f"model.{name}" for name in ("overview", "versions", "try")}
+    dynamic |= {f"model.{name}" for name in ("overview", "versions", "try", "evaluate", "capture")}
     left = {key for key in texts("en").by_key if key not in USED and key.partition(".")[0] not in PARTS}
     assert left - dynamic == set()
 
