@@ -248,3 +248,39 @@ def test_who_has_spent_all_makes_no_write_of_every_call(store):
         quotas.give_back(["ada"], 10)
         assert take(quotas, 11).wait > 0
     assert store.asked <= asked + 1
+
+
+def give_back(store, rows, *, spent, day=None):
+    taken = row_counts.Taken(("ada",), day or store.now.date(), rows)
+    with store.db.write() as session:
+        row_counts.give_back(session, taken, spent=spent)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_what_a_job_gave_back_is_there_again_for_every_worker(store, processes):
+    """Within a second of the only one, of several when the others have let it go; and never twice."""
+    workers = [store.quotas(processes, number) for number in range(processes)]
+    assert take(workers[0], 90, most=90).wait == 0
+    assert take(workers[-1], 30, most=90).wait > 0
+    give_back(store, 90, spent=30)
+    give_back(store, 80, spent=0, day=store.now.date() - timedelta(days=1))
+    give_back(store, 20, spent=25)
+    for _ in range(1 if processes == 1 else 3):
+        store.now += timedelta(seconds=6)
+        for worker in workers:
+            worker.exchange()
+    assert take(workers[-1], 60, most=90).wait == 0
+    for worker in (*workers, *workers):
+        worker.exchange()
+        store.now += timedelta(seconds=2)
+        assert take(worker, 1, most=90).wait > 0
+    assert store.used() == 90 - 80
+
+
+def test_what_was_given_back_is_told_once_to_who_counts_elsewhere(store):
+    """With Redis the store counts nothing, and each worker looks."""
+    give_back(store, 90, spent=30)
+    today = store.now.date()
+    assert row_counts.take_given_back(store.db, today - timedelta(days=1)) == {}
+    assert row_counts.take_given_back(store.db, today) == {"ada": 60}
+    assert row_counts.take_given_back(store.db, today) == {}

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from reference_server.errors import TooManyRequests
+from reference_server.limit_counters import open_limits
+from reference_server.registry import row_counts
+from reference_server.registry.database import Database
 from reference_server.security.delays import LocalFailures, LogInDelays
 from reference_server.security.quotas import Grant, StoredQuotas
 from reference_server.security.rate_limits import LocalBuckets, Rate, RateLimit
@@ -20,6 +23,7 @@ from reference_server.security.shared_limits import (
     SharedFailures,
     SharedQuotas,
 )
+from reference_server.settings import Settings
 
 redis = pytest.importorskip("redis", reason="the package redis is not installed")
 pytestmark = pytest.mark.skipif(
@@ -126,6 +130,27 @@ def test_workers_share_the_rows_of_a_day(links):
     for each in (first, second):
         assert each.take([("ada", 100), ("all", 1000)], 11)[0].wait > 0
     assert second.take([("ada", 100), ("all", 1000)], 10)[1].left == 990
+
+
+def test_what_a_job_gave_back_comes_to_redis(redis_port, links, empty_database, tmp_path):
+    """Once a second each worker looks into the store; the first one brings it, and it comes once."""
+    links()
+    database = Database(f"sqlite:///{shutil.copy(empty_database, tmp_path / 'maas.db')}", clock=lambda: NOON)
+    settings = Settings(rate_limit_url=f"redis://127.0.0.1:{redis_port}/0", workers=2, data_dir=tmp_path)
+    first, second = (
+        open_limits(settings, database, worker=number, timer=time.monotonic) for number in range(2)
+    )
+    try:
+        assert first.rows.take([("ada", 100)], 90)[0].left == 10
+        with database.write() as session:
+            row_counts.give_back(session, row_counts.Taken(("ada",), NOON.date(), 90), spent=30)
+        for each in (second, first):
+            each.exchange()
+        assert second.rows.take([("ada", 100)], 70)[0].left == 0
+    finally:
+        first.close()
+        second.close()
+        database.dispose()
 
 
 def test_workers_share_failed_log_ins(links):
