@@ -145,6 +145,11 @@ PAGES = (
     "account",
     "account/erase",
     "models/absent",
+    "fine-tunes",
+    "publish?model=another",
+    "models/words/capture",
+    "models/words/evaluate",
+    "mistyped",
 )
 
 
@@ -170,6 +175,11 @@ def test_no_page_breaks_a_rule_of_accessibility(open_page, address, checker, mak
     for path in (*PAGES, f"jobs/{job}"):
         page.goto(f"{address}/{path}")
         check(path)
+    page.goto(f"{address}/models/words/try")
+    page.fill("[name='input.text']", "a good day, and a bad one")
+    page.click("button[value=explain]")
+    page.wait_for_selector("svg")
+    check("an explanation")
     page.goto(f"{address}/models/words/try")
     page.click("button[value=predict]")
     check("an answer")
