@@ -15,7 +15,7 @@ from reference_server.console.languages import texts
 from reference_server.registry import job_runs, jobs
 
 ROWS = "text,label\n" + "".join(f"a {word} day,{label}\n" for word, label in (("good", "positive"),) * 3)
-QUICK = {"objective": "throughput", "time_budget_seconds": "1", "budget": "2000"}
+QUICK = {"objective": "throughput", "time_budget_seconds": "1", "budget": "20000"}
 
 
 def variant(name, p50, memory, **more):
@@ -79,7 +79,7 @@ def test_a_model_is_measured_and_a_variant_applied(site, ada, model, run_next, m
     made = ada.follow(applied)
     assert made.has("The new version", choices[0], f"/console/models/{name}/versions/2")
     version = site.through_flask("GET", f"/v1/models/{name}/versions/2", headers=site.ada).json
-    assert (version["notes"], version["aliases"], version["parent"]) == ("from a page", [], 1)
+    assert (version["notes"], version["aliases"], version["parent"]) == ("from a page", ["latest"], 1)
 
 
 @pytest.mark.usefixtures("taking_jobs")
@@ -149,7 +149,7 @@ def test_what_cannot_be_measured_is_told_at_its_field(ada, form, said):
     assert shown.status == 422
     assert said in unescape(re.search(r'aria-invalid="true".*?</div>', shown.text, re.DOTALL)[0] + shown.text)
     assert 'aria-invalid="true"' in shown.text
-    assert shown.has('value="2000"', '<option value="throughput" selected>')
+    assert shown.has('value="20000"', '<option value="throughput" selected>')
 
 
 def test_the_form_shows_the_defaults_of_the_contract(ada):
