@@ -13,8 +13,6 @@ from maas_client.types import (
     JobReply,
     Model,
 )
-from reference_server.advice import applying
-from reference_server.advice import job as advising
 from reference_server.console import labelled, snippets, variants
 from reference_server.console.api import Refused
 from reference_server.console.table import Pages
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 pages = Pages()
 
-KIND, APPLYING = advising.KIND, applying.KIND
+KIND, APPLYING = "advise", "apply-advice"
 ROWS = "inputs"
 _NUMBERS = ("max_quality_loss", "time_budget_seconds", "budget")
 _MAY_PUBLISH = ("owner", "publisher")
