@@ -1,9 +1,7 @@
 """A package published by a form, calls kept and erased by one, and a model evaluated on pasted rows."""
 
 import io
-import random
 import re
-import zipfile
 
 import pytest
 
@@ -105,33 +103,33 @@ def front(site, ada):
     return send
 
 
-def large(packed):
-    """Return a package that is no form's in memory: of more than the largest body beside packages."""
-    file = packed("large")
-    with zipfile.ZipFile(file, "a") as package:
-        package.writestr("assets/noise.bin", random.Random(0).randbytes(9_000_000))  # noqa: S311 - no secret
+@pytest.fixture
+def large(package_writer, text_graph):
+    """A package that is no form's in memory: of more than the largest body beside packages."""
+    graph, file = text_graph(), io.BytesIO()
+    graph.doc_string = "x" * 9_000_000
+    with open_package(package_writer(graph)) as package:
+        write_zip(package, file)
     return file.getvalue()
 
 
-def test_a_large_package_comes_through_the_front(site, front, packed):
+def test_a_large_package_comes_through_the_front(site, front, large):
     """It lies sealed on the disk and not in memory; in chunks or with its length."""
-    content = large(packed)
-    assert len(content) > site.services.settings.max_body_bytes
+    assert len(large) > site.services.settings.max_body_bytes
     for chunks in (None, 2**20):
-        answer = front("through-front", content, chunks=chunks)
+        answer = front("through-front", large, chunks=chunks)
         assert answer.status == 303, answer.body
         assert answer.headers["location"].startswith("/console/models/through-front/versions/1")
 
 
-def test_who_is_nobody_sends_no_package(site, front, packed, make_key, eve):
+def test_who_is_nobody_sends_no_package(site, front, large, make_key, eve):
     """They are sent to the log-in, or told on a page; nothing is published."""
-    content = large(packed)
     for session in (None, "maas_ses_of_nobody", make_key()[1]):
-        answer = front("nobodys", content, session=session)
+        answer = front("nobodys", large, session=session)
         assert answer.status in (303, 413), answer.body
         assert answer.headers.get("location", "/console/login").startswith("/console/login")
-    assert front("nobodys", content, token="").status == 403
-    assert front("nobodys", content, token=eve.token).status == 403
+    assert front("nobodys", large, token="").status == 403
+    assert front("nobodys", large, token=eve.token).status == 403
     assert site.through_flask("GET", "/v1/models/nobodys", headers=site.ada).status == 404
 
 
