@@ -13,7 +13,7 @@ import numpy as np
 
 from reference_server.explain.game import ends
 from reference_server.explain.odd_process import Observed, OddProcess, likeliest, regular
-from reference_server.explain.sampling import pairs_in_all
+from reference_server.explain.sampling import pairs_in_all, pairs_of
 
 if TYPE_CHECKING:
     from reference_server.explain.game import Booleans, Counted, Floats
@@ -46,10 +46,13 @@ def estimate(game: Counted, pairs: Booleans) -> tuple[Floats, Floats]:
     apart = process.left_out()[1:]
     values, moved = process.values(), process.influences()[1:] * apart[:, None]
     if len(seen.odd) > _ROWS_FOR_PROCESS:
-        beyond = odd[_ROWS_FOR_PROCESS:] - process.predicted(signs[_ROWS_FOR_PROCESS:])
-        apart = np.concatenate([apart, beyond])
-        values = values + regress(signs[1:], apart, weights, total=0)
-        moved = _moved(signs[1:], apart, weights)
+        whole, rest = _of_whole_sizes(pairs), odd[1:] - process.predicted(signs[1:])
+        # A pair that the process was fitted to stands for others of its size by what it is apart without it.
+        # One of a size that was taken whole stands for itself alone, and such small sizes weigh most.
+        rest[: len(apart)] = np.where(whole[: len(apart)], rest[: len(apart)], apart)
+        values = values + regress(signs[1:], rest, weights, total=0)
+        moved = _moved(signs[1:], rest, weights)
+        moved[whole] = 0
     # What is drawn without repeats from a finite number of pairs errs the less, the fewer are left.
     unseen = 1 - len(pairs) / pairs_in_all(features)
     errors = np.sqrt(unseen * (moved**2).sum(axis=0))
@@ -79,6 +82,14 @@ def _moved(signs: Floats, odd: Floats, weights: Floats) -> Floats:
     leverage = np.einsum("ij,jk,ik->i", signs, inverse, weighted)
     centred = inverse - np.outer(inverse.sum(axis=1), inverse.sum(axis=0)) / inverse.sum()
     return np.asarray(2 * weighted @ centred * (rest / (1 - leverage))[:, None])
+
+
+def _of_whole_sizes(pairs: Booleans) -> Booleans:
+    """Return which pairs are of a size of which all were drawn, so that none of it is left to chance."""
+    features, sizes = pairs.shape[1], pairs.sum(axis=1)
+    drawn = np.bincount(sizes)
+    existing = np.array([0, *(pairs_of(features, size) for size in range(1, len(drawn)))])
+    return np.asarray((drawn == existing)[sizes])
 
 
 def _weights(pairs: Booleans) -> Floats:

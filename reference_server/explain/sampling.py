@@ -47,7 +47,7 @@ def sample_pairs(features: int, count: int, *, rng: np.random.Generator) -> Bool
 def shares(features: int, count: int, *, rng: np.random.Generator) -> list[int]:
     """Return how many pairs to take of each size from 1 to half the features, what is over by chance."""
     sizes = np.arange(1, features // 2 + 1)
-    existing = np.array([_pairs_of(features, int(size)) for size in sizes], np.float64)
+    existing = np.array([pairs_of(features, int(size)) for size in sizes], np.float64)
     part = 1 / np.sqrt(sizes * (features - sizes))
     expected = _filled(part, existing, count)
     taken = np.floor(expected + _ROUNDING)
@@ -69,13 +69,14 @@ def _filled(part: Floats, existing: Floats, count: int) -> Floats:
         whole |= over
 
 
-def _pairs_of(features: int, size: int) -> int:
+def pairs_of(features: int, size: int) -> int:
+    """Return how many pairs have a smaller coalition of a size, at least 1."""
     existing = comb(features, size)
     return existing // 2 if 2 * size == features else existing
 
 
 def _of_size(features: int, size: int, count: int, rng: np.random.Generator) -> Booleans:
-    existing = _pairs_of(features, size)
+    existing = pairs_of(features, size)
     if existing <= _MOST_LISTED:
         # In lexical order the first half of those of half the features are the complements of the second.
         listed = np.array(list(islice(combinations(range(features), size), existing)))

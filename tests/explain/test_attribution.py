@@ -180,6 +180,21 @@ def test_many_samples_find_the_truth():
     assert (np.abs(many.values - truth) < 4 * many.standard_errors).all()
 
 
+def test_thousands_of_samples_err_by_as_much_less():
+    """Four times as many halve the error, in a game whose small coalitions differ most; errors tell that."""
+    costs = np.arange(1.0, 17)
+    truth = np.cumsum(1 / np.arange(16, 0, -1))
+    made, told = [], []
+    for budget in (1500, 6000):
+        found = [
+            explained(airport(costs), 16, method="kernel", budget=budget, seed=seed) for seed in range(2)
+        ]
+        made.append(np.sqrt(np.mean([(one.values - truth) ** 2 for one in found])))
+        told.append(np.sqrt(np.mean([one.standard_errors**2 for one in found])))
+    assert made[1] < 0.65 * made[0]
+    assert np.array(told) == pytest.approx(np.array(made), rel=0.4)
+
+
 def test_the_same_seed_gives_the_same_values():
     """And another seed others."""
     game, _ = polynomial(14, seed=0)

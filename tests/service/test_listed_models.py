@@ -173,7 +173,7 @@ def test_the_page_compares_texts(add, demo):
 
 
 def test_the_guide_explains_them(add, demo, tmp_path):
-    """The blocks of the guide to explanations that are about these models; the two cats make texts alike."""
+    """The blocks of the guide to explanations that are about these models; what happens makes texts alike."""
     for name in ("iris", "diabetes", "digits", "minilm"):
         add(name)
     said = {}
@@ -186,8 +186,9 @@ def test_the_guide_explains_them(add, demo, tmp_path):
             assert done.returncode == 0, done.stderr
             said[name] = done.stdout
     assert sorted(said) == ["digits", "iris", "minilm"]
-    # The heaviest word first.
-    assert said["minilm"].splitlines()[1].split()[-1] in ("cat", "sofa")
+    # The heaviest words first.
+    heaviest = [line.split()[-1] for line in said["minilm"].splitlines()[1:3]]
+    assert set(heaviest) <= {"cat", "sleeps", "sofa"}
 
 
 @pytest.mark.parametrize(
