@@ -46,9 +46,10 @@ def create(visit: Visit, model: str) -> Answer:
     version = visit.form.optional("version")
     try:
         body = {**_asked(visit), **_sample(visit, found)}
-        name = "advice.advise" if version is None else "advice.advise_version"
-        path = {"model": model} if version is None else {"model": model, "version": version}
-        job = visit.api.ask(name, JobReply, body=body, **path)
+        if version is None:
+            job = visit.api.ask("advice.advise", JobReply, body=body, model=model)
+        else:
+            job = visit.api.ask("advice.advise_version", JobReply, body=body, model=model, version=version)
     except Refused as refused:
         return _render(visit, found, refused)
     return visit.go("jobs", job.id)
