@@ -259,18 +259,19 @@ class Bench:
         Raises:
             BudgetSpentError: Not even one is within the budget.
         """
-        if 2 * rows > self.meter.left:
-            raise BudgetSpentError(
-                f"the budget of {self.meter.budget:,} rows is spent; ask for a larger one, or send fewer rows"
-            )
         last = max(self.meter.left - most_rows, 0)
-        return take(
+        pairs = take(
             original,
             variant,
             seconds=seconds,
             timer=self.timer,
             may_go_on=lambda: self.meter.left - 2 * rows >= last,
         )
+        if not len(pairs):
+            raise BudgetSpentError(
+                f"the budget of {self.meter.budget:,} rows is spent; ask for a larger one, or send fewer rows"
+            )
+        return pairs
 
     def _burst_rows(self, trial: Trial, most: int) -> int:
         """Return how many rows a burst has, the same ones for both: whole batches for each lane."""

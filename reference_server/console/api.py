@@ -5,6 +5,7 @@ So access, limits, usage and the audit log are those of the API, and nothing of 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
@@ -103,17 +104,22 @@ class Api:
         **path: str,
     ) -> Answer:
         """Call an endpoint and return its answer; see `ask`."""
+        endpoint = self._endpoint(name)
+        if endpoint.body_kind == "upload" and not isinstance(body, Spool):
+            most, source = endpoint.most_bytes(self.services.settings), io.BytesIO(_sent(body))
+            with Spool(max_bytes=most, media_type=endpoint.streamed, source=source) as spool:
+                return self.send(name, query=query, body=spool, headers=headers, **path)
         call = Call(
             self.services,
-            self._endpoint(name),
+            endpoint,
             replace(
                 self.visit,
-                method=self._endpoint(name).method,
-                path=self._endpoint(name).template.format(**path),
+                method=endpoint.method,
+                path=endpoint.template.format(**path),
                 query=_query(query or {}),
                 headers={**self._headers(), **(headers or {})},
                 received=self.services.timer(),
-                body=_sent(body),
+                body=body if isinstance(body, Spool) else _sent(body),
             ),
         )
         # Not `handle`: the page is one request, which is logged and counted once.
@@ -136,9 +142,7 @@ class Api:
         return {**kept, "content-type": "application/json"}
 
 
-def _sent(body: Mapping[str, object] | Spool | None) -> bytes | Spool:
-    if isinstance(body, Spool):
-        return body
+def _sent(body: Mapping[str, object] | None) -> bytes:
     return b"" if body is None else orjson.dumps(body)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
@@ -20,7 +19,6 @@ from maas_client.types import (
 from reference_server.console import labelled, losses, snippets
 from reference_server.console.api import Refused
 from reference_server.console.table import Pages
-from reference_server.http.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,12 +96,8 @@ def _asked(visit: Visit, options: Mapping[str, object], rows: Mapping[str, Any])
     count = len(rows["targets"])
     if count <= visit.services.settings.max_instances:
         return visit.api.ask("fine-tunes.create", JobReply, body={**options, "train": rows})
-    settings, content = visit.services.settings, orjson.dumps({"train": rows})
     query = {"rows": count, "options": orjson.dumps(options).decode()}
-    with Spool(
-        max_bytes=settings.max_fine_tune_bytes, media_type="application/json", source=io.BytesIO(content)
-    ) as body:
-        return visit.api.ask("fine-tunes.create_large", JobReply, query=query, body=body)
+    return visit.api.ask("fine-tunes.create_large", JobReply, query=query, body={"train": rows})
 
 
 def _options(form: Form) -> dict[str, object]:

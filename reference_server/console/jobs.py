@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import orjson
 
 from maas_client.types import ENDED_JOB_STATES, JobLine, JobReply, JobState, Page
-from reference_server.console import evaluations, fine_tunes
+from reference_server.console import advice, evaluations, fine_tunes
 from reference_server.console.table import Pages
 from reference_server.http.exchange import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reference_server.console.languages import Texts
     from reference_server.console.visits import Visit
 
 pages = Pages()
@@ -23,8 +24,15 @@ _ON_A_PAGE = 50
 _SHOWN: Mapping[str, Callable[[Visit, JobReply], dict[str, Any]]] = {
     fine_tunes.KIND: fine_tunes.shown,
     evaluations.KIND: evaluations.shown,
+    advice.KIND: advice.shown,
+    advice.APPLYING: advice.shown_applied,
 }
-_TEMPLATES = {fine_tunes.KIND: "fine_tune.html", evaluations.KIND: "evaluation.html"}
+_TEMPLATES = {
+    fine_tunes.KIND: "fine_tune.html",
+    evaluations.KIND: "evaluation.html",
+    advice.KIND: "advice.html",
+    advice.APPLYING: "applied.html",
+}
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -64,7 +72,7 @@ def progress(visit: Visit, job: str) -> Answer:
         "done": done,
         "total": total,
         "text": progress_text(found),
-        **_live(found),
+        **_live(found, visit.texts),
     }
     return Answer(200, _JSON, orjson.dumps(told))
 
@@ -95,12 +103,15 @@ def progress_text(job: JobReply) -> str:
     return f"{job.progress.done:,}{of} {job.progress.unit}".strip()
 
 
-def _live(job: JobReply) -> dict[str, Mapping[str, str]]:
-    """Return what else the page of a job under way changes: texts and lines, by their names in it."""
-    if job.kind != fine_tunes.KIND:
-        return {"texts": {}, "points": {}}
-    drawn = fine_tunes.picture(job)
-    return {"texts": drawn.texts, "points": drawn.points}
+def _live(job: JobReply, texts: Texts) -> dict[str, object]:
+    """Return what else the page of a job under way changes: texts and lines by name, a table's rows."""
+    told: dict[str, object] = {"texts": {}, "points": {}, "rows": []}
+    if job.kind == fine_tunes.KIND:
+        drawn = fine_tunes.picture(job)
+        told |= {"texts": drawn.texts, "points": drawn.points}
+    elif job.kind == advice.KIND:
+        told |= {"rows": advice.rows(job, texts)}
+    return told
 
 
 def _has_ended(job: JobReply) -> bool:

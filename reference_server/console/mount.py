@@ -12,6 +12,7 @@ from flask import request as incoming
 from maas_client.types import ErrorBody
 from reference_server.console import (
     account,
+    advice,
     audit,
     capture,
     catalogue,
@@ -69,6 +70,7 @@ PAGES: tuple[Page, ...] = tuple(
         capture,
         trying,
         evaluations,
+        advice,
         keys,
         fine_tunes,
         jobs,

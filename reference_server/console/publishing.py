@@ -34,7 +34,7 @@ def publish(visit: Visit, model: str) -> Answer:
     query |= {name: "true" for name in _TICKS if form.is_ticked(name)}
     path = {"model": model}
     try:
-        answer = visit.api.send("versions.publish", query=query, body=package or {}, headers=_ZIP, **path)
+        answer = visit.api.send("versions.publish", query=query, body=package, headers=_ZIP, **path)
     except Refused as refused:
         if refused.status == _NOT_FOUND:
             raise

@@ -21,6 +21,22 @@ function addCopyButton(block) {
   block.append(button);
 }
 
+// As the server writes them: the second cell is the row's head, the others are figures.
+function tableRow(cells) {
+  const row = document.createElement("tr");
+  row.append(...cells.map((text, index) => {
+    const cell = document.createElement(index === 1 ? "th" : "td");
+    if (index === 1) {
+      cell.scope = "row";
+    } else {
+      cell.className = "number";
+    }
+    cell.textContent = text;
+    return cell;
+  }));
+  return row;
+}
+
 // Each element is named by what it shows; what the server has drawn is put in its place.
 function show(told, job) {
   job.querySelector("[data-state]").textContent = told.state;
@@ -35,6 +51,10 @@ function show(told, job) {
   }
   for (const [name, points] of Object.entries(told.points)) {
     document.querySelector(`[data-line="${name}"]`)?.setAttribute("points", points);
+  }
+  const body = document.querySelector("[data-rows]");
+  if (body && body.rows.length !== told.rows.length) {
+    body.replaceChildren(...told.rows.map(tableRow));
   }
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import orjson
 
-from maas_client.types import FineTuneCreate
+from maas_client.types import AdviceRequest, FineTuneCreate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,13 @@ def target(row):
     return float(row[label]) if asked.get("loss") == "mse" else row[label]
 asked["train"] = {"inputs": [given(row) for row in rows], "targets": [target(row) for row in rows]}
 print(json.dumps(asked))"""
+# What the SDK calls the options of an advice.
+_ADVICE_OPTIONS = {
+    "objective": "objective",
+    "max_quality_loss": "max_quality_loss",
+    "time_budget_seconds": "time_budget",
+    "budget": "budget",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,41 @@ def fine_tune(
         f"  | curl {shlex.quote(base_url + '/v1/fine-tunes')} \\\n  {_KEY} \\\n  {_JSON} -d @-\n"
     )
     return Call("\n".join(lines), curl)
+
+
+def advise(model: str, asked: Mapping[str, object], base_url: str, *, version: int | None = None) -> Call:
+    """Return advice on the rows of a file `rows.csv`.
+
+    Args:
+        model: The model's id.
+        asked: What an `AdviceRequest` holds beside its rows; what is as it is anyway is left out.
+        base_url: Where the service is.
+        version: The version; the one behind `default` when None.
+    """
+    fields = AdviceRequest.model_fields
+    said = {
+        name: value
+        for name, value in asked.items()
+        if name in _ADVICE_OPTIONS and value != fields[name].default
+    }
+    given = [f"{_ADVICE_OPTIONS[name]}={value!r}" for name, value in said.items()]
+    given += ['sample="rows.csv"', *([] if version is None else [f"version={version}"])]
+    python = [
+        "import maas_client",
+        "",
+        _client(base_url),
+        f"job = client.model({model!r}).advise({', '.join(given)})",
+        "advice = job.wait(progress=True)",
+        "print(advice)",
+        "# advice.apply() publishes what it recommends as a new version.",
+        "",
+    ]
+    url = f"{base_url}/v1/models/{quote(model, safe='~')}"
+    url += "/advice" if version is None else f"/versions/{version}/advice"
+    curl = (
+        f"curl {shlex.quote(url)} \\\n  {_KEY} \\\n  {_JSON} -d {shlex.quote(orjson.dumps(said).decode())}\n"
+    )
+    return Call("\n".join(python), curl)
 
 
 def _client(base_url: str) -> str:

@@ -170,6 +170,15 @@ def test_without_a_sample_no_change_of_weights_is_recommended(office):
     assert not str(result["recommendation"]["variant"]).startswith(("int8", "fp16"))
 
 
+def test_a_small_budget_leaves_out_what_it_does_not_reach(office):
+    """It is no failure: what was not measured is told, with what to do about it."""
+    job = done(office, send(office, "POST", PATH, {"time_budget_seconds": 1, "budget": 100}))
+    assert job["state"] == "succeeded", job["error"]
+    result = job["result"]
+    assert result["variants"][0]["name"] == "original"
+    assert any("ask for a larger one" in each["reason"] for each in result["not_measured"])
+
+
 def test_targets_make_the_loss_one_of_the_metric(office):
     """With the difference and its interval, of the same rows for both."""
     labels = send(office, "POST", "/v1/models/table/predict", {"instances": rows(40)}).json["predictions"]

@@ -154,7 +154,7 @@ def model(site):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visitor_of():
     """Return what makes visitors of a server."""
     return Visitor

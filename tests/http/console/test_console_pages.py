@@ -18,6 +18,7 @@ PAGES = (
     "models/words/erase",
     "models/words/evaluate",
     "models/words/capture",
+    "models/words/advise",
     "publish?model=words",
     "fine-tunes",
     "keys",
@@ -105,6 +106,7 @@ def test_a_hostile_model_is_shown_as_it_is_written(site, ada, hostile_package, m
         "models/words/versions/{}",
         "models/words/try?version={}",
         "models/{}/evaluate",
+        "models/{}/advise",
         "models/{}/capture",
         "models/words/capture?calls=yes&cursor={}",
         "publish?model={}",
@@ -171,3 +173,23 @@ def test_every_page_can_be_reached_through_the_front(site, ada):
         assert answer.status == 200
         assert b"</html>" in answer.body
     assert site.through_front("HEAD", "/console/models", headers=cookie).body == b""
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_mistyped_address_is_told_on_a_page(ada, anybody, method):
+    """To whoever asks; an address beside the console is told as the API tells it."""
+    for visitor in (ada, anybody):
+        shown = visitor.open("/console/modles/words", method=method)
+        assert shown.status == 404
+        assert shown.has("There is no such page", "</html>", "req_")
+    beside = ada.open("/consoles", method=method)
+    assert (beside.status, beside.headers["content-type"]) == (404, "application/json")
+
+
+def test_the_cookie_opens_no_endpoint_of_the_api(site, ada):
+    """Under TLS it comes with calls of the API too, which read no cookie."""
+    for name in ("maas_session", "__Host-maas_session"):
+        cookie = {"cookie": f"{name}={ada.session}"}
+        for way in (site.through_flask, site.through_front):
+            for path in ("/v1/account", "/v1/models/private", "/v1/jobs/job_x/events"):
+                assert way("GET", path, headers=cookie).status == 401

@@ -68,6 +68,16 @@ def test_a_file_goes_before_what_is_pasted_and_tabs_stand_for_commas(site, ada):
     assert found["request"]["options"]["loss"] == "mse"
 
 
+@pytest.mark.usefixtures("taking_jobs")
+def test_many_rows_go_as_a_stream_which_nobody_sees(site, ada, monkeypatch, run_next):
+    """More than one call takes; the job is the same."""
+    few = site.services.settings.model_copy(update={"max_instances": 10})
+    monkeypatch.setattr(site.services, "settings", few)
+    sent = ada.post("/console/fine-tunes", {**FORM, "name": "streamed"})
+    run_next()
+    assert ada.follow(sent).has("/console/models/streamed/versions/1")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

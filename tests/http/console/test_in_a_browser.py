@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from maas_client.types import TrainingPoint
+from reference_server.console import losses
+from reference_server.jobs import running
+from reference_server.jobs.context import Services
 from reference_server.registry import job_runs, jobs
+from reference_server.registry.jobs import NewJob
 
 spec = importlib.util.spec_from_file_location("axe", Path(__file__).with_name("axe.py"))
 axe = importlib.util.module_from_spec(spec)
@@ -137,24 +142,63 @@ PAGES = (
     "models/words/versions?a=1&b=2",
     "models/words/versions/1",
     "models/words/try",
-    "models/words/erase",
     "keys",
     "jobs",
     "usage",
     "audit",
     "account",
     "account/erase",
-    "models/absent",
     "fine-tunes",
     "publish?model=another",
     "models/words/capture",
     "models/words/evaluate",
+    "models/words/advise",
     "mistyped",
 )
 
 
+VARIANT = {
+    "name": "original",
+    "title": "As it is",
+    "setting": {},
+    "p50_ms": 1.0,
+    "p99_ms": 2.0,
+    "calls": 10,
+    "throughput_rows_per_second": 100.0,
+    "load_ms": 3.0,
+    "package_bytes": 1000,
+    "graph_sha256": "0",
+    "batch_invariant": True,
+}
+FORMS = {
+    "fine-tunes": {
+        "name": "learnt",
+        "train": "text,label\n" + "".join(f"a good day {n},up\na bad day {n},down\n" for n in range(20)),
+        "epochs": "3",
+        "test": "0.2",
+    },
+    "models/words/evaluate": {"inputs": "text,label\na good day,positive\na bad day,negative\n"},
+    "models/words/advise": {"time_budget_seconds": "1", "budget": "20000"},
+}
+
+
+@pytest.fixture(scope="module")
+def ended_jobs(site, visitor_of):
+    """One job of each kind that has a page of its own, ended; the test does what a job process does."""
+    ada, services, made = visitor_of(site).log_in("ada"), site.services, []
+    own = Services(services.settings, services.database, services.artifacts, services.pool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "has_job_processes", True)
+        for path, form in FORMS.items():
+            sent = ada.post(f"/console/{path}", form)
+            made.append(sent.headers["Location"].rpartition("/")[2])
+            claim = job_runs.claim(services.database, "the-test", lease=timedelta(minutes=5))
+            running.run(claim, own, stopping=lambda: False)
+    return made
+
+
 @pytest.mark.parametrize("look", [("light", "en", DESK), ("dark", "zh", PHONE)], ids=lambda look: look[0])
-def test_no_page_breaks_a_rule_of_accessibility(open_page, address, checker, make_job, look):
+def test_no_page_breaks_a_rule_of_accessibility(open_page, address, checker, ended_jobs, make_job, look):  # noqa: PLR0917 - fixtures
     """axe-core's rules of WCAG 2 A and AA and of good practice; and a phone never scrolls sideways."""
     theme, language, size = look
     # The policy would keep axe-core out, which is no file of ours; other tests hold to it.
@@ -172,17 +216,14 @@ def test_no_page_breaks_a_rule_of_accessibility(open_page, address, checker, mak
         assert page.get_attribute("html", "lang") == language
         check(path)
     log_in(page, address, "ada")
-    for path in (*PAGES, f"jobs/{job}"):
+    for path in (*PAGES, *(f"jobs/{each}" for each in (job, *ended_jobs))):
         page.goto(f"{address}/{path}")
         check(path)
     page.goto(f"{address}/models/words/try")
     page.fill("[name='input.text']", "a good day, and a bad one")
     page.click("button[value=explain]")
     page.wait_for_selector("svg")
-    check("an explanation")
-    page.goto(f"{address}/models/words/try")
-    page.click("button[value=predict]")
-    check("an answer")
+    check("an answer and why")
     page.goto(f"{address}/keys")
     page.fill("[name=name]", "x")
     for box in page.query_selector_all("[name=scopes]"):
@@ -213,6 +254,32 @@ def test_a_jobs_progress_is_kept_up_to_date_and_texts_are_copied(
     page.click("[data-copyable=curl] button")
     assert page.evaluate("navigator.clipboard.readText()").startswith("curl 'http")
     assert page.text_content("#announcement") == "Copied"
+
+
+def test_what_jobs_tell_is_drawn_while_they_run(open_page, address, site, account_id):
+    """By events: the lines of the loss and rows of what was measured, without a reload of the page."""
+    page, db = open_page(), site.services.database
+    log_in(page, address, "ada")
+    curve = [{"epoch": n, "loss": 1 / n, "validation_loss": 2 / n, "learning_rate": 0.1} for n in (1, 2)]
+    told = {"fine-tune": {"curve": curve}, "advise": {"variants": [VARIANT]}}
+    seen = {"fine-tune": "[data-live=epoch]:has-text('2')", "advise": "[data-rows] th:has-text('original')"}
+    for kind, interim in told.items():
+        new = NewJob(kind=kind, request={"options": {"name": "x"}})
+        kept = timedelta(days=1)
+        job = jobs.create(db, account_id, new, resumable=True, most_under_way=1000, kept=kept).id
+        claim = job_runs.claim(db, "the-test", lease=timedelta(minutes=5))
+        with page.expect_response("**/events"):
+            page.goto(f"{address}/jobs/{job}")
+        page.evaluate("document.title = 'still the same page'")
+        job_runs.report(db, claim, done=1, total=3, remaining_seconds=None, interim=interim)
+        page.wait_for_selector(seen[kind])
+        assert page.title() == "still the same page"
+        if kind == "fine-tune":
+            drawn = losses.picture([TrainingPoint.model_validate(point) for point in curve])
+            assert page.get_attribute("[data-line=validation]", "points") == drawn.points["validation"]
+        jobs.cancel(db, site.services.artifacts, account_id, job)
+        job_runs.cancel(db, site.services.artifacts, claim)
+        page.wait_for_selector("text=Erase the job")
 
 
 def test_all_of_it_works_by_keyboard_and_without_a_script(open_page, address):

@@ -18,7 +18,7 @@ def test_a_job_is_followed_and_stopped(ada, make_job):
     assert shown.has(f'data-progress="/console/jobs/{job}/progress"', "<progress", "Reload")
     told = json.loads(ada.get(f"/console/jobs/{job}/progress").text)
     progress = {"state": "queued", "ended": False, "done": 0, "total": None, "text": "0"}
-    assert told == {**progress, "texts": {}, "points": {}}
+    assert told == {**progress, "texts": {}, "points": {}, "rows": []}
     ended = ada.follow(ada.post(f"/console/jobs/{job}/cancel"))
     assert ended.has("asked to stop", "cancelled", "Erase the job")
     assert "data-progress" not in ended.text

@@ -16,7 +16,17 @@ CODE = {
 }
 # Found by a name that is put together: `t("state." ~ model.state)`.
 PARTS = {"fault_code", "failure", "done", "order", "visibility", "state", "role", "event", "scope"}
-PARTS |= {"job_state", "act", "outcome", "rows_part", "features", "loss", "schedule", "measured_on"}
+PARTS |= {
+    "job_state",
+    "act",
+    "outcome",
+    "rows_part",
+    "features",
+    "loss",
+    "schedule",
+    "measured_on",
+    "objective",
+}
 USED = {key for text in CODE.values() for key in re.findall(r"""\bt(?:exts)?\(['"](\w+\.[\w-]+)['"]""", text)}
 
 
@@ -42,7 +52,7 @@ def test_no_text_is_left_over():
         f"page.{name}"
         for name in ("models", "fine-tunes", "keys", "jobs", "usage", "audit", "account", "login", "register")
     }
-    dynamic |= {f"model.{name}" for name in ("overview", "versions", "try", "evaluate", "capture")}
+    dynamic |= {f"model.{name}" for name in ("overview", "versions", "try", "evaluate", "advise", "capture")}
     left = {key for key in texts("en").by_key if key not in USED and key.partition(".")[0] not in PARTS}
     assert left - dynamic == set()
 

@@ -8,10 +8,14 @@ from html import unescape
 
 import pytest
 from onnx import TensorProto, helper
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from PIL import Image
 
 from reference_server.housekeeping import Housekeeping
 from reference_server.registry import accounts
+from reference_server.tracing import Tracing
 
 COLUMNS = [
     {"name": "age", "type": "number", "unit": "years", "description": "Since the first day."},
@@ -246,3 +250,22 @@ def test_line_breaks_are_single_characters(ada):
     """Browsers send two, and a model would count both."""
     shown = ada.post("/console/models/words/try", {"input.text": "good\r\nday"})
     assert shown.has("text='good\\nday'")
+
+
+def test_a_try_makes_the_span_of_a_call(site, ada):
+    """With the stages under it and the browser's trace above it, as a call of the API does."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    site.services.tracing = Tracing(provider)
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    try:
+        form = {"input.text": "good", "act": "predict"}
+        assert ada.post("/console/models/words/try", form, headers={"traceparent": parent}).status == 200
+    finally:
+        site.services.tracing.close()
+        site.services.tracing = None
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    own = spans["POST /v1/models/{model}/predict"]
+    assert f"{own.context.trace_id:032x}" in parent
+    assert own.attributes["http.response.status_code"] == 200
+    assert {"decode", "queue", "compute", "encode"} <= spans.keys()
