@@ -78,7 +78,12 @@ def _of_records(
     ]
     if label is None:
         return list(rows), targets
-    return list(rows), [row.get(label) for row in found.rows]
+    # What is true of a regression is a number, which a CSV file holds as a text.
+    outputs = signature.outputs if signature else []
+    is_text = not found.are_texts or all(spec.name != "value" for spec in outputs)
+    return list(rows), [
+        _cell(row, label, place, is_text=is_text) for row, place in zip(found.rows, found.places, strict=True)
+    ]
 
 
 def _cell(row: Mapping[str, object], name: str, place: str, *, is_text: bool) -> object:

@@ -163,6 +163,18 @@ def test_cells_of_a_csv_file_are_numbers_where_the_model_takes_numbers(tmp_path)
     assert list(rows.targets) == ["a", "b"]
 
 
+def test_what_is_true_of_a_regression_is_a_number(tmp_path):
+    """Though a CSV file holds it as a text."""
+    file = tmp_path / "rows.csv"
+    file.write_text("x,y,rent\n1,2,900\n", encoding="utf-8")
+    outputs = [{"name": "value", "type": "number"}]
+    signature = TaskSignature.model_validate({**TABLE.model_dump(), "outputs": outputs})
+    assert _advice_samples.read(file, None, "rent", signature).targets == [900.0]
+    file.write_text("x,y,rent\n1,2,much\n", encoding="utf-8")
+    with pytest.raises(errors.ArgumentError, match=r"line 2 of rows.csv: 'rent' is 'much', expected a number"):
+        _advice_samples.read(file, None, "rent", signature)
+
+
 @pytest.mark.parametrize(
     ("written", "label", "said"),
     [
