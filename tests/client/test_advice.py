@@ -171,7 +171,7 @@ def test_what_is_true_of_a_regression_is_a_number(tmp_path):
     signature = TaskSignature.model_validate({**TABLE.model_dump(), "outputs": outputs})
     assert _advice_samples.read(file, None, "rent", signature).targets == [900.0]
     file.write_text("x,y,rent\n1,2,much\n", encoding="utf-8")
-    with pytest.raises(errors.ArgumentError, match=r"line 2 of rows.csv: 'rent' is 'much', expected a number"):
+    with pytest.raises(errors.ArgumentError, match=r"line 2 of rows.csv: 'rent' is 'much', expected a num"):
         _advice_samples.read(file, None, "rent", signature)
 
 
