@@ -159,6 +159,9 @@ class ModelPool:
         wait_seconds: float = 10.0,
         failure_seconds: float = 1.0,
     ) -> None:
+        # Now and not in a loader's thread, where what it keeps would hold the memory of the first model.
+        import reference_server.runtime.sessions  # noqa: F401
+
         self._providers = providers
         self._budget = memory_budget_bytes
         self._lanes = lanes

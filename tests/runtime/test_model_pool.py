@@ -322,7 +322,6 @@ import psutil
 from maas_client._package import open_package
 from reference_server.runtime.execution_providers import CPU
 from reference_server.runtime.pool import Loadable, ModelPool
-import onnxruntime  # a worker has asked it for its providers before it loads a model
 
 def come_and_go(times):
     pool = ModelPool(providers=lambda _: CPU, memory_budget_bytes=2**30)
