@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from maas_client import _advice_text
-from maas_client.cli import _JSON, _complete_models, _json, _Options, _plain, _table, _with_options, main
+from maas_client._cli import _JSON, _complete_models, _Options, _with_options, main
+from maas_client._cli_output import _json, _plain, _table
 from maas_client.types import AdviceObjective
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from maas_client.cli import _JSON, _table, _time, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_output import _table, _time
 from maas_client.types import AuditAct, AuditOutcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.types import AuditEntry
 
 _MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])

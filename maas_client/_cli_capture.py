@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from maas_client._cli import _JSON, _MODEL, _with_options, main
 from maas_client._cli_erasures import RECEIPT, show_receipt
+from maas_client._cli_output import _json, _pairs, _time
 from maas_client._quantities import in_bytes
-from maas_client.cli import _JSON, _MODEL, _json, _pairs, _time, _with_options, main
 
 if TYPE_CHECKING:
     from typing import IO
 
+    from maas_client._cli import _Options
     from maas_client._client import Client
-    from maas_client.cli import _Options
     from maas_client.types import Capture
 
 

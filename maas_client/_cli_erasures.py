@@ -9,11 +9,13 @@ import click
 from pydantic import ValidationError
 
 from maas_client import errors
-from maas_client.cli import _JSON, _json, _pairs, _password, _plain, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_account import _password
+from maas_client._cli_output import _json, _pairs, _plain
 from maas_client.types import Erasure, Receipt
 
 if TYPE_CHECKING:
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.types import ErasurePlan, ErasureStatement
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -10,19 +10,9 @@ import click
 from rich.text import Text
 
 from maas_client import _explanation_words as words
-from maas_client.cli import (
-    _JSON,
-    _MODEL,
-    _VERSION,
-    _console,
-    _json,
-    _Options,
-    _plain,
-    _standard_input,
-    _table,
-    _with_options,
-    main,
-)
+from maas_client._cli import _JSON, _MODEL, _VERSION, _Options, _with_options, main
+from maas_client._cli_output import _console, _json, _plain, _table
+from maas_client._cli_predict import _standard_input
 from maas_client.types import ExplainMethod
 
 if TYPE_CHECKING:

@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from maas_client import _cli_fine_tune, _job_ends, errors
+from maas_client._cli import _JSON, _MODEL, _VERSION, _Options, _with_options, main
 from maas_client._cli_explain import _show_explanations
-from maas_client.cli import (
-    _JSON,
-    _MODEL,
-    _VERSION,
-    _json,
-    _Options,
-    _plain,
-    _table,
-    _time,
-    _with_options,
-    main,
-)
+from maas_client._cli_output import _json, _plain, _table, _time
 from maas_client.explanations import Explanations
 from maas_client.fine_tunes import FineTuned
 from maas_client.types import Evaluation, JobState

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_client.cli import _JSON, _table, _time, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_output import _table, _time
 from maas_client.types import SCOPES
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.types import Key, Scope
 
 _MOMENT = click.DateTime(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d"])

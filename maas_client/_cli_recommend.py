@@ -10,12 +10,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from maas_client.cli import _JSON, _plain, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_output import _plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.recommendations import Recommendation
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_client.cli import _JSON, _password, _table, _time, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_account import _password
+from maas_client._cli_output import _table, _time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from maas_client._cli import _Options
     from maas_client._client import Client
-    from maas_client.cli import _Options
 
 _EMAIL = click.option("--email", prompt="E-mail", help="Whose sessions; asked for if left out.")
 _PASSWORD = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")

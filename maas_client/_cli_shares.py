@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_client.cli import _JSON, _MODEL, _show, _table, _time, _with_options, main
+from maas_client._cli import _JSON, _MODEL, _with_options, main
+from maas_client._cli_output import _show, _table, _time
 from maas_client.types import SHARE_ROLES
 
 if TYPE_CHECKING:
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.types import ShareRole
 
 _ACCOUNT = click.argument("account")

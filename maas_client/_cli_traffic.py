@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maas_client.cli import _JSON, _MODEL, _json, _pairs, _show, _time, _with_options, main
+from maas_client._cli import _JSON, _MODEL, _with_options, main
+from maas_client._cli_output import _json, _pairs, _show, _time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
     from maas_client.comparisons import VersionsCompared
     from maas_client.types import Comparison, Estimate, Traffic
 

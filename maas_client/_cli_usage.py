@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maas_client.cli import _JSON, _table, _with_options, main
+from maas_client._cli import _JSON, _with_options, main
+from maas_client._cli_output import _table
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from maas_client.cli import _Options
+    from maas_client._cli import _Options
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 

@@ -11,20 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maas_client._cli import _JSON, _MODEL, _complete_models, _Options, _with_options, main
 from maas_client._cli_erasures import RECEIPT, show_receipt
+from maas_client._cli_output import _plain, _show, _table, _time
 from maas_client._diff_tables import tables_of, verdict
-from maas_client.cli import (
-    _JSON,
-    _MODEL,
-    _complete_models,
-    _Options,
-    _plain,
-    _show,
-    _table,
-    _time,
-    _with_options,
-    main,
-)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +30,28 @@ _REASON = click.option("--reason", help="Why.")
 _REPLACEMENT = click.option(
     "--replacement", help="What to use instead: the number of another version, or another model."
 )
+
+
+@main.command()
+@_MODEL
+@_JSON
+@_with_options
+def versions(options: _Options, name: str, *, as_json: bool) -> None:
+    """List a model's versions, newest first."""
+    with options.client() as client:
+        found = list(client.model(name).versions.list())
+    rows = (
+        [
+            str(version.version),
+            ", ".join(version.aliases),
+            _time(version.created_at),
+            version.state,
+            version.author,
+            version.notes,
+        ]
+        for version in found
+    )
+    _table(found, ("VERSION", "ALIASES", "MADE", "STATE", "AUTHOR", "NOTES"), rows, as_json=as_json)
 
 
 @main.command()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from maas_client import cli
+from maas_client import _cli_explain, cli
 from maas_client.testing import FakeMaas
 
 
@@ -49,7 +49,7 @@ def shown(fake, text, *, colours=True):
     console = Console(
         file=io.StringIO(), force_terminal=True, no_color=not colours, color_system="standard", width=200
     )
-    console.print(cli._cli_explain.coloured(explanation, "text"), soft_wrap=True)
+    console.print(_cli_explain.coloured(explanation, "text"), soft_wrap=True)
     return console.file.getvalue()
 
 
