@@ -120,7 +120,13 @@ PAGES = (
         ("types", *(f"types.{path.stem}" for path in CONTRACT if path.stem != "__init__")),
     ),
     Page("errors", "Errors", "Everything that the SDK raises.", ("errors",)),
-    Page("testing", "Testing", "A platform in memory for the tests of your own code.", ("testing",)),
+    Page(
+        "testing",
+        "Testing",
+        "A platform in memory for the tests of your own code.",
+        ("testing", "_fake_calls"),
+        ("FakeMaas", "RecordedCall"),
+    ),
 )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from maas_client._advice_choice import ORIGINAL
 from maas_client._package import GRAPH, pack
 from maas_client.types import (
     Advice,
@@ -28,7 +29,7 @@ from maas_client.types.fields import Notes  # noqa: TC001 - pydantic reads it
 from reference_server.advice import job as advising
 from reference_server.advice.graphs import CannotBeMade
 from reference_server.advice.making import make
-from reference_server.advice.settings import ORIGINAL, changes_of
+from reference_server.advice.settings import changes_of
 from reference_server.errors import Conflict, Unprocessable
 from reference_server.jobs.models import find_version
 from reference_server.loadables import loadable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from maas_client._advice_choice import ORIGINAL
 from maas_client.types import HardwareAdvice
-from reference_server.advice.settings import ORIGINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

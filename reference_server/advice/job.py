@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, JsonValue, ValidationError
 
+from maas_client import _advice_choice as choice
 from maas_client._package import GRAPH
 from maas_client.errors import describe_validation
 from maas_client.types import (
@@ -19,7 +20,6 @@ from maas_client.types import (
     AdviceSetting,
     Request,
 )
-from reference_server.advice import choice
 from reference_server.advice.findings import look
 from reference_server.advice.hardware import elsewhere
 from reference_server.advice.measuring import Bench

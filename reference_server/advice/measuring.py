@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from maas_client import _advice_choice as choice
+from maas_client._advice_choice import ORIGINAL
+from maas_client._timed_pairs import LEAST_PAIRS, Pairs, take
 from maas_client.types import AdviceVariant, NotMeasured
-from reference_server.advice import choice, quality
+from reference_server.advice import quality
 from reference_server.advice.graphs import MAKERS, CannotBeMade
 from reference_server.advice.making import make, try_out
-from reference_server.advice.pairs import LEAST_PAIRS, Pairs, take
-from reference_server.advice.settings import ORIGINAL, Candidate, candidates, changes_of, combined
+from reference_server.advice.settings import Candidate, candidates, changes_of, combined
 from reference_server.advice.trials import BudgetSpentError, Meter, Trial, open_trial
 from reference_server.errors import ServiceError
 from reference_server.runtime.batch_invariance import rows_first

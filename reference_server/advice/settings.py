@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from maas_client.types import AdviceSetting, AdviceVariant
 
-ORIGINAL = "original"
 _BATCHES = (8, 32)
 _OPTIMIZATIONS = ("disabled", "basic", "extended")
 WEIGHTS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
+from maas_client import _advice_choice as choice
 from maas_client.types import AdviceInterval, AdviceQuality, AdviceSetting, AdviceVariant
-from reference_server.advice import choice
 from reference_server.advice.settings import candidates, changes_of, combined
 
 MIB = 2**20

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reference_server.advice.pairs import LEAST_PAIRS, median_ratio, take
+from maas_client._timed_pairs import LEAST_PAIRS, median_ratio, take
 
 
 class Clock:

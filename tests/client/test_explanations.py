@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from maas_client import Client, Explanation, Explanations, errors
+from maas_client import Client, Explanation, Explanations, errors, testing
 from maas_client.explanations import AttributionDifference, ExplanationsCompared
 from maas_client.testing import FakeMaas
 
@@ -310,7 +310,7 @@ def test_importance_and_many_are_frames(real):
     assert str(found.importance).splitlines()[0].split()[:2] == ["FEATURE", "INPUT"]
 
 
-def test_two_versions_side_by_side(client, ask, fake):
+def test_two_versions_side_by_side(client, ask, fake, monkeypatch):
     """With the target and the seed of the first, what differs most first, and how alike they are."""
     words = [
         {"feature": name, "input": "text", "value": value, "start": start, "end": start + 1}
@@ -325,7 +325,8 @@ def test_two_versions_side_by_side(client, ask, fake):
 
     fake.add_model("mood", answer="glad", labels=["sad", "glad"])
     fake._replies.clear()
-    fake._explain = answer
+    route = "POST /v1/models/{model}/versions/{version}/explain"
+    monkeypatch.setattr(testing, "_ROUTES", {**testing._ROUTES, route: lambda _, made: answer(made)})
     found = ask(client, lambda client: client.model("mood").compare_explanations(1, "next", text="a b c a"))
     assert isinstance(found, ExplanationsCompared)
     assert seen == [None, "glad"]

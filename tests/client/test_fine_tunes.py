@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from maas_client import FineTuned, _fake_descent, _fake_fine_tunes, errors
+from maas_client import FineTuned, _fake_descent, _fake_training, errors
 from maas_client._fine_tunes import FineTuneJob
 from maas_client._job_bars import JobBars
 from maas_client._operations import fine_tunes as operations
@@ -418,7 +418,7 @@ def test_the_fakes_gradient_is_that_of_its_loss():
     options = FineTuneOptions(
         name="m", label_smoothing=0.2, class_weights={"b": 3.0}, l2=0.1, epochs=2, validation=0, test=0
     )
-    training = _fake_fine_tunes.Training({"train": rows}, options)
+    training = _fake_training.Training({"train": rows}, options)
     seen, head = training._seen(rows), training._head
 
     def objective():

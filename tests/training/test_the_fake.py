@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maas_client._fake_fine_tunes import Training
+from maas_client._fake_training import Training
 from maas_client.types import FineTuneOptions, LabelledRows
 from reference_server.training import recipes
 from reference_server.training.rows import check_rows

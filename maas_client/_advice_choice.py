@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_client.types import AdviceRecommendation
-from reference_server.advice.settings import ORIGINAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from maas_client.types import AdviceInterval, AdviceObjective, AdviceQuality, AdviceVariant
 
+ORIGINAL = "original"
 # What is better by less is not worth a new version; and a page of memory more or less tells nothing.
 _LEAST_GAIN = 1.05
 _LEAST_MEMORY_GAIN, _LEAST_MEMORY_BYTES = 1.1, 2 * 2**20

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from maas_client.types import AdviceInterval
 
@@ -80,15 +79,12 @@ def _wanted(count: int, least: int, spent: float) -> bool:
 
 def median_ratio(original: Sequence[float], variant: Sequence[float]) -> AdviceInterval:
     """Return the median of variant / original over pairs, with its 95 % interval where there are enough."""
-    ratios = np.sort(np.asarray(variant, np.float64) / np.asarray(original, np.float64))
+    ratios = sorted(after / before for before, after in zip(original, variant, strict=True))
     count = len(ratios)
-    median = float(np.median(ratios))
     if count < LEAST_PAIRS:
-        return AdviceInterval(median=median, pairs=count)
+        return AdviceInterval(median=median(ratios), pairs=count)
     rank = _rank(count)
-    return AdviceInterval(
-        median=median, low=float(ratios[rank]), high=float(ratios[count - 1 - rank]), pairs=count
-    )
+    return AdviceInterval(median=median(ratios), low=ratios[rank], high=ratios[count - 1 - rank], pairs=count)
 
 
 def _rank(count: int) -> int:
