@@ -123,7 +123,7 @@ PAGES = (
     Page(
         "testing",
         "Testing",
-        "A platform in memory for the tests of your own code.",
+        "`FakeMaas`, for the tests of your own code.",
         ("testing", "_fake_calls"),
         ("FakeMaas", "RecordedCall"),
     ),
