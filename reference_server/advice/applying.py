@@ -6,7 +6,6 @@ What was measured is what is published: a graph that does not come out the same,
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
@@ -32,16 +31,16 @@ from reference_server.advice.making import make
 from reference_server.advice.settings import changes_of
 from reference_server.errors import Conflict, Unprocessable
 from reference_server.jobs.models import find_version
+from reference_server.jobs.publications import publish
 from reference_server.loadables import loadable
 from reference_server.manifest_files import manifest_file
-from reference_server.registry import audit, names, publishing
-from reference_server.runtime.probe import probe
+from reference_server.registry import publishing
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from maas_client._package import Package
-    from maas_client.types import AdviceQuality, JobReply, Manifest, Serving, Version
+    from maas_client.types import AdviceQuality, JobReply, Manifest, Serving
     from reference_server.jobs.context import Context
 
 KIND = "apply-advice"
@@ -130,20 +129,7 @@ def run(context: Context) -> AppliedAdvice:
     with loadable(target, services.database, services.artifacts, {}).open_package() as package:
         content = package_of(package, task)
     context.progress(1, _STEPS)
-    version, is_new = publishing.publish(
-        services.database,
-        services.artifacts,
-        context.caller,
-        target.exact,
-        io.BytesIO(content),
-        query=query,
-        inspect=probe,
-        max_bytes=services.settings.max_package_bytes,
-        # It holds the weights of the version that it is made from: what withholds that withholds this.
-        base=(target.model_id, target.version),
-    )
-    if is_new:
-        _tell(context, version)
+    version, is_new = publish(context, target.exact, content, query, base=target)
     context.progress(_STEPS, _STEPS)
     return AppliedAdvice(
         model=version.model,
@@ -252,21 +238,3 @@ def _outdated(why: str) -> Conflict:
     return Conflict(
         f"{why}; the server's software has changed since: ask for the advice anew", code="advice_outdated"
     )
-
-
-def _tell(context: Context, version: Version) -> None:
-    """Write into the audit log what the pipeline writes for a publish by a call."""
-    database, caller = context.services.database, context.caller
-    with database.write() as session:
-        row = names.visible(session, caller, version.model).row
-        audit.record(
-            session,
-            audit.Act(
-                "version_published",
-                account=row.account_id,
-                actor=caller.account_id,
-                subject=row.id,
-                version=version.version,
-                personal=audit.Personal(model=version.model),
-            ),
-        )

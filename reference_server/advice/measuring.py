@@ -270,9 +270,7 @@ class Bench:
             may_go_on=lambda: self.meter.left - 2 * rows >= last,
         )
         if not len(pairs):
-            raise BudgetSpentError(
-                f"the budget of {self.meter.budget:,} rows is spent; ask for a larger one, or send fewer rows"
-            )
+            raise self.meter.spent()
         return pairs
 
     def _burst_rows(self, trial: Trial, most: int) -> int:

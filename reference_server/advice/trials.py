@@ -39,9 +39,21 @@ class Meter:
     rows: int = 0
 
     def counted(self, rows: int) -> None:
-        """Count rows before they are run."""
+        """Count rows before they are run.
+
+        Raises:
+            BudgetSpentError: They are more than are left.
+        """
         self.check()
+        if rows > self.left:
+            raise self.spent()
         self.rows += rows
+
+    def spent(self) -> BudgetSpentError:
+        """Return the error that says so."""
+        return BudgetSpentError(
+            f"the budget of {self.budget:,} rows is spent; ask for a larger one, or send fewer rows"
+        )
 
     @property
     def left(self) -> int:
@@ -133,6 +145,7 @@ def open_trial(  # noqa: PLR0917 - what a trial is made of
 
     Raises:
         ServiceError: It cannot be loaded or run.
+        BudgetSpentError: Not even a run to warm it is within the budget.
     """
     # ONNX Runtime begins threads when it is imported, and this file is imported before a fork.
     from reference_server.runtime.sessions import OnnxRunner
@@ -162,8 +175,13 @@ def open_trial(  # noqa: PLR0917 - what a trial is made of
     # Warm, and the memory that runs of this kind take.
     resident.settled()
     begun = resident.begin_peak()
-    trial.call(0)
-    trial.burst(0, setting.batch_rows * setting.lanes)
+    try:
+        trial.call(0)
+        # Of few rows that are left, not all.
+        trial.burst(0, min(setting.batch_rows * setting.lanes, max(1, meter.left // 2)))
+    except BaseException:
+        trial.close()
+        raise
     after = resident.peak(begun=begun)
     if before is not None and after is not None:
         trial.memory_bytes = max(0, after - before)

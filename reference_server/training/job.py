@@ -24,13 +24,14 @@ from reference_server.errors import Unprocessable
 from reference_server.evaluation.bootstrap import RESAMPLES
 from reference_server.evaluation.rows import Classified, Valued
 from reference_server.evaluation.summary import Subject, summarise
+from reference_server.jobs.publications import publish
 from reference_server.metrics import Asked, Measured
 from reference_server.registry import publishing
 from reference_server.training import recipes
 from reference_server.training.bases import OpenBase, embed, open_base, still_there
 from reference_server.training.packaging import package_of, task_of
 from reference_server.training.proof import prove
-from reference_server.training.publication import lineage_of, publish, query_of, thinned
+from reference_server.training.publication import lineage_of, query_of, thinned
 from reference_server.training.row_warnings import warnings_of
 from reference_server.training.rows import PARTS, check_rows
 from reference_server.training.splits import split
@@ -279,7 +280,13 @@ def _published(  # noqa: PLR0917 - what a result tells of
     lineage = lineage_of(
         context.claim.job_id, base, sha256, rows, options, work.curve, fit.best_epoch, measured
     )
-    version, is_new = publish(context, package, work.options, lineage, base=opened.target if opened else None)
+    version, is_new = publish(
+        context,
+        work.options.name,
+        package,
+        query_of(work.options, lineage),
+        base=opened.target if opened else None,
+    )
     of_version = {"model": version.model, "version": version.version, "digest": version.digest}
     context.begin(sum(rows.values()), sum(rows.values()), unit="row")
     return FineTune(

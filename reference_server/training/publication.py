@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from maas_client.types import MAX_LINEAGE_BYTES, PublishQuery
-from reference_server.registry import audit, names, publishing
-from reference_server.runtime.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
-    from maas_client.types import Evaluation, FineTuneBase, TrainingOptions, TrainingPoint, Version
-    from reference_server.jobs.context import Context
-    from reference_server.registry.versions import ServingTarget
+    from maas_client.types import Evaluation, FineTuneBase, TrainingOptions, TrainingPoint
 
 # What of a curve is kept with a version: its shape.
 _MOST_POINTS = 40
@@ -36,34 +31,6 @@ def query_of(options: TrainingOptions, lineage: Mapping[str, JsonValue] | None =
             "lineage": json.dumps(lineage or {}),
         }
     )
-
-
-def publish(
-    context: Context,
-    package: bytes,
-    options: TrainingOptions,
-    lineage: Mapping[str, JsonValue],
-    *,
-    base: ServingTarget | None,
-) -> tuple[Version, bool]:
-    """Publish a package for a job's account, as a call would; see `publishing.publish`."""
-    services, caller = context.services, context.caller
-    with services.database.read() as session:
-        before = names.find(session, caller, options.name)
-    found, is_new = publishing.publish(
-        services.database,
-        services.artifacts,
-        caller,
-        options.name,
-        io.BytesIO(package),
-        query=query_of(options, lineage),
-        inspect=probe,
-        max_bytes=services.settings.max_package_bytes,
-        base=None if base is None else (base.model_id, base.version),
-    )
-    if is_new:
-        _tell(context, options, found, is_first=before is None)
-    return found, is_new
 
 
 def lineage_of(  # noqa: PLR0917 - what is told
@@ -116,24 +83,3 @@ def _point(point: TrainingPoint) -> list[float | None]:
         round(point.loss, _DIGITS),
         None if loss is None else round(loss, _DIGITS),
     ]
-
-
-def _tell(context: Context, options: TrainingOptions, found: Version, *, is_first: bool) -> None:
-    """Write into the audit log what the pipeline writes for a publish by a call."""
-    database, caller = context.services.database, context.caller
-    acts = ["version_published"]
-    acts += ["model_made"] * is_first + ["alias_moved"] * options.set_default
-    with database.write() as session:
-        row = names.visible(session, caller, found.model).row
-        for act in acts:
-            audit.record(
-                session,
-                audit.Act(
-                    act,  # type: ignore[arg-type] # of the three above
-                    account=row.account_id,
-                    actor=caller.account_id,
-                    subject=row.id,
-                    version=found.version,
-                    personal=audit.Personal(model=found.model),
-                ),
-            )

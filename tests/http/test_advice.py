@@ -177,6 +177,7 @@ def test_a_small_budget_leaves_out_what_it_does_not_reach(office):
     result = job["result"]
     assert result["variants"][0]["name"] == "original"
     assert any("ask for a larger one" in each["reason"] for each in result["not_measured"])
+    assert result["rows_run"] <= 100
 
 
 def test_targets_make_the_loss_one_of_the_metric(office):

@@ -53,13 +53,19 @@ def reader(demo, tmp_path_factory):
     return run
 
 
-def test_the_python_blocks_run_from_top_to_bottom(reader):
+@pytest.fixture(scope="module")
+def outputs(reader):
+    """Run the page's Python blocks from top to bottom: whoever follows it is logged in after them."""
+    return [reader(sys.executable, "-W", "error", "-c", code) for code in blocks("README.md", "python")]
+
+
+def test_the_python_blocks_run_from_top_to_bottom(outputs):
     """Register, log in with save=True, the SDK in ten lines, the contract in ten lines."""
-    outputs = [reader(sys.executable, "-W", "error", "-c", code) for code in blocks("README.md", "python")]
     assert "text_classification_model" in outputs[1]
     assert "'predictions': [{'label': " in outputs[2]
 
 
+@pytest.mark.usefixtures("outputs")
 def test_the_commands_of_the_user_run(reader, text_package, tmp_path):
     """Every `maas` line of the page, in its order, the package being the page's own manifest."""
     (manifest,) = blocks("README.md", "toml")

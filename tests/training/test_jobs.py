@@ -19,7 +19,7 @@ from reference_server.backups.making import back_up
 from reference_server.backups.restoring import restore
 from reference_server.errors import Forbidden
 from reference_server.jobs import context as contexts
-from reference_server.jobs import kinds, running
+from reference_server.jobs import kinds, publications, running
 from reference_server.jobs.context import Services
 from reference_server.jobs.models import ALONE
 from reference_server.loadables import loadable
@@ -45,7 +45,7 @@ from reference_server.runtime.probe import Inspection
 from reference_server.security.callers import Caller
 from reference_server.settings import Settings
 from reference_server.stores import open_database
-from reference_server.training import proof, publication
+from reference_server.training import proof
 from reference_server.training.fit import Fit
 
 LEASE = timedelta(seconds=10)
@@ -175,7 +175,7 @@ def believe(package):
 @pytest.fixture
 def quick_probe(monkeypatch):
     """Let versions be tried out in this process; one test does as the server does."""
-    monkeypatch.setattr(publication, "probe", believe)
+    monkeypatch.setattr(publications, "probe", believe)
 
 
 def texts(count=60, *, seed=0):
