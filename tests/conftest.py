@@ -9,7 +9,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -242,6 +243,22 @@ def _turn(file: Path) -> int:
         if file.is_relative_to(first):
             return turn
     return len(LONGEST_FIRST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Let all databases of tests share what SQLAlchemy has compiled: most tests open one of their own."""
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
+
+    from reference_server.registry import database
+
+    shared = partial(database.create_engine, execution_options={"compiled_cache": {}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_engine", shared)
+        # The key of what is compiled holds the dialect, of which each engine has one; these are all alike.
+        patch.setattr(Dialect, "__eq__", lambda self, other: type(self) is type(other))
+        patch.setattr(Dialect, "__hash__", lambda self: hash(type(self)))
+        yield
 
 
 @pytest.fixture(scope="session")
