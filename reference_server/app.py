@@ -56,6 +56,7 @@ from reference_server.http.idempotency import Claims
 from reference_server.http.job_events import Streams
 from reference_server.http.live_traffic import LiveTraffic, routed
 from reference_server.http.request_log import RequestLog
+from reference_server.http.rules import MatchedRule
 from reference_server.http.targets import Targets
 from reference_server.limit_counters import LimitCounters, open_limits
 from reference_server.loadables import loadable, operators_options
@@ -359,6 +360,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         services = open_services(settings or Settings())
         Housekeeping(services).start()
     app = Flask(__name__, static_folder=None)
+    app.url_rule_class = MatchedRule
     # A path is what it says: no redirects that clean it up.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True

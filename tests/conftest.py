@@ -9,7 +9,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from reference_server.settings import usable_cores
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -205,6 +208,16 @@ def _word_logits(word: str) -> tuple[float, float]:
     )
 
 
+# What is imported and collected stays: to look for garbage in it again and again takes a third of the time.
+gc.disable()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Let there be one process more than cores, as tests wait for servers much of the time."""
+    return usable_cores() + 1
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, and tell which belong together; within a file nothing moves."""
     demo = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
@@ -215,10 +228,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
-def pytest_collection_finish() -> None:
-    """Let the collector pass over what stays: to mark it all again and again took a tenth of the time."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the collector look at what comes now, and pass over what stays."""
+    if session.config.getoption("loadgroup", default=False) and session.items:
+        # The id tells xdist the group; with a pytest where it does not, files set up twice what they share.
+        assert "@" in session.items[0].nodeid, "xdist does not group with this pytest: pytest-xdist#1386"
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _turn(file: Path) -> int:
@@ -226,6 +243,22 @@ def _turn(file: Path) -> int:
         if file.is_relative_to(first):
             return turn
     return len(LONGEST_FIRST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Let all databases of tests share what SQLAlchemy has compiled: most tests open one of their own."""
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
+
+    from reference_server.registry import database
+
+    shared = partial(database.create_engine, execution_options={"compiled_cache": {}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_engine", shared)
+        # The key of what is compiled holds the dialect, of which each engine has one; these are all alike.
+        patch.setattr(Dialect, "__eq__", lambda self, other: type(self) is type(other))
+        patch.setattr(Dialect, "__hash__", lambda self: hash(type(self)))
+        yield
 
 
 @pytest.fixture(scope="session")

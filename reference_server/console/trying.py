@@ -116,19 +116,20 @@ def _render(
 ) -> Answer:
     called = values or model.example or {}
     number = int(version) if _NUMBER.fullmatch(version) else None
-    url = visit.base_url
+    url, can_explain = visit.base_url, visit.api.has(EXPLAIN)
+    task = model.task if can_explain and model.explainable else None
     return visit.render(
         "try.html",
         model=model,
         version=version,
         fields=_fields(visit.form, model, values),
-        can_explain=visit.api.has(EXPLAIN),
+        can_explain=can_explain,
         reply=reply,
         answers=[] if reply is None else _answers(reply),
         explained=explained,
         shown=None if explained is None else heat_map.shown(explained, values),
         curves=None if explained is None else charts.curves(explained),
-        sdk=snippets(model.id, called, url, version=number),
+        sdk=snippets(model.id, called, url, version=number, explained=task),
         requests=with_requests(model.id, called, url, version=number),
         refused=refused,
     )

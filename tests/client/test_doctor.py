@@ -127,6 +127,7 @@ def secure(tmp_path):
 
         def answer():
             connection, _ = listener.accept()
+            listener.close()  # who calls again is refused at once
             with connection:
                 try:
                     context.wrap_socket(connection, server_side=True).close()

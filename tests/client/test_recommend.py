@@ -64,6 +64,7 @@ def test_mcnemar_counts_every_outcome():
         assert _recommend.mcnemar(first, second) == pytest.approx(len(as_far) / 2**count)
 
 
+@pytest.mark.long
 def test_the_interval_covers_as_often_as_it_says():
     """Of 200 samples of 80 rows with a true accuracy of 0.8, about 95 % have it in their interval."""
     rng = random.Random(5)  # noqa: S311 - made-up rows

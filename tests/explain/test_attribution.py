@@ -172,6 +172,7 @@ def test_standard_errors_tell_what_the_error_is():
     assert errors < np.sqrt(np.mean([one.standard_errors**2 for one in found])) < 3 * errors
 
 
+@pytest.mark.long
 def test_many_samples_find_the_truth():
     """Also beyond what the process is fitted to, where the residuals of all others correct it."""
     game, truth = polynomial(20, seed=1, terms=40)
@@ -180,6 +181,7 @@ def test_many_samples_find_the_truth():
     assert (np.abs(many.values - truth) < 4 * many.standard_errors).all()
 
 
+@pytest.mark.long
 def test_thousands_of_samples_err_by_as_much_less():
     """Four times as many halve the error, in a game whose small coalitions differ most; errors tell that."""
     costs = np.arange(1.0, 17)

@@ -329,8 +329,8 @@ def again(change, folder):
     }
 
 
-def deaths_of(change, before, folder):
-    """Return how a change goes when nobody dies, and what each death in it leaves."""
+def deaths_of(change, before, folder, every):
+    """Return how a change goes when nobody dies, and what deaths in it leave: at each so-many-th step."""
     folder.mkdir()
     complete = folder / "complete"
     shutil.copytree(before, complete)
@@ -339,7 +339,11 @@ def deaths_of(change, before, folder):
     return {
         "status": status,
         "states": states,
-        "deaths": [death_at(change, before, folder, number, step) for number, step in enumerate(steps, 1)],
+        "deaths": [
+            death_at(change, before, folder, number, step)
+            for number, step in enumerate(steps, 1)
+            if number % every == 0 or number in (1, len(steps))
+        ],
     }
 
 
@@ -371,13 +375,13 @@ def referenced(folder):
 
 def main():
     """Go through all changes."""
-    folder = Path(sys.argv[1]).absolute()
+    folder, every = Path(sys.argv[1]).absolute(), int(sys.argv[2])
     before = folder / "before"
     prepare(before)
     gc.freeze()
     found = {}
     for number, (name, change) in enumerate(CHANGES.items()):
-        found[name] = deaths_of(change, before, folder / f"change-{number}")
+        found[name] = deaths_of(change, before, folder / f"change-{number}", every)
     json.dump(found, sys.stdout)
 
 

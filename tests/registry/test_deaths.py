@@ -27,10 +27,13 @@ REFUSED = {
 DELETES = {"delete a version", "delete a model"}
 
 
-@pytest.fixture(scope="module")
-def deaths(tmp_path_factory):
-    """Return what each death at each step of each change has left."""
-    command = [sys.executable, str(SCRIPT), str(tmp_path_factory.mktemp("deaths"))]
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, marks=pytest.mark.long), 3], ids=["each step", "each third step"]
+)
+def deaths(tmp_path_factory, request):
+    """Return what each death at those steps of each change has left, the first and the last among them."""
+    folder = tmp_path_factory.mktemp("deaths")
+    command = [sys.executable, str(SCRIPT), str(folder), str(request.param)]
     done = subprocess.run(command, capture_output=True, timeout=110, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return json.loads(done.stdout)

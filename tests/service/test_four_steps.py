@@ -50,8 +50,12 @@ def test_any_version_can_be_asked_for(ada):
     """By number, by alias, as latest; each says which it was."""
     handle = ada.model(MODEL)
     listed = list(handle.versions.list())
-    assert [version.version for version in listed] == [2, 1]
-    assert [handle.predict(text="good", version=version).version for version in (1, 2, "latest")] == [1, 2, 2]
+    # The demo has two; what other tests of its server publish comes on top.
+    last = listed[0].version
+    assert [version.version for version in listed] == [*range(last, 0, -1)]
+    assert last >= 2
+    answers = [handle.predict(text="good", version=version).version for version in (1, 2, "latest")]
+    assert answers == [1, 2, last]
     default = next(version.version for version in listed if "default" in version.aliases)
     assert handle.predict(text="good").version == default
     assert handle.versions.get(1).digest != handle.versions.get(2).digest

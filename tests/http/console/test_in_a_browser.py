@@ -197,7 +197,11 @@ def ended_jobs(site, visitor_of):
     return made
 
 
-@pytest.mark.parametrize("look", [("light", "en", DESK), ("dark", "zh", PHONE)], ids=lambda look: look[0])
+@pytest.mark.parametrize(
+    "look",
+    [("light", "en", DESK), pytest.param(("dark", "zh", PHONE), marks=pytest.mark.long)],
+    ids=["light", "dark"],
+)
 def test_no_page_breaks_a_rule_of_accessibility(open_page, address, checker, ended_jobs, make_job, look):  # noqa: PLR0917 - fixtures
     """axe-core's rules of WCAG 2 A and AA and of good practice; and a phone never scrolls sideways."""
     theme, language, size = look

@@ -122,6 +122,14 @@ def test_a_text_is_tried(ada):
     assert shown.has("client.predict('words', version=1, text='a bad day')", "requests.post(", "curl 'http")
 
 
+def test_who_asked_why_sees_how_code_asks_it(ada):
+    """Beside the call itself, with the same input; who only predicts does not."""
+    sent = {"input.text": "a bad day", "version": "1"}
+    shown = ada.post("/console/models/words/try", {**sent, "act": "explain"})
+    assert shown.has("client.explain('words', version=1, text='a bad day')", "/versions/1/explain'")
+    assert not ada.post("/console/models/words/try", {**sent, "act": "predict"}).has("client.explain(")
+
+
 def test_the_requests_snippet_runs_as_it_stands(ada):
     """It is Python, with the address and the inputs of the call."""
     shown = ada.post("/console/models/words/try", {"input.text": 'it\'s "good"', "act": "predict"})
