@@ -265,4 +265,6 @@ def _sha256(files: _Files, name: str) -> str:
             if left < 0:
                 raise PackageError(f"{name} holds more bytes than its entry declares")
             digest.update(chunk)
+    if left:
+        raise PackageError(f"{name} holds fewer bytes than its entry declares; zip it anew")
     return digest.hexdigest()

@@ -16,6 +16,13 @@ def _zeros(megabytes: int) -> bytes:
     return block * megabytes + packer.flush()
 
 
+def _saying_more(content: bytes) -> bytes:
+    """Return a zip of whose last entry the list says that it is a byte longer than it is."""
+    at = content.rindex(b"PK\1\2") + 24  # APPNOTE.TXT, section 4.3.12
+    (size,) = struct.unpack_from("<I", content, at)
+    return content[:at] + struct.pack("<I", size + 1) + content[at + 4 :]
+
+
 def _overlapping() -> bytes:
     """Return a zip whose entries share one bomb (D. Fifield, "A better zip bomb", WOOT 2019)."""
     bomb = _zeros(60)
@@ -57,6 +64,9 @@ def zips() -> dict[str, Hostile]:
             forged([Entry(b"maas.toml", lying, len(MANIFEST)), Entry(b"model.onnx", b"", 2**31)]),
             INVALID,
             "more than",
+        ),
+        "an entry that holds less than it says": Hostile(
+            _saying_more(zipped(good)), INVALID, "model.onnx holds fewer bytes than its entry declares"
         ),
         "an entry beyond the end": Hostile(
             forged([Entry(b"maas.toml", lying, len(MANIFEST)), Entry(b"model.onnx", offset=2**31)]),
