@@ -67,7 +67,7 @@ def notes(advice: MeasuredAdvice) -> list[str]:
 def finding(found: StaticFinding) -> str:
     """Return what a look at the package shows, in a line."""
     where = f" ({', '.join(found.where[:3])}{', …' if found.count > 3 else ''})" if found.where else ""  # noqa: PLR2004 - shown
-    return f"{found.code}{where}: {found.why} {found.remedy}"
+    return f"{found.code}{where}: {found.why}; {found.remedy}"
 
 
 def picture(variants: Sequence[AdviceVariant]) -> list[str]:

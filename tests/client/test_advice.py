@@ -67,7 +67,7 @@ def result(**more):
         "recommendation": {"variant": "int8-dynamic", "reason": "half the time", "gain": 2.0},
         "warnings": ["the machine was busy"],
         "findings": [
-            {"code": "old_opset", "where": ["a"], "count": 1, "why": "It is old.", "remedy": "Convert it."}
+            {"code": "old_opset", "where": ["a"], "count": 1, "why": "it is old", "remedy": "convert it"}
         ],
         **more,
     }
@@ -114,7 +114,7 @@ def test_it_is_printed_with_a_table_a_picture_and_what_to_know(advice):
     assert "int8-dynamic *" in printed
     # On the front in capitals; the quicker and smaller one is at the lower left.
     assert [line for line in printed.splitlines() if line.endswith("│B")]
-    assert "old_opset (a): It is old. Convert it." in printed
+    assert "old_opset (a): it is old; convert it" in printed
     assert "not measured: fp16: there is no CUDA here" in printed
     assert "warning: the machine was busy" in printed
 
