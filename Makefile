@@ -39,8 +39,10 @@ demo: $(INSTALLED) ## Register, log in, choose a model, call it, read the result
 demo-finetune: $(INSTALLED) ## Train a head on a real encoder's embeddings of the demo's sentences (minutes; docs/training.md)
 	$(BIN)/python -m reference_server.demo.fine_tune
 
-# Tests wait for servers and processes much of the time. Those of a group share what it sets up (tests/conftest.py).
-test: $(INSTALLED)-test ## Run the whole test suite, in as many processes as there are cores, up to 4
+# Threads of numpy in each of several processes wait for each other's cores; the server has one in each process too.
+test test-long fuzz: export OPENBLAS_NUM_THREADS := 1
+# Those of a group share what it sets up (tests/conftest.py).
+test: $(INSTALLED)-test ## Run the whole test suite, in one process more than there are cores, up to 4
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test-long: $(INSTALLED)-test ## Run the tests that take minutes: real models, crowds of publishers, everything at once
