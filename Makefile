@@ -41,7 +41,7 @@ demo-finetune: $(INSTALLED) ## Train a head on a real encoder's embeddings of th
 
 # Threads of numpy in each of several processes wait for each other's cores; the server has one in each process too.
 test test-long fuzz: export OPENBLAS_NUM_THREADS := 1
-# Those of a group share what it sets up (tests/conftest.py).
+# Tests of a group share what it sets up (tests/conftest.py).
 test: $(INSTALLED)-test ## Run the whole test suite, in one process more than there are cores, up to 4
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
