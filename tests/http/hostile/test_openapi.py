@@ -23,7 +23,7 @@ STEPS = 36
 # A story ends before its last step when what was drawn for a call leaves no room for the next one's, so
 # nobody knows how many calls so many stories make: `make fuzz` tells stories until there are enough.
 IS_LONG = settings.default.max_examples > settings.get_profile("default").max_examples
-EXAMPLES, LEAST_CALLS = (50, 5000) if IS_LONG else (6, 100)
+EXAMPLES, LEAST_CALLS = (50, 5000) if IS_LONG else (6, 300)
 # Has no divisor in common with the number of operations.
 STRIDE = 31
 LEAST_SHARE = 0.6
