@@ -66,7 +66,7 @@ def summarise(
 
 def _metrics(rows: Classified | Valued, unit: str, each: Callable[[], object]) -> list[MeasuredMetric]:
     values = rows.measure()
-    edges = intervals(rows.measure, len(rows), each=each)
+    edges = intervals(rows.measure, len(rows), resamples=RESAMPLES, each=each)
     if isinstance(rows, Classified):
         edges["accuracy"] = _of_share(int(rows.right.sum()), len(rows))
     return [

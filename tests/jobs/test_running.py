@@ -12,6 +12,8 @@ import pytest
 from maas_client.types import JobProgress, PageQuery, PublishQuery
 from reference_server.errors import Unprocessable
 from reference_server.evaluation import job, work
+from reference_server.evaluation import job as evaluation_job
+from reference_server.evaluation import summary as evaluation_summary
 from reference_server.jobs import context as contexts
 from reference_server.jobs import kinds, running
 from reference_server.jobs.context import Services
@@ -272,6 +274,14 @@ def test_an_evaluation_goes_on_from_its_checkpoint(desk, text_package, monkeypat
     assert again.result == desk.get(whole.id).result
 
 
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Let intervals be of fifty samples: where each is reported, a thousand take ten seconds."""
+    for part in (evaluation_job, evaluation_summary):
+        monkeypatch.setattr(part, "RESAMPLES", 50)
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_the_intervals_are_a_phase_of_their_own(desk, text_package, monkeypatch):
     """After the rows come the samples, counted and timed anew; in the end the rows are told again."""
     desk.publish(text_package)
@@ -288,14 +298,15 @@ def test_the_intervals_are_a_phase_of_their_own(desk, text_package, monkeypatch)
     found = desk.run()
     assert seen[0] == (0, 20, "row", None)
     phase = [each for each in seen if each[2] == "bootstrap sample"]
-    assert phase[0] == (0, 1000, "bootstrap sample", None)
-    assert phase[-1][0] == 999
+    assert phase[0] == (0, 50, "bootstrap sample", None)
+    assert phase[-1][0] == 49
     # Nothing of the second phase is told as if it were done with the first.
     assert seen.index(phase[0]) == next(at for at, each in enumerate(seen) if each[0] == 20) + 1
     assert (found.progress.done, found.progress.total, found.progress.unit) == (20, 20, "row")
     assert desk.log(made.id) == ["begun"]
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_a_job_that_goes_on_tells_what_its_checkpoint_holds(desk, text_package, monkeypatch):
     """Not what had been reported when its process died, and nothing where nothing was saved."""
     desk.publish(text_package)
